@@ -1,0 +1,378 @@
+"""The event bus: publish, subscribe, and the life of the threads behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime
+from types import TracebackType
+from typing import Any, TypeVar
+
+from eventbus.dispatcher import Dispatcher
+from eventbus.effects import current_effects
+from eventbus.errors import (
+    BusClosedError,
+    EffectError,
+    EventValidationError,
+    FieldError,
+    SubscriptionError,
+)
+from eventbus.event import DEFAULT_SOURCE, Event
+from eventbus.lane import Lane
+from eventbus.log import EventLog
+from eventbus.log.deliveries import Unfinished
+from eventbus.log.unit import Apply, Unit
+from eventbus.patterns import Pattern
+from eventbus.receipt import BatchReceipt, Receipt
+from eventbus.statistics import Running, SubscriptionStats, subscription_stats
+from eventbus.subscription import (
+    Handler,
+    Key,
+    RetryPolicy,
+    Subscription,
+    by_subject,
+    check_options,
+    is_async_callable,
+    stable_name,
+)
+from eventbus.validation import MAX_EVENT_BYTES
+from eventbus.watch import Watch
+from eventbus.workers import WorkerPool
+
+logger = logging.getLogger("eventbus")
+
+F = TypeVar("F", bound=Handler)
+
+
+class EventBus:
+    """A publish/subscribe bus over a durable log; one per log, one log per process.
+
+    Owns the "eventbus-loop" thread, on which async handlers run, the "eventbus-worker" threads
+    for sync ones and, through the log, the "eventbus-writer" thread. Every method may be called
+    from any thread; what blocks says so.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        source: str = DEFAULT_SOURCE,
+        retry: RetryPolicy | None = None,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+    ) -> None:
+        """``source`` is the default source of events, ``retry`` the default policy."""
+        self.log = log
+        self._source = source
+        self._retry = retry or RetryPolicy()
+        self._max_event_bytes = max_event_bytes
+        self._is_closed = False
+        self._subscribe_lock = threading.Lock()
+        self._lanes: dict[str, Lane] = {}  # guarded by _subscribe_lock, replaced when changed
+        self._anonymous = itertools.count(1)
+        self._watch = Watch()
+        self._pool = WorkerPool()
+        self._loop = asyncio.new_event_loop()
+        self._dispatcher = Dispatcher(log, self._loop, self._pool, self._watch)
+        self._thread = threading.Thread(target=self._run, name="eventbus-loop", daemon=True)
+        self._thread.start()
+        log.start(self._dispatcher.after_commit)
+
+    @classmethod
+    def open(cls, url: str = "sqlite:///events.db", **options: Any) -> EventBus:
+        """A bus on the log at ``url`` (``sqlite:///path``; ``sqlite://`` is a temporary file).
+
+        ``options`` are those of the constructor. Raises LogError, LogLockedError, SchemaError.
+        """
+        return cls(EventLog(url), **options)
+
+    # -- publishing --------------------------------------------------------------------------
+
+    def publish(
+        self,
+        type: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        source: str | None = None,
+        subject: str | None = None,
+        id: str | None = None,
+        time: datetime | str | None = None,
+        dataschema: str | None = None,
+        traceparent: str | None = None,
+        correlationid: str | None = None,
+        causationid: str | None = None,
+    ) -> Receipt:
+        """Record an event and hand it to every matching subscription.
+
+        In a plain thread it returns when the event is durable; on a running event loop it returns
+        at once, and ``await receipt`` waits; in a handler the event is part of the handler's
+        effects. It is recorded also when nobody waits.
+
+        Raises EventValidationError, LogWriteError (in a plain thread), BusClosedError.
+        """
+        attributes: dict[str, Any] = {
+            "subject": subject, "id": id, "time": time, "dataschema": dataschema,
+            "traceparent": traceparent, "correlationid": correlationid, "causationid": causationid,
+            "max_bytes": self._max_event_bytes,
+        }  # fmt: skip
+        effects = current_effects()
+        if effects is not None:
+            event = effects.publish(type, data, source=source, **attributes)
+            return Receipt(BatchReceipt(self, _already(event)))
+        event = Event.create(type, data, source=source or self._source, **attributes)
+        return Receipt(self._record(Unit([event], is_fresh=id is None)))
+
+    def publish_event(self, event: Event) -> Receipt:
+        """Record an event made by ``Event.create``; otherwise as ``publish``."""
+        return Receipt(self.publish_many([event]))
+
+    def publish_many(self, events: Iterable[Event | Mapping[str, Any]]) -> BatchReceipt:
+        """Record several events together, whole or not at all; otherwise as ``publish``.
+
+        A mapping is read as by ``Event.from_dict``. Raises EventValidationError with the index
+        of each wrong event at the head of its pointers.
+        """
+        checked: list[Event] = []
+        errors: list[FieldError] = []
+        for index, item in enumerate(events):
+            try:
+                checked.append(
+                    item if isinstance(item, Event) else Event.from_dict(
+                        item, source=self._source, max_bytes=self._max_event_bytes
+                    )
+                )  # fmt: skip
+            except EventValidationError as error:
+                errors += error.under(f"/{index}").errors
+        if errors:
+            raise EventValidationError(errors)
+        effects = current_effects()
+        if effects is not None:
+            for event in checked:
+                effects.add(event)
+            return BatchReceipt(self, _already(*checked))
+        return self._record(Unit(checked))
+
+    def effect(self, apply: Apply, params: Any) -> None:
+        """Ask for a state change; only in a handler.
+
+        When the handler's delivery is committed, ``apply(connection, [params, ...])`` is called
+        in the same transaction, once for all the params that the transaction has for it. Raises
+        EffectError outside a handler.
+        """
+        effects = current_effects()
+        if effects is None:
+            raise EffectError("a state change can only be asked for while handling an event")
+        effects.change(apply, params)
+
+    def _record(self, unit: Unit) -> BatchReceipt:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self.log.commit(unit)
+        else:
+            self.log.submit(unit)
+        return BatchReceipt(self, unit)
+
+    # -- subscribing -------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        pattern: str | Pattern,
+        handler: Handler,
+        *,
+        name: str | None = None,
+        max_attempts: int | None = None,
+        timeout: float | None = None,
+        concurrency: int = 16,
+        inline: bool = False,
+        key: Key | None = None,
+    ) -> Subscription:
+        """Have ``handler`` called with every event whose type matches ``pattern``.
+
+        A subscription with a name, or whose handler is a module's function or method, is durable:
+        it gets every event from now on, also those that come while it is away. Lambdas and
+        closures without a name are served while they live. ``timeout`` is in seconds; ``inline``
+        runs a sync handler on the bus's loop, for one that never blocks; ``key`` gives the
+        ordering key of an event (default: its subject). Blocks for a commit.
+
+        Raises PatternError, SubscriptionError.
+        """
+        if isinstance(pattern, str):
+            pattern = Pattern(pattern)
+        check_options(handler, name, concurrency)
+        policy = self._retry
+        if max_attempts is not None:
+            policy = replace(policy, max_attempts=max_attempts)
+        if timeout is not None:
+            policy = replace(policy, timeout_s=timeout)
+        with self._subscribe_lock:
+            if self._is_closed:
+                raise BusClosedError("the bus is closed; nothing can be subscribed")
+            chosen, is_durable = self._name_for(handler, name, pattern)
+            subscription = Subscription(
+                chosen, pattern, handler, is_durable, is_async_callable(handler), inline,
+                policy, concurrency, key or by_subject,
+            )  # fmt: skip
+            lane = self._lane(subscription)
+            self._lanes = {**self._lanes, chosen: lane}
+            self._loop.call_soon_threadsafe(self._dispatcher.add, lane)
+        return subscription
+
+    def on(self, pattern: str | Pattern, **options: Any) -> Callable[[F], F]:
+        """``subscribe`` as a decorator, with the same options; the function stays as it is."""
+
+        def decorate(handler: F) -> F:
+            self.subscribe(pattern, handler, **options)
+            return handler
+
+        return decorate
+
+    def unsubscribe(self, subscription: Subscription | str) -> None:
+        """End a subscription, by itself or by name; a durable one is forgotten.
+
+        What it had not finished is cancelled. Blocks for a commit. Raises SubscriptionError for
+        one that is not known.
+        """
+        name = subscription if isinstance(subscription, str) else subscription.name
+        with self._subscribe_lock:
+            lane = self._lanes.get(name)
+            is_stored = any(stored.name == name for stored in self.log.subscribers())
+            if lane is None and not is_stored:
+                raise SubscriptionError(f"no subscription is named {name!r}")
+            if lane is not None:
+                self._lanes = {n: known for n, known in self._lanes.items() if n != name}
+                self._loop.call_soon_threadsafe(self._dispatcher.remove, lane)
+            if is_stored:
+                self.log.remove_subscriber(name)
+
+    def _name_for(self, handler: Handler, name: str | None, pattern: Pattern) -> tuple[str, bool]:
+        if name is not None:
+            if name in self._lanes:
+                raise SubscriptionError(f"the name {name!r} is taken by another subscription")
+            return name, True
+        stable = stable_name(handler)
+        if stable is None:
+            chosen = f"ephemeral-{next(self._anonymous)}"
+            logger.info(
+                "%s for %s has no stable name (a lambda or closure): it gets what is published "
+                "while it lives; give it a name= to make it durable", chosen, pattern,
+            )  # fmt: skip
+            return chosen, False
+        for candidate in (stable, f"{stable}[{pattern}]"):
+            if candidate not in self._lanes:
+                return candidate, True
+        raise SubscriptionError(
+            f"{stable} is subscribed to {pattern} already; give the other one a name="
+        )
+
+    def _lane(self, subscription: Subscription) -> Lane:
+        if not subscription.is_durable:
+            lane = Lane(subscription, None, self._load)
+            lane.position = lane.newest = self.log.last_sequence
+            return lane
+        subscriber = self.log.save_subscriber(subscription.name, subscription.pattern)
+        self.log.count_crashed(subscriber, subscription.policy.max_attempts)
+        lane = Lane(subscription, subscriber.id, self._load)
+        reader = self.log.delivery_reader
+        lane.failures = reader.failures(subscriber.id)
+        lane.durations_ms.extend(reader.recent_durations_ms(subscriber.id, self.log.last_sequence))
+        return lane
+
+    def _load(self, lane: Lane, sequence: int) -> Unfinished | None:
+        attempt = 0
+        if lane.id is not None:
+            row = self.log.delivery_reader.one(sequence, lane.id)
+            if row is None or row[0] not in ("pending", "retrying"):
+                return None
+            attempt = row[1]
+        event = self.log.get_by_sequence(sequence)
+        return None if event is None else Unfinished(event, attempt, None)
+
+    # -- looking -----------------------------------------------------------------------------
+
+    def subscriptions(self) -> list[SubscriptionStats]:
+        """Every subscription, also stored ones that nothing serves now, by name."""
+        return subscription_stats(self.log, self._lanes)
+
+    def running(self) -> list[Running]:
+        """The attempts that are under way now, oldest first."""
+        runs = sorted(self._dispatcher.runner.runs, key=lambda run: run.started)
+        return [Running.of(run) for run in runs]
+
+    def served(self) -> set[str]:
+        """The names of the subscriptions that have a handler in this process."""
+        return set(self._lanes)
+
+    def watch(self, sequence: int) -> AbstractContextManager[threading.Event]:
+        """An event that is set whenever a delivery of the event ``sequence`` changes its state."""
+        return self._watch.on(sequence)
+
+    # -- life --------------------------------------------------------------------------------
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Block until nothing is pending or running; what waits for a retry is not waited for.
+
+        Returns whether that came about within ``timeout`` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self.log.commit(Unit())  # what was submitted before is committed with it
+        waiting = asyncio.run_coroutine_threadsafe(self._dispatcher.wait_idle(), self._loop)
+        try:
+            waiting.result(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except (TimeoutError, FutureTimeoutError):
+            waiting.cancel()
+            return False
+        return True
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Stop: let running handlers finish for up to ``timeout`` seconds, commit, close the log.
+
+        What is unfinished then is pending in the log and runs at the next start. Idempotent.
+        """
+        with self._subscribe_lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        stopping = asyncio.run_coroutine_threadsafe(self._stop(timeout), self._loop)
+        try:
+            stopping.result(timeout + 1.0)
+        except (TimeoutError, FutureTimeoutError):
+            logger.error("a handler blocks the bus's loop; closing without it")
+        self.log.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(1.0)
+        self._pool.close()
+
+    async def _stop(self, timeout_s: float) -> None:
+        await self._dispatcher.stop(timeout_s)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    def __enter__(self) -> EventBus:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _already(*events: Event) -> Unit:
+    """A unit that nobody has to wait for: its events are effects of the handler that runs."""
+    unit = Unit(events)
+    unit.is_done = True
+    return unit

@@ -1,0 +1,300 @@
+"""The dispatcher: takes what was committed to its lanes, and to the log how each attempt ended."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import time
+
+from eventbus.attempt import describe
+from eventbus.errors import EventLoopError, HandlerTimeoutError, LogWriteError
+from eventbus.lane import PAGE, Job, Lane
+from eventbus.log.commit import call_soon
+from eventbus.log.deliveries import Unfinished
+from eventbus.log.eventlog import EventLog
+from eventbus.log.unit import Outcome, Unit
+from eventbus.log.values import AttemptOutcome, DeliveryState
+from eventbus.log.writer import Deliveries
+from eventbus.runner import Run, Runner
+from eventbus.watch import Watch
+from eventbus.workers import WorkerPool
+
+logger = logging.getLogger("eventbus.dispatcher")
+
+# Events on their way from the committing threads to the loop; beyond it lanes read the log.
+_MAX_HANDED_OVER = 10_000
+_STORAGE_RETRY_S = 1.0
+
+
+class Dispatcher:
+    """Lives on the "eventbus-loop" thread; only ``after_commit`` is called by others.
+
+    A delivery's way: its lane says that it is ready, the runner runs the handler, its outcome
+    and effects go to the log as one unit, and when that is committed the lane lets the next
+    delivery of the same key go.
+    """
+
+    def __init__(
+        self, log: EventLog, loop: asyncio.AbstractEventLoop, pool: WorkerPool, watch: Watch
+    ) -> None:
+        self._log = log
+        self._loop = loop
+        self._pool = pool
+        self._watch = watch
+        self.runner = Runner(loop, pool, log.in_flight, self._ended)
+        self._lanes: dict[str, Lane] = {}
+        self._by_id: dict[int, Lane] = {}
+        self._ephemeral: list[Lane] = []
+        self._due: list[tuple[int, int, Job]] = []
+        self._tie = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle_waiters: list[asyncio.Future[None]] = []
+        # Counted up by committing threads (under the commit lock) and down by the loop, without
+        # a common lock: it may be off by a commit, and only has to keep a bound roughly.
+        self._handed_over = 0
+        self._taken = 0
+
+    # -- lanes -------------------------------------------------------------------------------
+
+    def add(self, lane: Lane) -> None:
+        """Start to serve a subscription."""
+        self._lanes[lane.subscription.name] = lane
+        if lane.id is None:
+            self._ephemeral = [*self._ephemeral, lane]
+        else:
+            self._by_id[lane.id] = lane
+            lane.skip_to(self._log.last_sequence)
+            self._pump(lane)
+
+    def remove(self, lane: Lane) -> None:
+        """Stop serving a subscription; attempts under way end without effects."""
+        lane.is_closed = True
+        lane.ready.clear()
+        self._lanes.pop(lane.subscription.name, None)
+        if lane.id is None:
+            self._ephemeral = [known for known in self._ephemeral if known is not lane]
+        else:
+            self._by_id.pop(lane.id, None)
+        self._check_idle()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Begin nothing more, give what runs ``timeout_s`` seconds, then cut it off.
+
+        What is unfinished stays so in the log.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        for lane in self._lanes.values():
+            lane.ready.clear()
+        await self.runner.close(timeout_s)
+
+    # -- from the log ------------------------------------------------------------------------
+
+    def after_commit(self, recorded: Deliveries, batch: list[Unit]) -> None:
+        """Hand a commit over to the loop; called by the committing thread, in commit order."""
+        if not self._ephemeral:
+            recorded = [entry for entry in recorded if entry[1]]
+        units = [unit for unit in batch if isinstance(unit.token, Job)]
+        skipped: int | None = None
+        if recorded and self._handed_over - self._taken > _MAX_HANDED_OVER:
+            recorded, skipped = [], recorded[-1][0].sequence
+        if recorded or units or skipped is not None:
+            self._handed_over += len(recorded)
+            call_soon(self._loop, self._committed, recorded, skipped, units)
+
+    def _committed(self, recorded: Deliveries, skipped: int | None, units: list[Unit]) -> None:
+        self._taken += len(recorded)
+        touched: set[Lane] = set()
+        if skipped is not None:
+            touched.update(self._lanes.values())
+            for lane in touched:
+                lane.skip_to(skipped)
+        for event, subscriptions in recorded:
+            lanes = [self._by_id[key] for key in subscriptions if key in self._by_id]
+            lanes += [e for e in self._ephemeral if e.subscription.pattern.matches(event.type)]
+            for lane in lanes:
+                lane.offer(event)
+            touched.update(lanes)
+        for unit in units:
+            touched.add(self._settle(unit))
+        for lane in touched:
+            self._pump(lane)
+        self._check_idle()
+
+    def _settle(self, unit: Unit) -> Lane:
+        """The unit of a job was committed, or could not be."""
+        job: Job = unit.token
+        lane, outcome = job.lane, unit.outcome
+        if lane.is_closed:
+            return lane
+        if isinstance(unit.error, LogWriteError):
+            # The storage's fault, not the handler's: no attempt is used up.
+            again = Unit(unit.events, outcome=outcome, effects=unit.effects, token=job)
+            self._loop.call_later(_STORAGE_RETRY_S, self._log.submit, again)
+        elif unit.error is not None:
+            started_us = outcome.started_us if outcome else time.time_ns() // 1_000
+            self._failed(job, unit.error, started_us)
+        elif outcome is None:
+            lane.release(job)
+        else:
+            job.attempt = outcome.attempt
+            if outcome.due_us is None:
+                lane.release(job)
+            else:
+                self._retry_later(job, outcome.due_us)
+            self._watch.notify(outcome.sequence)
+        return lane
+
+    # -- how attempts end --------------------------------------------------------------------
+
+    def _ended(self, run: Run, error: BaseException | None) -> None:
+        job, lane = run.job, run.job.lane
+        if lane.is_closed:
+            return
+        if error is not None:
+            self._failed(job, error, run.started_us)
+            return
+        # Monotonic: a clock that is set back must not give a negative duration.
+        duration_us = int((time.monotonic() - run.started) * 1e6)
+        lane.durations_ms.append(duration_us / 1_000)
+        lane.succeeded += 1
+        effects = run.effects
+        if lane.id is not None:
+            outcome = Outcome(
+                job.event.sequence or 0, lane.id, "succeeded", job.attempt + 1,
+                run.started_us, run.started_us + duration_us,
+            )  # fmt: skip
+            self._log.submit(
+                Unit(effects.events, outcome=outcome, effects=effects.changes, token=job)
+            )
+        elif effects.events or effects.changes:
+            self._log.submit(Unit(effects.events, effects=effects.changes, token=job))
+        else:
+            lane.release(job)
+            self._pump(lane)
+            self._check_idle()
+
+    def _failed(self, job: Job, error: BaseException, started_us: int) -> None:
+        """Count a failed attempt: the delivery is retried later, or dead."""
+        lane, event = job.lane, job.event
+        policy = lane.subscription.policy
+        number = job.attempt + 1
+        error_class, message, trace = describe(error)
+        now_us = max(started_us, time.time_ns() // 1_000)
+        is_dead = number >= policy.max_attempts or isinstance(error, EventLoopError)
+        due_us = None if is_dead else now_us + int(policy.delay_s(number) * 1e6)
+        kind: AttemptOutcome = "timeout" if isinstance(error, HandlerTimeoutError) else "failed"
+        lane.failures += 1
+        lane.durations_ms.append((now_us - started_us) / 1_000)
+        logger.log(
+            logging.ERROR if is_dead else logging.WARNING,
+            "%s failed for %s event %s, attempt %d of %d, %s: %s: %s",
+            lane.subscription.name, event.type, event.id, number, policy.max_attempts,
+            "dead letter" if is_dead else "will be retried", error_class, message,
+        )  # fmt: skip
+        if lane.id is not None:
+            state: DeliveryState = "dead" if is_dead else "retrying"
+            self._log.submit(Unit(token=job, outcome=Outcome(
+                event.sequence or 0, lane.id, state, number, started_us, now_us, due_us,
+                kind, error_class, message, trace,
+            )))  # fmt: skip
+        elif due_us is not None:
+            job.attempt = number
+            self._retry_later(job, due_us)
+        else:
+            lane.release(job)
+            self._pump(lane)
+        self._check_idle()
+
+    # -- retries -----------------------------------------------------------------------------
+
+    def _retry_later(self, job: Job, due_us: int) -> None:
+        job.lane.wait_for_retry(job, due_us)
+        self._schedule(job, due_us)
+
+    def _schedule(self, job: Job, due_us: int) -> None:
+        heapq.heappush(self._due, (due_us, next(self._tie), job))
+        if self._due[0][2] is job:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._due:
+            delay_s = max(0.0, self._due[0][0] / 1e6 - time.time())
+            # Not longer than a minute: a clock that is set forward makes things due sooner.
+            self._timer = self._loop.call_later(min(delay_s, 60.0), self._retry_due)
+
+    def _retry_due(self) -> None:
+        now_us = time.time_ns() // 1_000
+        while self._due and self._due[0][0] <= now_us:
+            _, _, job = heapq.heappop(self._due)
+            if not job.lane.is_closed:
+                job.lane.retry(job)
+                self._pump(job.lane)
+        self._set_timer()
+
+    # -- catching up from the log ------------------------------------------------------------
+
+    def _pump(self, lane: Lane) -> None:
+        self.runner.pump(lane)
+        if not lane.wants_page():
+            return
+        lane.is_loading = True
+        after = lane.position
+
+        def read() -> None:
+            try:
+                page = self._read_page(lane, after)
+            except Exception:
+                logger.exception("%s could not read on from %d", lane.subscription.name, after)
+                page = ([], after, False)
+            call_soon(self._loop, self._loaded, lane, *page)
+
+        self._pool.submit(read)
+
+    def _read_page(self, lane: Lane, after: int) -> tuple[list[Unfinished], int, bool]:
+        """Deliveries after a sequence, how far the log was read, whether that was to its end."""
+        end = self._log.last_sequence
+        if lane.id is not None:
+            page = self._log.delivery_reader.unfinished(lane.id, after, PAGE)
+            if len(page) == PAGE:
+                return page, page[-1].event.sequence or 0, False
+            return page, max(after, end), True
+        chunk = self._log.read(after, PAGE, lane.subscription.pattern)
+        return [Unfinished(event, 0, None) for event in chunk.events], chunk.position, True
+
+    def _loaded(self, lane: Lane, page: list[Unfinished], position: int, is_last: bool) -> None:
+        lane.is_loading = False
+        if lane.is_closed:
+            return
+        for job in lane.take_page(page, position, is_last):
+            self._schedule(job, job.due_us or 0)
+        if not page and not is_last:  # the read failed: not again at once
+            self._loop.call_later(_STORAGE_RETRY_S, self._pump, lane)
+        else:
+            self._pump(lane)
+        self._check_idle()
+
+    # -- being idle --------------------------------------------------------------------------
+
+    async def wait_idle(self) -> None:
+        """Return when nothing is left to do but to wait for retries."""
+        if not all(lane.is_idle for lane in self._lanes.values()):
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._idle_waiters.append(waiter)
+            await waiter
+
+    def _check_idle(self) -> None:
+        if self._idle_waiters and all(lane.is_idle for lane in self._lanes.values()):
+            waiters, self._idle_waiters = self._idle_waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def lanes(self) -> dict[str, Lane]:
+        """The lanes that are served, by subscription name; a snapshot."""
+        return dict(self._lanes)

@@ -1,0 +1,81 @@
+"""What a handler asks for while it runs: collected here, committed with its delivery or dropped."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+from eventbus.errors import EffectError, EventLoopError
+from eventbus.event import Event
+from eventbus.ids import derived_id
+from eventbus.log.unit import Apply
+
+MAX_DEPTH = 32
+
+
+class Effects:
+    """The effects of one attempt of one delivery, in the order in which they were asked for."""
+
+    __slots__ = ("changes", "error", "event", "events", "is_open", "subscription")
+
+    def __init__(self, event: Event, subscription: str) -> None:
+        self.event = event
+        self.subscription = subscription
+        self.events: list[Event] = []
+        self.changes: list[tuple[Apply, Any]] = []
+        self.error: EventLoopError | None = None
+        self.is_open = True
+
+    def publish(self, type: str, data: Any, **attributes: Any) -> Event:
+        """A further event of this delivery; what is not given follows from the causing event."""
+        self.check_open()
+        cause = self.event
+        defaults = {
+            "id": derived_id(cause.id, self.subscription, len(self.events)),
+            "source": f"/handlers/{self.subscription}",
+            "correlationid": cause.correlationid,
+            "causationid": cause.id,
+            "traceparent": cause.traceparent,
+        }
+        given = {name: value for name, value in attributes.items() if value is not None}
+        event = Event.create(type, data, **{**defaults, **given}, depth=cause.depth + 1)
+        self.add(event)
+        return event
+
+    def add(self, event: Event) -> None:
+        """A further event that the caller made."""
+        self.check_open()
+        if event.depth > MAX_DEPTH and self.error is None:
+            # Also kept, so that a handler that catches it does not go on for ever.
+            self.error = EventLoopError(
+                f"event loop: {event.type} would be number {event.depth} in a chain of events "
+                f"causing events; at most {MAX_DEPTH} are allowed"
+            )
+        if self.error is not None:
+            raise self.error
+        self.events.append(event)
+
+    def change(self, apply: Apply, params: Any) -> None:
+        """A state change: ``apply`` gets a list of such ``params`` inside the transaction."""
+        self.check_open()
+        self.changes.append((apply, params))
+
+    def check_open(self) -> None:
+        if not self.is_open:
+            raise EffectError(
+                f"the attempt of {self.subscription!r} for event {self.event.id} is over; "
+                "what it still asks for is not done"
+            )
+
+
+_current: ContextVar[Effects | None] = ContextVar("eventbus_effects", default=None)
+
+
+def current_effects() -> Effects | None:
+    """The effects of the handler that runs in this context, None outside handlers."""
+    return _current.get()
+
+
+def set_effects(effects: Effects | None) -> None:
+    """Make ``effects`` those of the handler that runs next in this context."""
+    _current.set(effects)

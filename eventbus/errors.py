@@ -1,0 +1,90 @@
+"""Every error of the library; a message says what was wrong, with which value, what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class EventBusError(Exception):
+    """Base of all errors of this library."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing that is wrong with an input.
+
+    ``pointer`` is a JSON Pointer (RFC 6901) into the input, ``detail`` a sentence that names the
+    rule and the value.
+    """
+
+    pointer: str
+    detail: str
+
+
+class EventValidationError(EventBusError, ValueError):
+    """An event that breaks the rules of the envelope; ``errors`` names each field."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        self.errors: tuple[FieldError, ...] = tuple(errors)
+        super().__init__("; ".join(f"{e.pointer or '/'}: {e.detail}" for e in self.errors))
+
+    def under(self, prefix: str) -> EventValidationError:
+        """The same errors with pointers below ``prefix``, such as ``"/3"`` for a batch's item 3."""
+        return EventValidationError([FieldError(prefix + e.pointer, e.detail) for e in self.errors])
+
+
+class UnsupportedContentTypeError(EventBusError, ValueError):
+    """A body in a media type that the CloudEvents HTTP binding here does not read."""
+
+
+class PatternError(EventBusError, ValueError):
+    """A subscription pattern or event type that breaks the dialect."""
+
+
+class CursorError(EventBusError, ValueError):
+    """A paging cursor that this log did not hand out."""
+
+
+class SubscriptionError(EventBusError, ValueError):
+    """A subscription that cannot be made: taken name, wrong option, nothing to call."""
+
+
+class EffectError(EventBusError, RuntimeError):
+    """An effect asked for outside a running handler, or after its attempt had ended."""
+
+
+class BusClosedError(EventBusError, RuntimeError):
+    """The bus is closed and takes no more events."""
+
+
+class ReceiptTimeoutError(EventBusError, TimeoutError):
+    """What a receipt waited for did not happen in time; the event itself is not affected."""
+
+
+class LogError(EventBusError):
+    """Base of the errors of the durable log."""
+
+
+class LogLockedError(LogError):
+    """Another process has this log open for writing."""
+
+
+class LogWriteError(LogError):
+    """A write could not be made durable (disk full, read-only, damaged); nothing was recorded."""
+
+
+class SchemaError(LogError):
+    """The database was made by a newer version of this software."""
+
+
+class HandlerTimeoutError(EventBusError, TimeoutError):
+    """A handler ran longer than its subscription allows."""
+
+
+class CrashedAttemptError(EventBusError):
+    """An attempt during which the process died; written to the delivery at the next start."""
+
+
+class EventLoopError(EventBusError):
+    """A chain of events causing events that is deeper than the bus allows."""

@@ -1,0 +1,134 @@
+"""Group commit: many units become durable in one transaction, whichever thread comes first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from eventbus.errors import BusClosedError, ReceiptTimeoutError
+from eventbus.log.unit import Unit
+
+logger = logging.getLogger("eventbus.log")
+
+# Bounds one transaction, so that nobody waits long behind a flood: about 50 ms of writing.
+_MAX_EVENTS = 2_000
+
+
+class GroupCommit:
+    """A queue of units and the lock under which one thread commits for all.
+
+    A plain thread commits its own unit, and with it whatever else waits (``commit``): handing
+    over to another thread would cost more than the commit. An event loop must not block, so its
+    units are committed by the "eventbus-writer" thread (``submit``), unless a leader comes by
+    first. ``write`` runs under the lock, so commits are strictly one after the other.
+    """
+
+    def __init__(self, write: Callable[[list[Unit]], None]) -> None:
+        self._write = write
+        self._queue: deque[Unit] = deque()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="eventbus-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, unit: Unit) -> None:
+        """Queue the unit and return at once."""
+        if self._is_closed:
+            raise BusClosedError("the bus is closed; the event was not recorded")
+        self._queue.append(unit)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def commit(self, unit: Unit) -> None:
+        """Queue the unit and block until it is committed; its own error is raised."""
+        if self._is_closed:
+            raise BusClosedError("the bus is closed; the event was not recorded")
+        self._queue.append(unit)
+        self.wait(unit)
+
+    def wait(self, unit: Unit, timeout_s: float | None = None) -> None:
+        """Block until a queued unit is committed, committing it here if nobody else does.
+
+        Raises the unit's error, or ReceiptTimeoutError after ``timeout_s`` seconds.
+        """
+        if not unit.is_done:
+            if not self._lock.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
+                raise ReceiptTimeoutError(f"not recorded within {timeout_s} s; it still may be")
+            try:
+                while not unit.is_done:
+                    self._drain_once()
+            finally:
+                self._lock.release()
+        if unit.error is not None:
+            raise unit.error
+
+    def exclusively(self, function: Callable[[], None]) -> None:
+        """Run ``function`` between two commits."""
+        with self._lock:
+            function()
+
+    def close(self) -> None:
+        """Commit what is queued and take nothing more."""
+        self._is_closed = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                with self._lock:
+                    if self._queue:
+                        self._drain_once()
+            if self._is_closed:
+                return
+
+    def _drain_once(self) -> None:
+        batch: list[Unit] = []
+        size = 0
+        while self._queue and size < _MAX_EVENTS:
+            unit = self._queue.popleft()
+            batch.append(unit)
+            size += 1 + len(unit.events)
+        try:
+            self._write(batch)
+        except Exception as error:  # the write promises not to raise; no waiter may hang if it does
+            logger.exception("a commit of %d units failed", len(batch))
+            for unit in batch:
+                unit.error = unit.error or error
+        self._release(batch)
+
+    def _release(self, batch: list[Unit]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        for unit in batch:
+            unit.is_done = True
+            waiters, unit.waiters = unit.waiters, []
+            for loop, future in waiters:
+                by_loop.setdefault(loop, []).append(future)
+        for loop, futures in by_loop.items():
+            call_soon(loop, _resolve, futures)
+
+
+def call_soon(
+    loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object
+) -> None:
+    """Run ``function`` on ``loop`` from any thread; a loop that has closed waits for nothing."""
+    try:
+        loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
+
+
+def _resolve(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

@@ -1,0 +1,225 @@
+"""The event log: the one door to the database for the bus that writes and the readers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from sqlalchemy import Connection, func, select
+
+from eventbus.errors import CrashedAttemptError
+from eventbus.event import Event
+from eventbus.log import schema
+from eventbus.log.commit import GroupCommit
+from eventbus.log.counts import TypeCount
+from eventbus.log.database import Database
+from eventbus.log.deliveries import DeliveryReader
+from eventbus.log.inflight import InFlight
+from eventbus.log.migrations import LOG_MIGRATIONS, Migration, migrate
+from eventbus.log.reader import Reader
+from eventbus.log.subscribers import Subscriber, Subscribers
+from eventbus.log.unit import Outcome, Unit
+from eventbus.log.values import (
+    Chunk,
+    Delivery,
+    DeliveryPage,
+    DeliveryState,
+    EventPage,
+    EventQuery,
+    Trace,
+    TypeSeen,
+)
+from eventbus.log.writer import Deliveries, Writer
+from eventbus.patterns import Pattern
+
+logger = logging.getLogger("eventbus.log")
+
+Listener = Callable[[list[Event]], None]
+AfterCommit = Callable[[Deliveries, list[Unit]], None]
+
+
+class EventLog:
+    """The durable log on SQLite.
+
+    Reading methods may be called from any thread. Writing goes through units: ``submit`` from
+    an event loop, ``commit`` from a plain thread. After every commit, in its thread and under
+    the commit lock (so in sequence order), ``after_commit`` gets what was recorded and every
+    listener the events: they must only hand over.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Open or create the log. Raises LogError, LogLockedError or SchemaError."""
+        self._database = Database(url)
+        try:
+            conn = self._database.writer
+            migrate(conn, "log", LOG_MIGRATIONS)
+            self._subscribers = Subscribers(conn)
+            with conn.begin():
+                newest = conn.execute(select(func.max(schema.events.c.sequence))).scalar() or 0
+                self._types = set(_distinct_types(conn))
+            self.in_flight = InFlight(
+                self._database.path.with_name(self._database.path.name + "-inflight")
+            )
+        except BaseException:
+            self._database.close()
+            raise
+        self._writer = Writer(conn, newest, self._subscribers.match, self._committed)
+        self._commit = GroupCommit(self._writer.write)
+        self._listeners: list[Listener] = []
+        self._after_commit: AfterCommit | None = None
+        self.last_sequence: int = newest
+        """The newest recorded sequence; everything up to it can be read."""
+        self.version: int = 0
+        """Grows with every commit of any kind: whether anything changed."""
+        self._reader = Reader(self._database, lambda: self.last_sequence, lambda: list(self._types))
+        self.delivery_reader = DeliveryReader(self._database)
+
+    def start(self, after_commit: AfterCommit) -> None:
+        """Begin to take units."""
+        self._after_commit = after_commit
+        self._commit.start()
+
+    def close(self) -> None:
+        """Commit what is queued, then close the files."""
+        self._commit.close()
+        self.in_flight.close()
+        self._database.close()
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def submit(self, unit: Unit) -> None:
+        """Queue a unit for the next commit and return at once."""
+        self._commit.submit(unit)
+
+    def commit(self, unit: Unit) -> None:
+        """Make a unit durable; blocks, and raises the unit's error (LogWriteError)."""
+        self._commit.commit(unit)
+
+    def wait(self, unit: Unit, timeout_s: float | None = None) -> None:
+        """Block until a submitted unit is durable; as ``commit``, or ReceiptTimeoutError."""
+        self._commit.wait(unit, timeout_s)
+
+    def save_subscriber(self, name: str, pattern: Pattern) -> Subscriber:
+        """Store a durable subscription; every event recorded from now on is matched with it."""
+        saved: list[Subscriber] = []
+
+        def save(conn: Connection) -> None:
+            subscriber = self._subscribers.save(conn, name, pattern, self._writer.last_sequence)
+            saved[:] = [subscriber]
+
+        self._commit.commit(Unit(call=save, token=lambda: self._subscribers.saved(saved[0])))
+        return saved[0]
+
+    def remove_subscriber(self, name: str) -> None:
+        """Forget a durable subscription and cancel what it had not finished."""
+        self._commit.commit(Unit(
+            call=lambda conn: self._subscribers.remove(conn, name),
+            token=lambda: self._subscribers.removed(name),
+        ))  # fmt: skip
+
+    def subscribers(self) -> list[Subscriber]:
+        """The durable subscriptions, also those that no handler serves now."""
+        return self._subscribers.all()
+
+    def count_crashed(self, subscriber: Subscriber, max_attempts: int) -> None:
+        """Write one failed attempt for each of its deliveries that a crash cut off."""
+        now_us = time.time_ns() // 1_000
+        for sequence in self.in_flight.found(subscriber.id):
+            row = self.delivery_reader.one(sequence, subscriber.id)
+            if row is None or row[0] not in ("pending", "retrying"):
+                continue
+            number = row[1] + 1
+            self._commit.commit(Unit(outcome=Outcome(
+                sequence, subscriber.id, "dead" if number >= max_attempts else "retrying", number,
+                now_us, now_us, due_us=now_us, kind="crashed",
+                error_class=CrashedAttemptError.__name__,
+                error_message="the process died while this attempt ran",
+            )))  # fmt: skip
+        self.in_flight.forget(subscriber.id)
+
+    def migrate(self, component: str, migrations: Sequence[Migration]) -> None:
+        """Run a component's missing migrations (a read model's tables), each in a transaction."""
+
+        def run() -> None:
+            migrate(self._database.writer, component, migrations)
+
+        self._commit.exclusively(run)
+
+    # -- after a commit ----------------------------------------------------------------------
+
+    def add_listener(self, listener: Listener) -> None:
+        """Have ``listener`` called with the events of each commit; it must only hand over."""
+        self._listeners = [*self._listeners, listener]
+
+    def remove_listener(self, listener: Listener) -> None:
+        self._listeners = [known for known in self._listeners if known != listener]
+
+    def _committed(self, recorded: Deliveries, batch: list[Unit]) -> None:
+        for unit in batch:
+            if unit.call is not None and unit.error is None and unit.token is not None:
+                unit.token()
+        self.version += 1
+        if recorded:
+            self._types.update(event.type for event, _ in recorded)
+            self.last_sequence = self._writer.last_sequence
+            events = [event for event, _ in recorded]
+            for listener in self._listeners:
+                try:
+                    listener(events)
+                except Exception:
+                    logger.exception("a listener failed for events up to %s", self.last_sequence)
+        if self._after_commit is not None:
+            self._after_commit(recorded, batch)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A read-only connection on one committed state, for read models."""
+        return self._database.reading()
+
+    def get(self, event_id: str, source: str | None = None) -> Event | None:
+        return self._reader.get(event_id, source)
+
+    def get_by_sequence(self, sequence: int) -> Event | None:
+        return self._reader.get_by_sequence(sequence)
+
+    def read(
+        self, after: int, limit: int = 1000, pattern: Pattern | None = None, upto: int | None = None
+    ) -> Chunk:
+        return self._reader.read(after, limit, pattern, upto)
+
+    def query(self, query: EventQuery) -> EventPage:
+        return self._reader.query(query)
+
+    def trace(self, event_id: str, limit: int = 1000) -> Trace | None:
+        return self._reader.trace(event_id, limit)
+
+    def types(self) -> list[TypeSeen]:
+        return self._reader.types()
+
+    def counts(self, after: int, upto: int, pattern: Pattern | None = None) -> list[TypeCount]:
+        return self._reader.counts(after, upto, pattern)
+
+    def deliveries(self, sequence: int) -> list[Delivery]:
+        return self.delivery_reader.of_event(sequence)
+
+    def list_deliveries(
+        self, state: DeliveryState, limit: int = 50, cursor: str | None = None
+    ) -> DeliveryPage:
+        return self.delivery_reader.by_state(state, limit, cursor)
+
+    def delivery_counts(self) -> dict[str, int]:
+        return self.delivery_reader.counts()
+
+
+def _distinct_types(conn: Connection) -> list[str]:
+    """All types in the log, by one look-up in ix_events_type for each."""
+    column = schema.events.c.type
+    found: list[str] = []
+    name = conn.execute(select(func.min(column))).scalar()
+    while name is not None:
+        found.append(name)
+        name = conn.execute(select(func.min(column)).where(column > name)).scalar()
+    return found

@@ -1,0 +1,75 @@
+"""Numbered, forward-only schema migrations; each runs once, in a transaction of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert
+
+from eventbus.errors import SchemaError
+from eventbus.log import schema
+
+Migration = Callable[[Connection], None]
+
+
+def _create_log(conn: Connection) -> None:
+    # Spelled out, not taken from ``schema``: a migration must do tomorrow what it did the day
+    # it was released, whatever the current tables look like by then.
+    for statement in (
+        """CREATE TABLE events (
+            sequence INTEGER NOT NULL PRIMARY KEY, id TEXT NOT NULL, source TEXT NOT NULL,
+            type TEXT NOT NULL, subject TEXT NOT NULL, time_us BIGINT NOT NULL,
+            recorded_us BIGINT NOT NULL, correlationid TEXT NOT NULL, causationid TEXT,
+            traceparent TEXT, dataschema TEXT, depth INTEGER NOT NULL, data TEXT NOT NULL,
+            CONSTRAINT uq_events_id_source UNIQUE (id, source))""",
+        "CREATE INDEX ix_events_type ON events (type)",
+        "CREATE INDEX ix_events_subject ON events (subject)",
+        "CREATE INDEX ix_events_time ON events (time_us)",
+        "CREATE INDEX ix_events_correlation ON events (correlationid) WHERE correlationid != id",
+        """CREATE TABLE subscriptions (
+            id INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, pattern TEXT NOT NULL,
+            created_us BIGINT NOT NULL, since_sequence BIGINT NOT NULL)""",
+        """CREATE TABLE deliveries (
+            sequence BIGINT NOT NULL, subscription INTEGER NOT NULL, state TEXT NOT NULL,
+            attempt INTEGER NOT NULL, due_us BIGINT, finished_us BIGINT, duration_us BIGINT,
+            error_class TEXT, error_message TEXT,
+            PRIMARY KEY (sequence, subscription)) WITHOUT ROWID""",
+        """CREATE INDEX ix_deliveries_unfinished ON deliveries (subscription, state, sequence)
+            WHERE state != 'succeeded'""",
+        """CREATE TABLE attempts (
+            sequence BIGINT NOT NULL, subscription INTEGER NOT NULL, number INTEGER NOT NULL,
+            started_us BIGINT NOT NULL, duration_us BIGINT NOT NULL, outcome TEXT NOT NULL,
+            error_class TEXT, error_message TEXT, traceback TEXT,
+            PRIMARY KEY (sequence, subscription, number)) WITHOUT ROWID""",
+        "CREATE INDEX ix_attempts_subscription ON attempts (subscription)",
+    ):
+        conn.exec_driver_sql(statement)
+
+
+LOG_MIGRATIONS: tuple[Migration, ...] = (_create_log,)
+
+
+def migrate(conn: Connection, component: str, migrations: Sequence[Migration]) -> None:
+    """Run the migrations that ``component`` has not had yet.
+
+    ``conn`` is the writer's connection, outside a transaction. Raises SchemaError when the
+    database has had more migrations than are known here.
+    """
+    versions = schema.schema_versions
+    with conn.begin():
+        versions.create(conn, checkfirst=True)
+        row = conn.execute(select(versions.c.version).where(versions.c.component == component))
+        version = row.scalar() or 0
+    if version > len(migrations):
+        raise SchemaError(
+            f"the database's {component} schema has version {version}, this software knows "
+            f"versions up to {len(migrations)}: start the newer software or restore a backup"
+        )
+    for number in range(version + 1, len(migrations) + 1):
+        with conn.begin():
+            migrations[number - 1](conn)
+            mark = insert(versions).values(component=component, version=number)
+            conn.execute(
+                mark.on_conflict_do_update(index_elements=["component"], set_={"version": number})
+            )

@@ -1,0 +1,61 @@
+"""From rows of the log's tables to the values that readers get."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from eventbus.event import Event
+from eventbus.log.values import Attempt, Delivery
+from eventbus.timestamps import from_microseconds
+
+
+def event_from_row(row: Row[Any]) -> Event:
+    """An Event from a row of ``events``."""
+    return Event(
+        row.id,
+        row.source,
+        row.type,
+        row.subject,
+        from_microseconds(row.time_us),
+        row.data,
+        sequence=row.sequence,
+        correlationid=row.correlationid,
+        causationid=row.causationid,
+        traceparent=row.traceparent,
+        dataschema=row.dataschema,
+        depth=row.depth,
+    )
+
+
+def delivery_from_row(row: Row[Any], attempts: list[Attempt]) -> Delivery:
+    """A Delivery from a row of ``deliveries`` joined with its event and subscription names."""
+    return Delivery(
+        sequence=row.sequence,
+        event_id=row.event_id,
+        event_type=row.event_type,
+        subject=row.subject,
+        subscription=row.subscription_name or f"(removed {row.subscription})",
+        state=row.state,
+        attempt=row.attempt,
+        next_attempt_at=None if row.due_us is None else from_microseconds(row.due_us),
+        finished_at=None if row.finished_us is None else from_microseconds(row.finished_us),
+        duration_ms=None if row.duration_us is None else row.duration_us / 1_000,
+        error_class=row.error_class,
+        error_message=row.error_message,
+        attempts=attempts,
+    )
+
+
+def attempt_from_row(row: Row[Any]) -> Attempt:
+    """An Attempt from a row of ``attempts``."""
+    return Attempt(
+        number=row.number,
+        started_at=from_microseconds(row.started_us),
+        duration_ms=row.duration_us / 1_000,
+        outcome=row.outcome,
+        error_class=row.error_class,
+        error_message=row.error_message,
+        traceback=row.traceback,
+    )

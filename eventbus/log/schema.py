@@ -1,0 +1,106 @@
+"""The log's tables as they are now; ``migrations`` brings any older database to this shape."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# INTEGER PRIMARY KEY is SQLite's rowid, and every index ends with it: an index on ``type`` gives
+# the events of a type in sequence order.
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    Column("recorded_us", BigInteger, nullable=False),
+    Column("correlationid", Text, nullable=False),
+    Column("causationid", Text),
+    Column("traceparent", Text),
+    Column("dataschema", Text),
+    Column("depth", Integer, nullable=False),
+    Column("data", Text, nullable=False),
+    # The idempotency key. The id comes first so that it also serves look-ups by id alone; time-
+    # ordered ids keep it append-only.
+    UniqueConstraint("id", "source", name="uq_events_id_source"),
+)
+ix_events_type = Index("ix_events_type", events.c.type)
+ix_events_subject = Index("ix_events_subject", events.c.subject)
+ix_events_time = Index("ix_events_time", events.c.time_us)
+# The first event of a chain has its own id as correlation id and is found by that.
+ix_events_correlation = Index(
+    "ix_events_correlation",
+    events.c.correlationid,
+    sqlite_where=events.c.correlationid != events.c.id,
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("pattern", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("since_sequence", BigInteger, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True),
+    Column("subscription", Integer, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("due_us", BigInteger),
+    Column("finished_us", BigInteger),
+    Column("duration_us", BigInteger),
+    Column("error_class", Text),
+    Column("error_message", Text),
+    sqlite_with_rowid=False,
+)
+# Only what is unfinished: it stays small however long the log grows, and gives recovery,
+# catch-up, lag, retries and dead letters without touching the rest.
+ix_deliveries_unfinished = Index(
+    "ix_deliveries_unfinished",
+    deliveries.c.subscription,
+    deliveries.c.state,
+    deliveries.c.sequence,
+    sqlite_where=deliveries.c.state != "succeeded",
+)
+
+# Attempts that failed; the one that succeeded is the delivery's own row.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True),
+    Column("subscription", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("started_us", BigInteger, nullable=False),
+    Column("duration_us", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("error_class", Text),
+    Column("error_message", Text),
+    Column("traceback", Text),
+    sqlite_with_rowid=False,
+)
+ix_attempts_subscription = Index("ix_attempts_subscription", attempts.c.subscription)
+
+schema_versions = Table(
+    "schema_versions",
+    metadata,
+    Column("component", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+)

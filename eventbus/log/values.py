@@ -1,0 +1,114 @@
+"""What a reader of the log gets: pages of events, traces, deliveries and their attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from eventbus.event import Event
+from eventbus.patterns import Pattern
+
+DeliveryState = Literal["pending", "running", "succeeded", "retrying", "dead", "cancelled"]
+AttemptOutcome = Literal["succeeded", "failed", "timeout", "crashed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Events in ascending order, complete for the asked pattern up to ``position`` (a sequence)."""
+
+    events: list[Event]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """What to look for in the history; every given condition must hold.
+
+    ``after`` and ``before`` are sequences (exclusive); ``since`` (inclusive) and ``until``
+    (exclusive) bound the event's time; ``text`` is looked for in the payload's JSON text, case
+    by case as SQLite's LIKE folds ASCII letters; ``limit`` is 1 to 1000.
+    """
+
+    pattern: Pattern | None = None
+    subject: str | None = None
+    correlation: str | None = None
+    after: int | None = None
+    before: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str | None = None
+    order: Literal["desc", "asc"] = "desc"
+    limit: int = 50
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """One page of history.
+
+    ``next`` continues it, None at the end. A search that has to look at payloads stops after a
+    bounded number of rows: then ``events`` may be short, even empty, while ``next`` goes on;
+    ``scanned`` tells how many positions of the log were looked at (0 for an indexed answer).
+    """
+
+    events: list[Event]
+    next: str | None
+    scanned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """All events of one correlation in ascending order; ``truncated`` when there are more."""
+
+    events: list[Event]
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TypeSeen:
+    """An event type that the log holds, with its newest event."""
+
+    type: str
+    last_sequence: int
+    last_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a handler for one delivery; ``number`` counts from 1."""
+
+    number: int
+    started_at: datetime
+    duration_ms: float
+    outcome: AttemptOutcome
+    error_class: str | None = None
+    error_message: str | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event at one subscription; ``attempt`` is the number of attempts that have ended."""
+
+    sequence: int
+    event_id: str
+    event_type: str
+    subject: str
+    subscription: str
+    state: DeliveryState
+    attempt: int
+    next_attempt_at: datetime | None
+    finished_at: datetime | None
+    duration_ms: float | None
+    error_class: str | None
+    error_message: str | None
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPage:
+    """One page of deliveries, newest first; ``next`` continues it, None at the end."""
+
+    deliveries: list[Delivery]
+    next: str | None

@@ -1,0 +1,215 @@
+"""What one transaction writes: events, their delivery rows, deliveries' outcomes, state changes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from eventbus.errors import LogWriteError
+from eventbus.event import Event
+from eventbus.log import schema
+from eventbus.log.rows import event_from_row
+from eventbus.log.unit import Apply, Outcome, Unit
+from eventbus.timestamps import to_microseconds
+
+logger = logging.getLogger("eventbus.log")
+
+Deliveries = list[tuple[Event, tuple[int, ...]]]
+"""Recorded events in sequence order, each with the ids of the subscriptions that get it."""
+
+_events, _deliveries, _attempts = schema.events, schema.deliveries, schema.attempts
+_INSERT_EVENTS = insert(_events)
+_INSERT_DELIVERIES = insert(_deliveries)
+_INSERT_ATTEMPTS = insert(_attempts)
+_UPDATE_DELIVERY = (
+    update(_deliveries)
+    .where(
+        _deliveries.c.sequence == bindparam("b_sequence"),
+        _deliveries.c.subscription == bindparam("b_subscription"),
+    )
+    .values(
+        state=bindparam("b_state"),
+        attempt=bindparam("b_attempt"),
+        due_us=bindparam("b_due_us"),
+        finished_us=bindparam("b_finished_us"),
+        duration_us=bindparam("b_duration_us"),
+        error_class=bindparam("b_error_class"),
+        error_message=bindparam("b_error_message"),
+    )
+)
+_ID_LOOKUP = 500
+
+# SQLite result codes that say "this database cannot be written now", not "this row is wrong".
+_STORAGE_CODES = frozenset(
+    {"SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB",
+     "SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_NOMEM", "SQLITE_PERM"}
+)  # fmt: skip
+
+
+class Writer:
+    """Writes batches of units on the one writing connection; its caller holds the commit lock."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        last_sequence: int,
+        match: Callable[[str], tuple[int, ...]],
+        after_commit: Callable[[Deliveries, list[Unit]], None],
+    ) -> None:
+        self._conn = conn
+        self._match = match
+        self._after_commit = after_commit
+        self.last_sequence = last_sequence
+
+    def write(self, batch: list[Unit]) -> None:
+        """Commit the units in one transaction; never raises, each unit bears its own error.
+
+        When a unit's content is at fault (a state change that breaks), the others are committed
+        without it. When the storage is at fault, none is, and all fail with LogWriteError.
+        """
+        try:
+            recorded = self._transaction(batch)
+        except Exception as error:
+            failure = _storage_failure(error)
+            if failure is None and len(batch) > 1:
+                for unit in batch:
+                    self.write([unit])
+                return
+            for unit in batch:
+                unit.error = failure or error
+            logger.error("nothing of %d units was recorded: %s", len(batch), failure or error)
+            recorded = []
+        self._after_commit(recorded, batch)
+
+    def _transaction(self, batch: list[Unit]) -> Deliveries:
+        before = self.last_sequence
+        given = [list(unit.events) for unit in batch]
+        recorded: Deliveries = []
+        try:
+            with self._conn.begin():
+                for unit in batch:
+                    if unit.call is not None:
+                        unit.call(self._conn)
+                self._append(batch, recorded)
+                self._finish([unit.outcome for unit in batch if unit.outcome is not None])
+                self._change(batch)
+        except BaseException:
+            self.last_sequence = before
+            for unit, events in zip(batch, given, strict=True):
+                unit.events = events
+                unit.duplicates.clear()
+            raise
+        return recorded
+
+    def _append(self, batch: list[Unit], recorded: Deliveries) -> None:
+        now_us = time.time_ns() // 1_000
+        known = self._known(batch)
+        event_rows = []
+        delivery_rows = []
+        for unit in batch:
+            for index, event in enumerate(unit.events):
+                key = (event.id, event.source)
+                if not unit.is_fresh and (first := known.get(key)) is not None:
+                    unit.events[index] = first
+                    unit.duplicates.add(index)
+                    continue
+                self.last_sequence += 1
+                # A copy: the publisher's own object stays unrecorded if the transaction fails.
+                event = event.evolve(sequence=self.last_sequence)
+                unit.events[index] = event
+                if not unit.is_fresh:
+                    known[key] = event
+                event_rows.append(_event_row(event, now_us))
+                subscribers = self._match(event.type)
+                for subscription in subscribers:
+                    delivery_rows.append({
+                        "sequence": event.sequence, "subscription": subscription,
+                        "state": "pending", "attempt": 0,
+                    })  # fmt: skip
+                recorded.append((event, subscribers))
+        if event_rows:
+            self._conn.execute(_INSERT_EVENTS, event_rows)
+        if delivery_rows:
+            self._conn.execute(_INSERT_DELIVERIES, delivery_rows)
+
+    def _known(self, batch: list[Unit]) -> dict[tuple[str, str], Event]:
+        """The events that are in the log already, among those that could be."""
+        wanted = {event.id for unit in batch if not unit.is_fresh for event in unit.events}
+        if not wanted:
+            return {}
+        ids = list(wanted)
+        found: dict[tuple[str, str], Event] = {}
+        for start in range(0, len(ids), _ID_LOOKUP):
+            # uq_events_id_source serves it
+            rows = self._conn.execute(
+                select(_events).where(_events.c.id.in_(ids[start : start + _ID_LOOKUP]))
+            )
+            for row in rows:
+                found[(row.id, row.source)] = event_from_row(row)
+        return found
+
+    def _finish(self, outcomes: list[Outcome]) -> None:
+        if not outcomes:
+            return
+        self._conn.execute(_UPDATE_DELIVERY, [
+            {
+                "b_sequence": o.sequence, "b_subscription": o.subscription, "b_state": o.state,
+                "b_attempt": o.attempt, "b_due_us": o.due_us, "b_finished_us": o.finished_us,
+                "b_duration_us": o.finished_us - o.started_us, "b_error_class": o.error_class,
+                "b_error_message": o.error_message,
+            }
+            for o in outcomes
+        ])  # fmt: skip
+        failed = [o for o in outcomes if o.kind != "succeeded"]
+        if failed:
+            self._conn.execute(_INSERT_ATTEMPTS, [
+                {
+                    "sequence": o.sequence, "subscription": o.subscription, "number": o.attempt,
+                    "started_us": o.started_us, "duration_us": o.finished_us - o.started_us,
+                    "outcome": o.kind, "error_class": o.error_class,
+                    "error_message": o.error_message, "traceback": o.traceback,
+                }
+                for o in failed
+            ])  # fmt: skip
+
+    def _change(self, batch: Iterable[Unit]) -> None:
+        groups: dict[Apply, list[object]] = {}
+        for unit in batch:
+            for apply, params in unit.effects:
+                groups.setdefault(apply, []).append(params)
+        for apply, params_list in groups.items():
+            apply(self._conn, params_list)
+
+
+def _event_row(event: Event, now_us: int) -> dict[str, object]:
+    return {
+        "sequence": event.sequence,
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "time_us": to_microseconds(event.time),
+        "recorded_us": now_us,
+        "correlationid": event.correlationid,
+        "causationid": event.causationid,
+        "traceparent": event.traceparent,
+        "dataschema": event.dataschema,
+        "depth": event.depth,
+        "data": event.data_json,
+    }
+
+
+def _storage_failure(error: Exception) -> LogWriteError | None:
+    """The LogWriteError for an error of the storage itself, None for any other error."""
+    if not isinstance(error, SQLAlchemyError):
+        return None
+    original = error.orig if isinstance(error, DBAPIError) else None
+    name = getattr(original, "sqlite_errorname", "") or ""
+    base = "_".join(name.split("_")[:2])
+    if base in _STORAGE_CODES:
+        return LogWriteError(f"cannot write the log, nothing was recorded: {original} ({name})")
+    return None

@@ -1,0 +1,123 @@
+"""Receipts: what ``publish`` returns, to be awaited, waited for, or left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from eventbus.errors import ReceiptTimeoutError
+from eventbus.event import Event
+from eventbus.log.unit import Unit
+from eventbus.log.values import Delivery
+
+if TYPE_CHECKING:
+    from eventbus.bus import EventBus
+
+_SETTLED = frozenset({"succeeded", "retrying", "dead", "cancelled"})
+
+
+class BatchReceipt:
+    """The receipt of events that are recorded together.
+
+    ``await receipt`` (on any loop) and ``receipt.wait(timeout_s)`` (in any plain thread) give the
+    recorded events in the order of publishing and raise LogWriteError when nothing was recorded.
+    Inside a handler they give the events as they will be recorded when the handler returns.
+    """
+
+    def __init__(self, bus: EventBus, unit: Unit) -> None:
+        self._bus = bus
+        self._unit = unit
+
+    @property
+    def events(self) -> list[Event]:
+        """The events, with their sequences once they are recorded."""
+        return list(self._unit.events)
+
+    @property
+    def duplicates(self) -> list[bool]:
+        """For each event whether it had been recorded before; known once it is durable."""
+        return [index in self._unit.duplicates for index in range(len(self._unit.events))]
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the events are durable."""
+        return self._unit.is_done and self._unit.error is None
+
+    def wait(self, timeout: float | None = None) -> list[Event]:
+        """Block until the events are durable. Raises ReceiptTimeoutError after ``timeout`` s."""
+        self._bus.log.wait(self._unit, timeout)
+        return self.events
+
+    def __await__(self) -> Generator[object, None, list[Event]]:
+        unit = self._unit
+        if not unit.is_done:
+            loop = asyncio.get_running_loop()
+            future: asyncio.Future[None] = loop.create_future()
+            unit.waiters.append((loop, future))
+            # The commit may have come in between: it looks at the waiters after is_done is set.
+            if not unit.is_done:
+                yield from future
+        if unit.error is not None:
+            raise unit.error
+        return self.events
+
+    def deliveries(self, timeout: float | None = None) -> list[Delivery]:
+        """Block until every durable subscription served here has dealt with the events once.
+
+        "Dealt with" is succeeded, dead, or waiting for a retry. Returns all durable deliveries.
+        Must not be called on an event loop. Raises ReceiptTimeoutError after ``timeout`` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        found: list[Delivery] = []
+        for event in self.wait(timeout):
+            found += self._settled(event, deadline)
+        return found
+
+    def _settled(self, event: Event, deadline: float | None) -> list[Delivery]:
+        assert event.sequence is not None, "recorded events have a sequence"
+        with self._bus.watch(event.sequence) as changed:
+            while True:
+                changed.clear()
+                deliveries = self._bus.log.deliveries(event.sequence)
+                served = self._bus.served()
+                if all(d.state in _SETTLED for d in deliveries if d.subscription in served):
+                    return deliveries
+                left = None if deadline is None else deadline - time.monotonic()
+                if (left is not None and left <= 0) or not changed.wait(left):
+                    raise ReceiptTimeoutError(f"event {event.id} is recorded but not yet handled")
+
+
+class Receipt:
+    """The receipt of one event: as BatchReceipt, for a single one."""
+
+    def __init__(self, batch: BatchReceipt) -> None:
+        self._batch = batch
+
+    @property
+    def event(self) -> Event:
+        """The event, with its sequence once it is recorded."""
+        return self._batch.events[0]
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether an event with this source and id had been recorded before."""
+        return self._batch.duplicates[0]
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the event is durable."""
+        return self._batch.is_recorded
+
+    def wait(self, timeout: float | None = None) -> Event:
+        """Block until the event is durable. Raises ReceiptTimeoutError after ``timeout`` s."""
+        return self._batch.wait(timeout)[0]
+
+    def __await__(self) -> Generator[object, None, Event]:
+        events = yield from self._batch.__await__()
+        return events[0]
+
+    def deliveries(self, timeout: float | None = None) -> list[Delivery]:
+        """Block until the event's durable deliveries were dealt with once; see BatchReceipt."""
+        return self._batch.deliveries(timeout)

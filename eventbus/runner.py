@@ -1,0 +1,185 @@
+"""The runner: worker tasks that run handlers, as many at a time as a lane allows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from eventbus.attempt import call_handler
+from eventbus.effects import Effects
+from eventbus.errors import HandlerTimeoutError
+from eventbus.lane import Job, Lane
+from eventbus.log.commit import call_soon
+from eventbus.log.inflight import InFlight
+from eventbus.workers import WorkerPool
+
+_WATCHDOG_S = 0.05
+# How long a handler may take to obey its cancellation before its attempt is given up without it.
+_CANCEL_GRACE_S = 1.0
+
+
+class Run:
+    """One attempt that is under way."""
+
+    __slots__ = ("effects", "is_late", "is_over", "job", "started", "started_us", "task")
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.effects = Effects(job.event, job.lane.subscription.name)
+        self.started = time.monotonic()
+        self.started_us = time.time_ns() // 1_000
+        self.task = asyncio.current_task()
+        self.is_late = False  # told to stop, because its time is up
+        self.is_over = False  # reported
+
+
+class Runner:
+    """Runs on the dispatcher's loop; ``report`` is called once for each attempt when it ends."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pool: WorkerPool,
+        in_flight: InFlight,
+        report: Callable[[Run, BaseException | None], None],
+    ) -> None:
+        self._loop = loop
+        self._pool = pool
+        self._in_flight = in_flight
+        self._report = report
+        self._runs: set[Run] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False  # nothing new is begun
+        self._is_closed = False  # nothing is reported any more
+        self._watch()
+
+    @property
+    def runs(self) -> list[Run]:
+        """The attempts that are under way."""
+        return list(self._runs)
+
+    def pump(self, lane: Lane) -> None:
+        """Make sure that somebody works on the lane's ready deliveries."""
+        is_free = lane.workers + lane.stuck < lane.subscription.concurrency
+        if lane.ready and is_free and not self._is_stopping:
+            lane.workers += 1
+            task = self._loop.create_task(self._work(lane))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self, timeout_s: float) -> None:
+        """Let what runs end within ``timeout_s`` seconds; then cut it off.
+
+        The attempts that were cut off are not reported: they will run again.
+        """
+        self._is_stopping = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        self._is_closed = True
+        for run in self._runs:
+            run.is_over = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CANCEL_GRACE_S / 4)
+
+    async def _work(self, lane: Lane) -> None:
+        """One worker: takes ready jobs until there are none.
+
+        A handler that never suspends costs no task of its own. Before one that might, the next
+        worker is started if there is more to do, so concurrency grows only as far as it is used.
+        """
+        try:
+            while lane.ready and not self._is_stopping and not lane.is_closed:
+                job = lane.ready.popleft()
+                self.pump(lane)
+                await self._attempt(job)
+        finally:
+            lane.workers -= 1
+            self.pump(lane)
+
+    async def _attempt(self, job: Job) -> None:
+        lane = job.lane
+        run = Run(job)
+        self._runs.add(run)
+        lane.running_count += 1
+        sequence = job.event.sequence or 0
+        slot = -1 if lane.id is None else self._in_flight.enter(sequence, lane.id)
+        error: BaseException | None = None
+        try:
+            # A copy: what this handler does to the payload is nobody else's business.
+            event = job.event.evolve()
+            await call_handler(lane.subscription, event, run.effects, self._in_thread(lane))
+        except BaseException as raised:  # also SystemExit: a handler must not end the bus
+            if self._is_closed:
+                raise
+            error = raised
+        finally:
+            if not self._is_closed:
+                self._in_flight.leave(slot)
+            self._runs.discard(run)
+            lane.running_count -= 1
+        while run.task is not None and run.task.cancelling():
+            run.task.uncancel()  # the time-out's; the worker itself goes on
+        if run.is_late:
+            error = _timeout_of(run)
+        self._end(run, error)
+
+    def _end(self, run: Run, error: BaseException | None) -> None:
+        if not run.is_over:
+            run.is_over = True
+            self._report(run, error)
+
+    def _in_thread(self, lane: Lane) -> Callable[[Callable[[], Any]], Awaitable[Any]]:
+        def start(function: Callable[[], Any]) -> asyncio.Future[Any]:
+            future: asyncio.Future[Any] = self._loop.create_future()
+
+            def finished(result: Any, error: BaseException | None) -> None:
+                if future.cancelled():
+                    lane.stuck -= 1
+                    self.pump(lane)
+                elif error is None:
+                    future.set_result(result)
+                elif isinstance(error, StopIteration):  # which a future cannot carry
+                    future.set_exception(RuntimeError(f"the handler raised {error!r}"))
+                else:
+                    future.set_exception(error)
+
+            def run() -> None:
+                try:
+                    result, error = function(), None
+                except BaseException as raised:
+                    result, error = None, raised
+                call_soon(self._loop, finished, result, error)
+
+            def count_stuck(done: asyncio.Future[Any]) -> None:
+                if done.cancelled():
+                    lane.stuck += 1
+
+            future.add_done_callback(count_stuck)
+            self._pool.submit(run)
+            return future
+
+        return start
+
+    def _watch(self) -> None:
+        """Every 50 ms: stop what is over its time, and give up on what does not stop."""
+        if self._is_closed:
+            return
+        now = time.monotonic()
+        for run in list(self._runs):
+            over_s = now - run.started - run.job.lane.subscription.policy.timeout_s
+            if over_s > 0 and not run.is_late and run.task is not None:
+                run.is_late = True
+                run.effects.is_open = False
+                run.task.cancel()
+            elif over_s > _CANCEL_GRACE_S:
+                self._end(run, _timeout_of(run))
+        self._loop.call_later(_WATCHDOG_S, self._watch)
+
+
+def _timeout_of(run: Run) -> HandlerTimeoutError:
+    timeout_s = run.job.lane.subscription.policy.timeout_s
+    return HandlerTimeoutError(f"the handler ran longer than its {timeout_s:g} s")

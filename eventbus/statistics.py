@@ -1,0 +1,98 @@
+"""How the subscriptions do: lag, failures, durations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from eventbus.lane import Lane
+from eventbus.log.eventlog import EventLog
+from eventbus.timestamps import from_microseconds
+
+if TYPE_CHECKING:
+    from eventbus.runner import Run
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionStats:
+    """How one subscription does now.
+
+    ``lag`` counts matching events that are not finished; ``failures`` failed attempts, ever;
+    ``succeeded`` deliveries in this process. ``p50_ms``, ``p95_ms``, ``p99_ms`` are of the newest
+    1000 durations, None before the first. ``is_active``: a handler serves it in this process.
+    """
+
+    name: str
+    pattern: str
+    is_durable: bool
+    is_active: bool
+    lag: int
+    running: int
+    retrying: int
+    dead: int
+    succeeded: int
+    failures: int
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An attempt that is under way; ``attempt`` counts from 1."""
+
+    sequence: int
+    event_id: str
+    event_type: str
+    subscription: str
+    attempt: int
+    started_at: datetime
+
+    @classmethod
+    def of(cls, run: Run) -> Running:
+        job = run.job
+        return cls(
+            job.event.sequence or 0, job.event.id, job.event.type, job.lane.subscription.name,
+            job.attempt + 1, from_microseconds(run.started_us),
+        )  # fmt: skip
+
+
+def subscription_stats(log: EventLog, lanes: Mapping[str, Lane]) -> list[SubscriptionStats]:
+    """Stored and live subscriptions together, by name."""
+    counts = log.delivery_reader.counts_by_subscription()
+    stats = []
+    stored = {subscriber.name: subscriber for subscriber in log.subscribers()}
+    for name in sorted(stored.keys() | lanes.keys()):
+        lane, subscriber = lanes.get(name), stored.get(name)
+        if subscriber is not None:
+            own = counts.get(subscriber.id, {})
+            lag = own.get("pending", 0) + own.get("retrying", 0)
+            retrying, dead = own.get("retrying", 0), own.get("dead", 0)
+            pattern = subscriber.pattern.text
+        else:
+            assert lane is not None, "the name came from one of the two"
+            lag = lane.open + lane.waiting + lane.retrying
+            retrying, dead = lane.retrying, 0
+            pattern = lane.subscription.pattern.text
+        durations = sorted(lane.durations_ms) if lane else []
+        failures = lane.failures if lane else 0
+        if lane is None and subscriber is not None:
+            failures = log.delivery_reader.failures(subscriber.id)
+        stats.append(SubscriptionStats(
+            name=name, pattern=pattern, is_durable=subscriber is not None,
+            is_active=lane is not None, lag=lag, running=lane.running_count if lane else 0,
+            retrying=retrying, dead=dead, succeeded=lane.succeeded if lane else 0,
+            failures=failures, p50_ms=percentile(durations, 50),
+            p95_ms=percentile(durations, 95), p99_ms=percentile(durations, 99),
+        ))  # fmt: skip
+    return stats
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float | None:
+    """The nearest-rank percentile of ascending values, None without any."""
+    if not ordered:
+        return None
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

@@ -1,0 +1,104 @@
+"""A subscription: a pattern and a handler, its name, and how its failures are retried."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from eventbus.errors import SubscriptionError
+from eventbus.event import Event
+from eventbus.patterns import Pattern
+
+Handler = Callable[[Event], Any]
+Key = Callable[[Event], str]
+
+_MAX_NAME_CHARS = 200
+_MAX_CONCURRENCY = 1_000
+_JITTER = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how fast a failing delivery is tried again.
+
+    ``max_attempts`` counts the first one; ``timeout_s`` bounds one attempt; the delay doubles
+    from ``base_delay_s`` to ``max_delay_s`` (seconds), then up to a quarter is added at random,
+    so that what failed together does not come back together.
+    """
+
+    max_attempts: int = 5
+    timeout_s: float = 30.0
+    base_delay_s: float = 1.0
+    max_delay_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise SubscriptionError(f"max_attempts must be at least 1, not {self.max_attempts}")
+        for name in ("timeout_s", "base_delay_s", "max_delay_s"):
+            if not getattr(self, name) > 0:
+                raise SubscriptionError(f"{name} must be above 0, not {getattr(self, name)}")
+
+    def delay_s(self, attempt: int) -> float:
+        """Seconds to wait after attempt number ``attempt`` (from 1) has failed."""
+        # Bounded before the power: 2.0 ** 5000 would overflow.
+        doubled = self.base_delay_s * 2.0 ** min(attempt - 1, 60)
+        return min(self.max_delay_s, doubled) * (1.0 + random.random() * _JITTER)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subscription:
+    """A live subscription; ``is_durable`` ones get every event also across restarts."""
+
+    name: str
+    pattern: Pattern
+    handler: Handler = field(repr=False)
+    is_durable: bool
+    is_async: bool
+    is_inline: bool
+    policy: RetryPolicy
+    concurrency: int
+    key: Key = field(repr=False)
+
+
+def stable_name(handler: Handler) -> str | None:
+    """``module:qualified.name`` of a function or method; None for lambdas, closures and objects."""
+    function = inspect.unwrap(getattr(handler, "__func__", handler))
+    name = getattr(function, "__qualname__", None)
+    module = getattr(function, "__module__", None)
+    if name is None or module is None or "<" in name:
+        return None
+    return f"{module}:{name}"
+
+
+def is_async_callable(handler: Handler) -> bool:
+    """Whether calling it gives a coroutine at once (so that calling cannot block)."""
+    function: Any = handler
+    while hasattr(function, "func"):  # functools.partial
+        function = function.func
+    if not inspect.isroutine(function):  # an object with a __call__ method
+        function = type(function).__call__
+    return inspect.iscoroutinefunction(function)
+
+
+def by_subject(event: Event) -> str:
+    """The default ordering key."""
+    return event.subject
+
+
+def check_options(handler: Handler, name: str | None, concurrency: int) -> None:
+    """Raises SubscriptionError, which names the option and the value."""
+    if not callable(handler):
+        raise SubscriptionError(f"a handler must be callable, {handler!r} is not")
+    if name is not None:
+        is_text = isinstance(name, str) and bool(name.strip()) and name.isprintable()
+        if not is_text or len(name) > _MAX_NAME_CHARS:
+            raise SubscriptionError(
+                f"a name must be 1 to {_MAX_NAME_CHARS} printable characters, not {name!r}"
+            )
+    if not 1 <= concurrency <= _MAX_CONCURRENCY:
+        raise SubscriptionError(
+            f"concurrency must be from 1 to {_MAX_CONCURRENCY}, not {concurrency}"
+        )

@@ -1,0 +1,181 @@
+"""The rules of the envelope; a check adds what is wrong, naming field, rule and value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from eventbus.errors import FieldError, PatternError
+from eventbus.patterns import validate_type
+from eventbus.timestamps import EPOCH, parse_time
+
+JSON_CONTENT_TYPE = "application/json"
+MAX_EVENT_BYTES = 256 * 1024
+MAX_ATTRIBUTE_CHARS = 1024
+MAX_NESTING = 64
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def check_type(value: Any, errors: list[FieldError]) -> None:
+    try:
+        if not isinstance(value, str):
+            raise PatternError(f"must be text in dot notation, not {shown(value)}")
+        validate_type(value)
+    except PatternError as error:
+        errors.append(FieldError("/type", str(error)))
+
+
+def check_attribute(name: str, value: Any, errors: list[FieldError]) -> None:
+    if not isinstance(value, str):
+        problem = f"must be text, not {shown(value)}"
+    elif not value or value.isspace():
+        problem = "must not be empty"
+    elif len(value) > MAX_ATTRIBUTE_CHARS:
+        problem = f"must have at most {MAX_ATTRIBUTE_CHARS} characters, not {len(value)}"
+    elif found := _CONTROL.search(value):
+        problem = (
+            f"must not contain control characters or lone surrogates (U+{ord(found[0]):04X} "
+            f"at position {found.start()})"
+        )
+    else:
+        return
+    errors.append(FieldError(f"/{name}", problem))
+
+
+def check_traceparent(value: Any, errors: list[FieldError]) -> None:
+    """W3C Trace Context §3.2: version, trace id, parent id and flags in lower-case hex."""
+    if not (isinstance(value, str) and _TRACEPARENT.fullmatch(value)):
+        rule = "must be a W3C traceparent like 00-<32 hex>-<16 hex>-<2 hex>"
+        errors.append(FieldError("/traceparent", f"{rule}, not {shown(value)}"))
+
+
+def checked_time(value: Any, errors: list[FieldError]) -> datetime:
+    if value is None:
+        return datetime.now(UTC)
+    try:
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                raise ValueError(f"must have a time zone, {value.isoformat()} has none")
+            return value.astimezone(UTC)
+        if isinstance(value, str):
+            return parse_time(value)
+        raise ValueError("must be an RFC 3339 date-time")
+    except (ValueError, OverflowError) as error:
+        errors.append(FieldError("/time", f"{error}; given was {shown(value)}"))
+        return EPOCH
+
+
+def checked_data(data: Any, max_bytes: int, errors: list[FieldError]) -> str:
+    if data is None:
+        return "{}"
+    if not isinstance(data, Mapping):
+        errors.append(FieldError("/data", f"must be a JSON object, not {shown(data)}"))
+        return "{}"
+    try:
+        data = data if isinstance(data, dict) else dict(data)
+        text = encode_json(data)
+        size = len(text) if text.isascii() else len(text.encode())
+    except (TypeError, ValueError, RecursionError):
+        _explain(data, errors)
+        return "{}"
+    if size > max_bytes:
+        errors.append(FieldError(
+            "/data", f"must be at most {max_bytes} bytes of JSON, not {size}"
+        ))  # fmt: skip
+        return "{}"
+    # Cheap signs that a look at every value is needed; most payloads show none of them.
+    if "\\u0000" in text or text.count("[") + text.count("{") > MAX_NESTING or _odd_keys(data):
+        _explain(data, errors, certain=False)
+    return text
+
+
+def _odd_keys(value: Any) -> bool:
+    """Whether some object in ``value`` has a key that is not text, which JSON would turn into one.
+
+    For nesting within ``MAX_NESTING`` only, as it calls itself.
+    """
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            return True
+        value = value.values()
+    return any(isinstance(item, dict | list | tuple) and _odd_keys(item) for item in value)
+
+
+def _explain(data: Any, errors: list[FieldError], *, certain: bool = True) -> None:
+    """Name the first value of ``data`` that JSON or this bus does not allow.
+
+    With an explicit stack: hostile nesting must not become a RecursionError here.
+    """
+    stack: list[tuple[str, Any, int]] = [("/data", data, 1)]
+    while stack:
+        pointer, value, depth = stack.pop()
+        problem = _value_problem(value, depth)
+        if problem:
+            errors.append(FieldError(pointer, problem))
+            return
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    errors.append(FieldError(pointer, f"has a key that is not text: {shown(key)}"))
+                    return
+                if key_problem := _value_problem(key, depth):
+                    errors.append(FieldError(pointer, f"has a key that {key_problem}"))
+                    return
+                stack.append((f"{pointer}/{pointer_token(key)}", item, depth + 1))
+        elif isinstance(value, list | tuple):
+            stack.extend((f"{pointer}/{i}", item, depth + 1) for i, item in enumerate(value))
+    if certain:
+        errors.append(FieldError("/data", "cannot be written as JSON"))
+
+
+def _value_problem(value: Any, depth: int) -> str | None:
+    if value is None or isinstance(value, bool | int):
+        return None
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            return f"must be a finite number, {value} is not JSON"
+        return None
+    if isinstance(value, str):
+        if "\x00" in value:
+            return "must not contain the NUL character U+0000"
+        if any("\ud800" <= c <= "\udfff" for c in value):
+            return "must not contain a lone surrogate"
+        return None
+    if isinstance(value, dict | list | tuple):
+        if depth > MAX_NESTING:
+            return f"is nested deeper than {MAX_NESTING} levels"
+        return None
+    return f"must be JSON: text, number, true, false, null, array or object, not {shown(value)}"
+
+
+def default_subject(type: str, data: Mapping[str, Any] | None) -> str:
+    if data is not None:
+        for key in ("eval_id", "task_id"):
+            value = data.get(key)
+            if isinstance(value, int) and not isinstance(value, bool):
+                value = str(value)
+            if isinstance(value, str) and value.strip() and len(value) <= MAX_ATTRIBUTE_CHARS:
+                return _CONTROL.sub("\ufffd", value)
+    return type
+
+
+def is_json_content_type(value: Any) -> bool:
+    return isinstance(value, str) and value.partition(";")[0].strip().lower() == JSON_CONTENT_TYPE
+
+
+def pointer_token(text: str) -> str:
+    return _CONTROL.sub("\ufffd", text[:100]).replace("~", "~0").replace("/", "~1")
+
+
+def shown(value: Any) -> str:
+    """A short, printable form of a wrong value for an error message."""
+    is_container = isinstance(value, dict | list | tuple)
+    text = f"a {type(value).__name__}" if is_container else repr(value)
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= 80 else text[:77] + "..."
