@@ -65,7 +65,10 @@ class Dispatcher:
             self._ephemeral = [*self._ephemeral, lane]
         else:
             self._by_id[lane.id] = lane
-            lane.skip_to(self._log.last_sequence)
+        # Looked at after the lane can be found: each commit is seen here or handed over to it.
+        newest = self._log.last_sequence
+        if newest > lane.position:
+            lane.skip_to(newest)
             self._pump(lane)
 
     def remove(self, lane: Lane) -> None:
@@ -129,7 +132,7 @@ class Dispatcher:
         lane, outcome = job.lane, unit.outcome
         if lane.is_closed:
             return lane
-        if isinstance(unit.error, LogWriteError):
+        if isinstance(unit.error, LogWriteError) or (unit.error and not job.holds_key):
             # The storage's fault, not the handler's: no attempt is used up.
             again = Unit(unit.events, outcome=outcome, effects=unit.effects, token=job)
             self._loop.call_later(_STORAGE_RETRY_S, self._log.submit, again)
@@ -161,6 +164,11 @@ class Dispatcher:
         lane.durations_ms.append(duration_us / 1_000)
         lane.succeeded += 1
         effects = run.effects
+        if not effects.events and not effects.changes:
+            # Nothing that the next delivery of this key could miss: it need not wait for the
+            # commit. Should a crash come before that, both are delivered again, in order.
+            lane.let_next(job)
+            self.runner.pump(lane)
         if lane.id is not None:
             outcome = Outcome(
                 job.event.sequence or 0, lane.id, "succeeded", job.attempt + 1,

@@ -24,7 +24,7 @@ MAX_RETRYING = 10_000
 class Job:
     """One delivery on its way through a lane; ``attempt`` counts the attempts that have ended."""
 
-    __slots__ = ("attempt", "due_us", "event", "key", "lane")
+    __slots__ = ("attempt", "due_us", "event", "holds_key", "key", "lane")
 
     def __init__(
         self, lane: Lane, event: Event, key: str, attempt: int, due_us: int | None
@@ -34,6 +34,7 @@ class Job:
         self.key = key
         self.attempt = attempt
         self.due_us = due_us
+        self.holds_key = True
 
 
 class Lane:
@@ -90,6 +91,8 @@ class Lane:
     def offer(self, event: Event) -> None:
         """Take a just recorded event, unless the lane is behind."""
         assert event.sequence is not None, "recorded events have a sequence"
+        if event.sequence <= self.position:
+            return  # a page that was read between its commit and now had it already
         self.newest = event.sequence
         if self.is_full:
             self.is_behind = True
@@ -115,8 +118,14 @@ class Lane:
         return [job for job in taken if job is not None and job.due_us is not None]
 
     def release(self, job: Job) -> None:
-        """The delivery is finished for good: let the next one of its key go."""
+        """The delivery is finished for good, and that is committed."""
         self.open -= 1
+        if job.holds_key:
+            self.let_next(job)
+
+    def let_next(self, job: Job) -> None:
+        """Let the next delivery of the key go."""
+        job.holds_key = False
         waiting = self.busy[job.key]
         while waiting:
             following = waiting.popleft()

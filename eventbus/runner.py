@@ -110,7 +110,7 @@ class Runner:
         error: BaseException | None = None
         try:
             # A copy: what this handler does to the payload is nobody else's business.
-            event = job.event.evolve()
+            event = job.event.copy()
             await call_handler(lane.subscription, event, run.effects, self._in_thread(lane))
         except BaseException as raised:  # also SystemExit: a handler must not end the bus
             if self._is_closed:

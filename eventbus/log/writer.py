@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from eventbus.errors import LogWriteError
 from eventbus.event import Event
 from eventbus.log import schema
+from eventbus.log.prepared import Prepared
 from eventbus.log.rows import event_from_row
 from eventbus.log.unit import Apply, Outcome, Unit
 from eventbus.timestamps import to_microseconds
@@ -22,25 +23,21 @@ Deliveries = list[tuple[Event, tuple[int, ...]]]
 """Recorded events in sequence order, each with the ids of the subscriptions that get it."""
 
 _events, _deliveries, _attempts = schema.events, schema.deliveries, schema.attempts
-_INSERT_EVENTS = insert(_events)
-_INSERT_DELIVERIES = insert(_deliveries)
-_INSERT_ATTEMPTS = insert(_attempts)
-_UPDATE_DELIVERY = (
+_INSERT_EVENT = Prepared(insert(_events))
+_INSERT_DELIVERY = Prepared(insert(_deliveries), "sequence", "subscription", "state", "attempt")
+_INSERT_ATTEMPT = Prepared(insert(_attempts))
+_UPDATE_DELIVERY = Prepared(
     update(_deliveries)
     .where(
-        _deliveries.c.sequence == bindparam("b_sequence"),
-        _deliveries.c.subscription == bindparam("b_subscription"),
+        _deliveries.c.sequence == bindparam("of_sequence"),
+        _deliveries.c.subscription == bindparam("of_subscription"),
     )
-    .values(
-        state=bindparam("b_state"),
-        attempt=bindparam("b_attempt"),
-        due_us=bindparam("b_due_us"),
-        finished_us=bindparam("b_finished_us"),
-        duration_us=bindparam("b_duration_us"),
-        error_class=bindparam("b_error_class"),
-        error_message=bindparam("b_error_message"),
-    )
-)
+    .values({
+        name: bindparam(f"new_{name}")
+        for name in ("state", "attempt", "due_us", "finished_us", "duration_us", "error_class",
+                     "error_message")
+    })
+)  # fmt: skip
 _ID_LOOKUP = 500
 
 # SQLite result codes that say "this database cannot be written now", not "this row is wrong".
@@ -119,22 +116,17 @@ class Writer:
                     continue
                 self.last_sequence += 1
                 # A copy: the publisher's own object stays unrecorded if the transaction fails.
-                event = event.evolve(sequence=self.last_sequence)
+                event = event.copy(self.last_sequence)
                 unit.events[index] = event
                 if not unit.is_fresh:
                     known[key] = event
                 event_rows.append(_event_row(event, now_us))
                 subscribers = self._match(event.type)
                 for subscription in subscribers:
-                    delivery_rows.append({
-                        "sequence": event.sequence, "subscription": subscription,
-                        "state": "pending", "attempt": 0,
-                    })  # fmt: skip
+                    delivery_rows.append((self.last_sequence, subscription, "pending", 0))
                 recorded.append((event, subscribers))
-        if event_rows:
-            self._conn.execute(_INSERT_EVENTS, event_rows)
-        if delivery_rows:
-            self._conn.execute(_INSERT_DELIVERIES, delivery_rows)
+        _INSERT_EVENT.run(self._conn, event_rows)
+        _INSERT_DELIVERY.run(self._conn, delivery_rows)
 
     def _known(self, batch: list[Unit]) -> dict[tuple[str, str], Event]:
         """The events that are in the log already, among those that could be."""
@@ -153,28 +145,21 @@ class Writer:
         return found
 
     def _finish(self, outcomes: list[Outcome]) -> None:
-        if not outcomes:
-            return
-        self._conn.execute(_UPDATE_DELIVERY, [
-            {
-                "b_sequence": o.sequence, "b_subscription": o.subscription, "b_state": o.state,
-                "b_attempt": o.attempt, "b_due_us": o.due_us, "b_finished_us": o.finished_us,
-                "b_duration_us": o.finished_us - o.started_us, "b_error_class": o.error_class,
-                "b_error_message": o.error_message,
-            }
+        _UPDATE_DELIVERY.run(self._conn, [
+            (
+                o.state, o.attempt, o.due_us, o.finished_us, o.finished_us - o.started_us,
+                o.error_class, o.error_message, o.sequence, o.subscription,
+            )
             for o in outcomes
         ])  # fmt: skip
-        failed = [o for o in outcomes if o.kind != "succeeded"]
-        if failed:
-            self._conn.execute(_INSERT_ATTEMPTS, [
-                {
-                    "sequence": o.sequence, "subscription": o.subscription, "number": o.attempt,
-                    "started_us": o.started_us, "duration_us": o.finished_us - o.started_us,
-                    "outcome": o.kind, "error_class": o.error_class,
-                    "error_message": o.error_message, "traceback": o.traceback,
-                }
-                for o in failed
-            ])  # fmt: skip
+        _INSERT_ATTEMPT.run(self._conn, [
+            (
+                o.sequence, o.subscription, o.attempt, o.started_us, o.finished_us - o.started_us,
+                o.kind, o.error_class, o.error_message, o.traceback,
+            )
+            for o in outcomes
+            if o.kind != "succeeded"
+        ])  # fmt: skip
 
     def _change(self, batch: Iterable[Unit]) -> None:
         groups: dict[Apply, list[object]] = {}
@@ -185,22 +170,22 @@ class Writer:
             apply(self._conn, params_list)
 
 
-def _event_row(event: Event, now_us: int) -> dict[str, object]:
-    return {
-        "sequence": event.sequence,
-        "id": event.id,
-        "source": event.source,
-        "type": event.type,
-        "subject": event.subject,
-        "time_us": to_microseconds(event.time),
-        "recorded_us": now_us,
-        "correlationid": event.correlationid,
-        "causationid": event.causationid,
-        "traceparent": event.traceparent,
-        "dataschema": event.dataschema,
-        "depth": event.depth,
-        "data": event.data_json,
-    }
+def _event_row(event: Event, now_us: int) -> tuple[object, ...]:
+    return (
+        event.sequence,
+        event.id,
+        event.source,
+        event.type,
+        event.subject,
+        to_microseconds(event.time),
+        now_us,
+        event.correlationid,
+        event.causationid,
+        event.traceparent,
+        event.dataschema,
+        event.depth,
+        event.data_json,
+    )
 
 
 def _storage_failure(error: Exception) -> LogWriteError | None:
