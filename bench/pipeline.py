@@ -1,14 +1,14 @@
-"""Publish, record, handle, record the delivery: events per second through the whole bus."""
+"""Publish, record, handle, record the delivery: against bubus, which keeps nothing."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import statistics
+import logging
 import tempfile
 import time
 from pathlib import Path
 
+from bench.report import Figure, median_of
 from eventbus import Event, EventBus
 
 
@@ -20,40 +20,70 @@ async def _publish(bus: EventBus, publishers: int, count: int) -> None:
     await asyncio.gather(*(one(n) for n in range(publishers)))
 
 
-def measure(publishers: int, count: int, handlers: int = 1) -> float:
-    """Events per second until every delivery is recorded."""
-    with tempfile.TemporaryDirectory() as folder:
-        with EventBus.open(f"sqlite:///{Path(folder, 'events.db')}") as bus:
-            handled = [0]
+def ours_per_s(publishers: int, count: int, handlers: int = 1) -> float:
+    """Events per second until every delivery is recorded, on ``synchronous=FULL``."""
+    folder = tempfile.TemporaryDirectory()
+    with folder as path, EventBus.open(f"sqlite:///{Path(path, 'events.db')}") as bus:
+        handled = [0]
 
-            async def handle(event: Event) -> None:
-                handled[0] += 1
+        async def handle(event: Event) -> None:
+            handled[0] += 1
 
-            for number in range(handlers):
-                bus.subscribe("evaluation.*", handle, name=f"handler-{number}")
-            started = time.perf_counter()
-            asyncio.run(_publish(bus, publishers, count))
-            if not bus.drain(60):
-                raise RuntimeError("the bus did not drain within 60 s")
-            elapsed = time.perf_counter() - started
-            expected = count // publishers * publishers * handlers
-            if handled[0] != expected:
-                raise RuntimeError(f"{handled[0]} deliveries instead of {expected}")
+        for number in range(handlers):
+            bus.subscribe("evaluation.*", handle, name=f"handler-{number}")
+        started = time.perf_counter()
+        asyncio.run(_publish(bus, publishers, count))
+        if not bus.drain(60):
+            raise RuntimeError("the bus did not drain within 60 s")
+        elapsed = time.perf_counter() - started
+        expected = count // publishers * publishers * handlers
+        if handled[0] != expected:
+            raise RuntimeError(f"{handled[0]} deliveries instead of {expected}")
     return count / elapsed
 
 
-def main() -> None:
-    """Print medians."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    for publishers, handlers, count in ((64, 1, options.count), (64, 3, options.count),
-                                        (1, 1, options.count // 10)):  # fmt: skip
-        figures = [measure(publishers, count, handlers) for _ in range(options.rounds)]
-        print(f"{publishers:3d} publishers, {handlers} handlers: "
-              f"{statistics.median(figures):8,.0f} events/s")  # fmt: skip
+def bubus_per_s(count: int) -> float:
+    """Events per second through bubus with one async handler, 64 published at a time."""
+    from bubus import BaseEvent
+    from bubus import EventBus as Bubus
+
+    logging.getLogger("bubus").setLevel(logging.ERROR)
+
+    class Progress(BaseEvent[None]):
+        done: int
+
+    async def run() -> float:
+        bus = Bubus()
+        handled = [0]
+
+        async def handle(event: Progress) -> None:
+            handled[0] += 1
+
+        bus.on(Progress, handle)
+        started = time.perf_counter()
+        for start in range(0, count, 32):
+            await asyncio.gather(*(bus.dispatch(Progress(done=start + i)) for i in range(32)))
+        elapsed = time.perf_counter() - started
+        await bus.stop()
+        if handled[0] < count:
+            raise RuntimeError(f"bubus handled {handled[0]} of {count}")
+        return count / elapsed
+
+    return asyncio.run(run())
 
 
-if __name__ == "__main__":
-    main()
+def figures(rounds: int) -> list[Figure]:
+    """The budgets: 20,000/s with 64 publishers, 1,500/s with one, 40 times bubus."""
+    peer = median_of(lambda: bubus_per_s(640), rounds)
+    many = median_of(lambda: ours_per_s(64, 20_000), rounds)
+    three = median_of(lambda: ours_per_s(64, 12_000, 3), rounds)
+    single = median_of(lambda: ours_per_s(1, 2_000), rounds)
+    beside = f"bubus: {peer:,.0f}/s"
+    return [
+        Figure("pipeline, 64 publishers, 1 handler", f"{many:,.0f}/s", beside,
+               f"{many / peer:.0f} ×", "≥ 20,000/s, ≥ 40 ×", many >= 20_000 and many >= 40 * peer),
+        Figure("pipeline, 64 publishers, 3 handlers", f"{three:,.0f}/s", beside,
+               f"{three / peer:.0f} ×", "—", True),
+        Figure("pipeline, 1 publisher, 1 handler", f"{single:,.0f}/s", beside,
+               f"{single / peer:.1f} ×", "≥ 1,500/s", single >= 1_500),
+    ]  # fmt: skip

@@ -1,0 +1,72 @@
+# The commands of this project; each makes what it needs first, starting from python3 alone.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast demo lint format bench browser clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make run     start the server and its live page (HOST and PORT are honoured)"
+	@echo "make demo    let a simulated evaluation platform publish to the running server"
+	@echo "make test    every test; 'make test ARGS=\"-k alerts\"' for some of them"
+	@echo "make lint    style, format and types"
+	@echo "make format  let the tools correct style and format"
+	@echo "make bench   the measurements"
+	@echo "make clean   remove the environment and what tests and tools left (not var/)"
+
+# A stamp is newer than the requirements that it was made from, so a changed pin is installed by
+# the next command. The environment itself is made once.
+$(BIN)/python:
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash .ci/make-venv
+
+$(VENV)/.runtime: $(BIN)/python requirements.txt
+	@echo "installing what running needs (requirements.txt)"
+	@$(PIP) install -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt pyproject.toml
+	@echo "installing what testing needs (requirements-dev.txt)"
+	@$(PIP) install -r requirements-dev.txt
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+run: $(VENV)/.runtime
+	@exec $(BIN)/gunicorn --config gunicorn.conf.py wsgi:app
+
+demo: $(VENV)/.runtime
+	@exec $(BIN)/flask --app wsgi demo $(ARGS)
+
+browser: $(VENV)/.dev
+	@$(BIN)/python -m tests.helpers.browser
+
+test: $(VENV)/.dev
+	@EVENTBUS_TEST_BROWSER="$$($(BIN)/python -m tests.helpers.browser)" && \
+	  export EVENTBUS_TEST_BROWSER && exec $(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(VENV)/.dev
+	@exec $(BIN)/python -m pytest tests/unit $(ARGS)
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+$(VENV)/.bench: $(VENV)/.dev bench/requirements.txt
+	@echo "installing the peers to measure against (bench/requirements.txt)"
+	@$(PIP) install -r bench/requirements.txt
+	@touch $@
+
+bench: $(VENV)/.bench
+	@exec $(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info test-results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
