@@ -126,7 +126,7 @@ class EventBus:
             event = effects.publish(type, data, source=source, **attributes)
             return Receipt(BatchReceipt(self, _already(event)))
         event = Event.create(type, data, source=source or self._source, **attributes)
-        return Receipt(self._record(Unit([event], is_fresh=id is None)))
+        return Receipt(self._record(Unit([event])))
 
     def publish_event(self, event: Event) -> Receipt:
         """Record an event made by ``Event.create``; otherwise as ``publish``."""

@@ -45,12 +45,13 @@ class Event(Mapping[str, Any]):
 
     ``time`` is an aware datetime in UTC with microseconds; ``sequence`` is None until recorded;
     ``depth`` is the length of the chain of causes (0 for a first event); ``data_json`` is the
-    payload as compact JSON text.
+    payload as compact JSON text; ``is_new`` that its id was made with it and not given, so that
+    it cannot have been recorded before.
     """
 
     __slots__ = (
         "id", "source", "type", "subject", "time", "sequence", "correlationid", "causationid",
-        "traceparent", "dataschema", "depth", "data_json", "_data",
+        "traceparent", "dataschema", "depth", "data_json", "is_new", "_data",
     )  # fmt: skip
 
     id: str
@@ -65,6 +66,7 @@ class Event(Mapping[str, Any]):
     dataschema: str | None
     depth: int
     data_json: str
+    is_new: bool
     _data: dict[str, Any] | None
 
     def __init__(
@@ -82,6 +84,7 @@ class Event(Mapping[str, Any]):
         traceparent: str | None = None,
         dataschema: str | None = None,
         depth: int = 0,
+        is_new: bool = False,
     ) -> None:
         """Takes values as they are, without checking; ``Event.create`` checks."""
         put = object.__setattr__
@@ -97,6 +100,7 @@ class Event(Mapping[str, Any]):
         put(self, "dataschema", dataschema)
         put(self, "depth", depth)
         put(self, "data_json", data_json)
+        put(self, "is_new", is_new)
         put(self, "_data", None)
 
     # -- making ------------------------------------------------------------------------------
@@ -151,6 +155,7 @@ class Event(Mapping[str, Any]):
             traceparent=traceparent,
             dataschema=dataschema,
             depth=depth,
+            is_new=id is None,
         )
 
     @classmethod
@@ -212,6 +217,7 @@ class Event(Mapping[str, Any]):
         put(new, "dataschema", self.dataschema)
         put(new, "depth", self.depth)
         put(new, "data_json", self.data_json)
+        put(new, "is_new", False)
         put(new, "_data", None)
         return new
 

@@ -40,7 +40,7 @@ class Unit:
     """
 
     __slots__ = (
-        "call", "duplicates", "effects", "error", "events", "is_done", "is_fresh", "outcome",
+        "call", "duplicates", "effects", "error", "events", "is_done", "outcome",
         "token", "waiters",
     )  # fmt: skip
 
@@ -48,19 +48,15 @@ class Unit:
         self,
         events: Sequence[Event] = (),
         *,
-        is_fresh: bool = False,
         outcome: Outcome | None = None,
         effects: Sequence[tuple[Apply, Any]] = (),
         call: Callable[[Connection], None] | None = None,
         token: Any = None,
     ) -> None:
-        """``is_fresh`` promises that the events' ids were just made here, so none can be known.
-
-        ``call`` runs first in the transaction, under the commit lock. ``token`` marks a unit of
+        """``call`` runs first in the transaction, under the commit lock. ``token`` marks a unit of
         the dispatcher's, which gets it back after the commit.
         """
         self.events = list(events)
-        self.is_fresh = is_fresh
         self.outcome = outcome
         self.effects = effects
         self.call = call

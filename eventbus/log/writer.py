@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from sqlalchemy import Connection, bindparam, insert, select, update
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from eventbus.errors import LogWriteError
 from eventbus.event import Event
@@ -69,7 +69,11 @@ class Writer:
         without it. When the storage is at fault, none is, and all fail with LogWriteError.
         """
         try:
-            recorded = self._transaction(batch)
+            try:
+                recorded = self._transaction(batch)
+            except IntegrityError:
+                # Most likely somebody published the same new event object twice: look up all ids.
+                recorded = self._transaction(batch, is_suspicious=True)
         except Exception as error:
             failure = _storage_failure(error)
             if failure is None and len(batch) > 1:
@@ -82,7 +86,7 @@ class Writer:
             recorded = []
         self._after_commit(recorded, batch)
 
-    def _transaction(self, batch: list[Unit]) -> Deliveries:
+    def _transaction(self, batch: list[Unit], is_suspicious: bool = False) -> Deliveries:
         before = self.last_sequence
         given = [list(unit.events) for unit in batch]
         recorded: Deliveries = []
@@ -91,7 +95,7 @@ class Writer:
                 for unit in batch:
                     if unit.call is not None:
                         unit.call(self._conn)
-                self._append(batch, recorded)
+                self._append(batch, recorded, is_suspicious)
                 self._finish([unit.outcome for unit in batch if unit.outcome is not None])
                 self._change(batch)
         except BaseException:
@@ -102,24 +106,22 @@ class Writer:
             raise
         return recorded
 
-    def _append(self, batch: list[Unit], recorded: Deliveries) -> None:
+    def _append(self, batch: list[Unit], recorded: Deliveries, is_suspicious: bool) -> None:
         now_us = time.time_ns() // 1_000
-        known = self._known(batch)
+        known = self._known(batch, is_suspicious)
         event_rows = []
         delivery_rows = []
         for unit in batch:
             for index, event in enumerate(unit.events):
                 key = (event.id, event.source)
-                if not unit.is_fresh and (first := known.get(key)) is not None:
+                if (first := known.get(key)) is not None:
                     unit.events[index] = first
                     unit.duplicates.add(index)
                     continue
                 self.last_sequence += 1
                 # A copy: the publisher's own object stays unrecorded if the transaction fails.
                 event = event.copy(self.last_sequence)
-                unit.events[index] = event
-                if not unit.is_fresh:
-                    known[key] = event
+                unit.events[index] = known[key] = event
                 event_rows.append(_event_row(event, now_us))
                 subscribers = self._match(event.type)
                 for subscription in subscribers:
@@ -128,9 +130,11 @@ class Writer:
         _INSERT_EVENT.run(self._conn, event_rows)
         _INSERT_DELIVERY.run(self._conn, delivery_rows)
 
-    def _known(self, batch: list[Unit]) -> dict[tuple[str, str], Event]:
+    def _known(self, batch: list[Unit], is_suspicious: bool) -> dict[tuple[str, str], Event]:
         """The events that are in the log already, among those that could be."""
-        wanted = {event.id for unit in batch if not unit.is_fresh for event in unit.events}
+        wanted = {
+            event.id for unit in batch for event in unit.events if is_suspicious or not event.is_new
+        }
         if not wanted:
             return {}
         ids = list(wanted)
