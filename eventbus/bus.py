@@ -50,6 +50,9 @@ logger = logging.getLogger("eventbus")
 
 F = TypeVar("F", bound=Handler)
 
+# What stopping may take beyond the time for handlers; a server has 3 s for all of it.
+_STOP_GRACE_S = 0.5
+
 
 class EventBus:
     """A publish/subscribe bus over a durable log; one per log, one log per process.
@@ -125,7 +128,8 @@ class EventBus:
         if effects is not None:
             event = effects.publish(type, data, source=source, **attributes)
             return Receipt(BatchReceipt(self, _already(event)))
-        event = Event.create(type, data, source=source or self._source, **attributes)
+        source = self._source if source is None else source
+        event = Event.create(type, data, source=source, **attributes)
         return Receipt(self._record(Unit([event])))
 
     def publish_event(self, event: Event) -> Receipt:
@@ -153,9 +157,7 @@ class EventBus:
             raise EventValidationError(errors)
         effects = current_effects()
         if effects is not None:
-            for event in checked:
-                effects.add(event)
-            return BatchReceipt(self, _already(*checked))
+            return BatchReceipt(self, _already(*[effects.add(event) for event in checked]))
         return self._record(Unit(checked))
 
     def effect(self, apply: Apply, params: Any) -> None:
@@ -341,12 +343,12 @@ class EventBus:
             self._is_closed = True
         stopping = asyncio.run_coroutine_threadsafe(self._stop(timeout), self._loop)
         try:
-            stopping.result(timeout + 1.0)
+            stopping.result(timeout + _STOP_GRACE_S)
         except (TimeoutError, FutureTimeoutError):
             logger.error("a handler blocks the bus's loop; closing without it")
         self.log.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(1.0)
+        self._thread.join(_STOP_GRACE_S / 2)
         self._pool.close()
 
     async def _stop(self, timeout_s: float) -> None:

@@ -39,12 +39,30 @@ class Effects:
         }
         given = {name: value for name, value in attributes.items() if value is not None}
         event = Event.create(type, data, **{**defaults, **given}, depth=cause.depth + 1)
-        self.add(event)
+        self._collect(event)
         return event
 
-    def add(self, event: Event) -> None:
-        """A further event that the caller made."""
+    def add(self, event: Event) -> Event:
+        """A further event that the caller made; what it was not given follows from the cause.
+
+        Returns it as it will be recorded: with an id that a redelivery gives it again, too.
+        """
         self.check_open()
+        cause = self.event
+        is_first = event.correlationid == event.id
+        index = len(self.events)
+        adopted = event.evolve(
+            id=derived_id(cause.id, self.subscription, index) if event.is_new else event.id,
+            correlationid=cause.correlationid if is_first else event.correlationid,
+            causationid=event.causationid or cause.id,
+            traceparent=event.traceparent or cause.traceparent,
+            depth=cause.depth + 1,
+            is_new=False,
+        )
+        self._collect(adopted)
+        return adopted
+
+    def _collect(self, event: Event) -> None:
         if event.depth > MAX_DEPTH and self.error is None:
             # Also kept, so that a handler that catches it does not go on for ever.
             self.error = EventLoopError(

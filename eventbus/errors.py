@@ -62,6 +62,14 @@ class ReceiptTimeoutError(EventBusError, TimeoutError):
     """What a receipt waited for did not happen in time; the event itself is not affected."""
 
 
+class EventRefusedError(EventBusError, ValueError):
+    """A remote bus looked at the event and will not record it."""
+
+
+class EventDroppedError(EventBusError):
+    """A client gave an event up before a remote bus had confirmed it."""
+
+
 class LogError(EventBusError):
     """Base of the errors of the durable log."""
 

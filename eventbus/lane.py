@@ -88,6 +88,14 @@ class Lane:
         """Whether nothing is left to do but to wait for retries."""
         return self.open == 0 and not self.is_behind
 
+    def has_room(self, more: int) -> bool:
+        """Whether its concurrency allows ``more`` workers beside those there are.
+
+        A thread that hangs in a handler takes the place of one: else each time-out would let
+        another thread hang, until the pool that all subscriptions share had none left.
+        """
+        return self.workers + self.stuck + more <= self.subscription.concurrency
+
     def offer(self, event: Event) -> None:
         """Take a just recorded event, unless the lane is behind."""
         assert event.sequence is not None, "recorded events have a sequence"

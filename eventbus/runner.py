@@ -62,8 +62,7 @@ class Runner:
 
     def pump(self, lane: Lane) -> None:
         """Make sure that somebody works on the lane's ready deliveries."""
-        is_free = lane.workers + lane.stuck < lane.subscription.concurrency
-        if lane.ready and is_free and not self._is_stopping:
+        if lane.ready and lane.has_room(1) and not self._is_stopping:
             lane.workers += 1
             task = self._loop.create_task(self._work(lane))
             self._tasks.add(task)
@@ -92,7 +91,7 @@ class Runner:
         worker is started if there is more to do, so concurrency grows only as far as it is used.
         """
         try:
-            while lane.ready and not self._is_stopping and not lane.is_closed:
+            while lane.ready and lane.has_room(0) and not (self._is_stopping or lane.is_closed):
                 job = lane.ready.popleft()
                 self.pump(lane)
                 await self._attempt(job)

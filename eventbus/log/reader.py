@@ -60,7 +60,7 @@ class Reader:
         lie before the log's end with no event at all: call again from there.
         """
         end = self._last_sequence() if upto is None else min(upto, self._last_sequence())
-        if pattern is not None and _narrows(pattern):
+        if pattern is not None and not pattern.matches_all:
             # Rows are cheap to walk and dear to build: take those of matching types only.
             wanted = [name for name in self._types() if pattern.matches(name)]
             end = min(end, after + _STEP)
@@ -154,7 +154,7 @@ class Reader:
         column = _events.c.sequence
         order = column.desc() if query.order == "desc" else column.asc()
         statement: Select[Any]
-        if query.pattern is None or not _narrows(query.pattern):
+        if query.pattern is None or query.pattern.matches_all:
             statement = select(_events).where(*where)
         else:
             wanted = [name for name in self._types() if query.pattern.matches(name)]
@@ -218,11 +218,6 @@ class Reader:
         if row[0] is None:
             return low, low
         return max(low, row[0] - 1), min(high, row[1] + 1)
-
-
-def _narrows(pattern: Pattern) -> bool:
-    """Whether the pattern leaves out any type at all."""
-    return pattern.tokens not in (("#",), ("+", "#"))
 
 
 def _position(event: Event) -> int:

@@ -1,0 +1,43 @@
+"""The web application: Flask around the bus, its handlers and the live page."""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask, request
+
+from app import api, demo, live, pages, problems, security
+from app.config import PROJECT_ROOT, Settings
+from app.runtime import Runtime, runtime
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The app with everything registered and nothing running.
+
+    ``settings`` defaults to those of the environment. The bus starts with the first request, or
+    with ``app.extensions["eventbus"].start()``. Raises SettingsError.
+    """
+    settings = settings or Settings.from_environment(os.environ)
+    app = Flask(
+        "app",
+        root_path=str(PROJECT_ROOT / "app"),
+        template_folder=str(PROJECT_ROOT / "templates"),
+        static_folder=str(PROJECT_ROOT / "static"),
+    )
+    app.extensions["eventbus"] = Runtime(app, settings)
+    problems.register(app)
+    security.register(app, settings)
+
+    @app.before_request
+    def start_bus() -> None:
+        # Only what serves requests runs a bus: no command of `flask`, no parent of a reloader.
+        if request.endpoint != "static":
+            runtime()
+
+    api.register(app)
+    live.register(app)
+    pages.register(app)
+    demo.register(app)
+    return app

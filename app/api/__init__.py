@@ -1,0 +1,23 @@
+"""The JSON API under /api, a blueprint per resource, and the two health checks."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app.api import (
+    alerts,
+    deliveries,
+    evaluations,
+    events,
+    health,
+    queues,
+    stats,
+    subscriptions,
+)
+
+
+def register(app: Flask) -> None:
+    """Add all routes of the API to ``app``."""
+    for part in (events, evaluations, alerts, stats, subscriptions, deliveries, queues):
+        app.register_blueprint(part.blueprint, url_prefix="/api")
+    app.register_blueprint(health.blueprint)

@@ -1,0 +1,146 @@
+"""Publishing over HTTP, and reading the log: history, one event, its deliveries, its chain."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from app.api import parameters, trace
+from app.api.shapes import answer, event_list, raw
+from app.problems import ProblemError
+from app.runtime import runtime
+from eventbus import BatchReceipt, Event, Receipt
+from eventbus.cloudevents import decode
+from eventbus.errors import ReceiptTimeoutError
+from eventbus.log import EventQuery
+
+MAX_WAIT_S = 30.0
+DEFAULT_WAIT_S = 10.0
+# A commit takes milliseconds; after this the disk is gone, and so must be the client's wait.
+COMMIT_TIMEOUT_S = 30.0
+FINISHED = ("succeeded", "dead", "cancelled")
+# The envelope around the payload of one event: fourteen attributes of at most 1024 characters.
+ENVELOPE_BYTES = 65_536
+
+blueprint = Blueprint("events", __name__)
+
+
+@blueprint.post("/events")
+def publish() -> Response:
+    """Record one event or a batch; 202, or 200 when all were duplicates.
+
+    A JSON object or array, or CloudEvents in structured, binary or batched mode. With
+    ``wait=handled`` the answer comes when the handlers are done, or after ``timeout`` seconds
+    (10, at most 30): each event then has ``handled`` and ``deliveries``.
+    """
+    wait_s = _wait()
+    parts = runtime()
+    settings = parts.settings
+    body = request.get_data(cache=False)
+    if len(body) > settings.max_event_bytes + ENVELOPE_BYTES and not body.lstrip().startswith(b"["):
+        detail = f"one event has at most {settings.max_event_bytes} bytes of data; sent {len(body)}"
+        raise ProblemError(413, "Content Too Large", detail, [{"pointer": "", "detail": detail}])
+    events, is_batch = decode(
+        request.headers, body, source=settings.source, max_bytes=settings.max_event_bytes
+    )
+    receipt = parts.bus.publish_many(events) if is_batch else parts.bus.publish_event(events[0])
+    receipt.wait(COMMIT_TIMEOUT_S)
+    answers = _answers(receipt)
+    if wait_s is not None:
+        _add_deliveries(answers, receipt, wait_s)
+    status = 200 if all(entry["duplicate"] for entry in answers) else 202
+    return answer({"events": answers} if is_batch else answers[0], status)
+
+
+@blueprint.get("/events")
+def history() -> Response:
+    """One page of the log by pattern, subject, correlation, position, time and text."""
+    page = runtime().bus.log.query(
+        EventQuery(
+            pattern=parameters.pattern("type"),
+            subject=parameters.text("subject"),
+            correlation=parameters.text("correlation"),
+            after=parameters.whole("after"),
+            before=parameters.whole("before"),
+            since=parameters.time("since"),
+            until=parameters.time("until"),
+            text=parameters.text("q"),
+            order=parameters.choice("order", ("desc", "asc"), default="desc"),
+            limit=parameters.limit(),
+            cursor=parameters.text("cursor"),
+        )
+    )
+    return raw(f'{{"events":{event_list(page.events)},"next":{json.dumps(page.next)}}}')
+
+
+@blueprint.get("/events/<path:event_id>")
+def event(event_id: str) -> Response:
+    """One event; ``source`` chooses where several producers used the same id."""
+    return raw(_found(event_id).to_json())
+
+
+@blueprint.get("/events/<path:event_id>/deliveries")
+def deliveries(event_id: str) -> Response:
+    """What became of the event at each durable subscription, with every attempt."""
+    found = _found(event_id)
+    return answer({"deliveries": runtime().bus.log.deliveries(found.sequence or 0)})
+
+
+@blueprint.get("/events/<path:event_id>/trace")
+def chain(event_id: str) -> Response:
+    """The causation tree that the event is part of."""
+    _found(event_id)
+    found = runtime().bus.log.trace(event_id)
+    assert found is not None  # just found, and the log forgets nothing in between
+    return answer(
+        {
+            "id": event_id,
+            "count": len(found.events),
+            "truncated": found.truncated,
+            "tree": trace.tree(found.events),
+        }
+    )
+
+
+def _wait() -> float | None:
+    """For how many seconds the client wants to wait for handlers; None when it does not."""
+    if parameters.choice("wait", ("handled",)) is None:
+        return None
+    return parameters.seconds("timeout", DEFAULT_WAIT_S, MAX_WAIT_S)
+
+
+def _answers(receipt: Receipt | BatchReceipt) -> list[dict[str, Any]]:
+    if isinstance(receipt, BatchReceipt):
+        marked = zip(receipt.events, receipt.duplicates, strict=True)
+    else:
+        marked = zip([receipt.event], [receipt.duplicate], strict=True)
+    return [
+        {"id": event.id, "sequence": event.sequence, "duplicate": duplicate}
+        for event, duplicate in marked
+    ]
+
+
+def _add_deliveries(
+    answers: list[dict[str, Any]], receipt: Receipt | BatchReceipt, wait_s: float
+) -> None:
+    try:
+        receipt.deliveries(wait_s)
+    except ReceiptTimeoutError:
+        is_in_time = False
+    else:
+        is_in_time = True
+    log = runtime().bus.log
+    for entry in answers:
+        deliveries = log.deliveries(entry["sequence"])
+        is_done = all(delivery.state in FINISHED for delivery in deliveries)
+        entry["handled"] = is_in_time and is_done
+        entry["deliveries"] = deliveries
+
+
+def _found(event_id: str) -> Event:
+    found = runtime().bus.log.get(event_id, parameters.text("source"))
+    if found is None:
+        raise ProblemError(404, "Not Found", f"there is no event with the id {event_id[:100]!r}")
+    return found

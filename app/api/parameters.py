@@ -1,0 +1,144 @@
+"""Query parameters and small bodies: each reader returns a checked value or raises the 400."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from flask import request
+
+from app.problems import ProblemError
+from eventbus import Pattern
+from eventbus.errors import PatternError
+from eventbus.timestamps import parse_time
+from eventbus.validation import shown
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 1_000
+MAX_SEQUENCE = 2**63 - 1
+MAX_TEXT_CHARS = 1_024
+MAX_BODY_BYTES = 16_384
+
+_WHOLE = re.compile(r"[0-9]{1,19}")
+_UNREADABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_SPACE_FOR_PLUS = re.compile(r" (?=\d\d:\d\d$)")
+
+
+def text(name: str) -> str | None:
+    """The parameter as text; None when it is missing or empty."""
+    value = request.args.get(name, "")
+    if len(value) > MAX_TEXT_CHARS:
+        raise ProblemError.parameter(
+            name, f"must have at most {MAX_TEXT_CHARS} characters, not {len(value)}"
+        )
+    if found := _UNREADABLE.search(value):
+        raise ProblemError.parameter(
+            name, f"must not contain the control character U+{ord(found[0]):04X}"
+        )
+    return value or None
+
+
+def whole(name: str, default: int | None = None, low: int = 0, high: int = MAX_SEQUENCE) -> Any:
+    """The parameter as a whole number within bounds; ``default`` when it is missing or empty."""
+    value = text(name)
+    if value is None:
+        return default
+    if not _WHOLE.fullmatch(value) or not low <= int(value) <= high:
+        raise ProblemError.parameter(
+            name, f"must be a whole number from {low} to {high}, not {shown(value)}"
+        )
+    return int(value)
+
+
+def limit(default: int = DEFAULT_LIMIT) -> int:
+    """How many items a page may have."""
+    value: int = whole("limit", default, low=1, high=MAX_LIMIT)
+    return value
+
+
+def seconds(name: str, default: float, high: float) -> float:
+    """The parameter as seconds, above 0 up to ``high``."""
+    value = text(name)
+    if value is None:
+        return default
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 < number <= high:  # not so for NaN either
+        raise ProblemError.parameter(
+            name, f"must be seconds above 0 and up to {high:g}, not {shown(value)}"
+        )
+    return number
+
+
+def choice(name: str, allowed: Sequence[str], default: str | None = None) -> Any:
+    """The parameter as one of ``allowed``; ``default`` when it is missing or empty."""
+    value = text(name)
+    if value is None:
+        return default
+    if value not in allowed:
+        raise ProblemError.parameter(
+            name, f"must be one of {', '.join(allowed)}, not {shown(value)}"
+        )
+    return value
+
+
+def time(name: str) -> datetime | None:
+    """The parameter as an RFC 3339 date-time, in UTC."""
+    value = text(name)
+    if value is None:
+        return None
+    try:
+        # A "+" that was not written as %2B arrives as a space.
+        return parse_time(_SPACE_FOR_PLUS.sub("+", value))
+    except ValueError as error:
+        raise ProblemError.parameter(name, f"{error}; given was {shown(value)}") from None
+
+
+def pattern(name: str = "type") -> Pattern | None:
+    """The parameter as a pattern of event types."""
+    value = text(name)
+    if value is None:
+        return None
+    try:
+        return Pattern(value)
+    except PatternError as error:
+        raise ProblemError.parameter(name, str(error)) from None
+
+
+def body_object() -> dict[str, Any]:
+    """The small JSON object, or the form, that a request carries; empty for no body.
+
+    Raises ProblemError for other JSON (400), a large body (413), another content type (415).
+    """
+    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        return request.form.to_dict()
+    request.max_content_length = MAX_BODY_BYTES
+    body = request.get_data()
+    if not body:
+        return {}
+    if request.mimetype not in ("application/json", ""):
+        raise ProblemError(
+            415,
+            "Unsupported Media Type",
+            f"the content type must be application/json, not {shown(request.mimetype)}",
+        )
+    try:
+        value = json.loads(body.decode())
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(
+            400,
+            "Wrong body",
+            "the body must be JSON",
+            [{"pointer": "", "detail": f"must be JSON: {shown(str(error))}"}],
+        ) from None
+    if not isinstance(value, dict):
+        detail = f"must be a JSON object, not {shown(value)}"
+        raise ProblemError(
+            400, "Wrong body", f"the body {detail}", [{"pointer": "", "detail": detail}]
+        )
+    return value

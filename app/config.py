@@ -1,0 +1,346 @@
+"""Every setting of the app: read once from the environment, checked, handed down as one value."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from handlers.errors import RuleError
+from handlers.rules import MetricRule
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_DATABASE_URL = f"sqlite:///{PROJECT_ROOT / 'var' / 'events.db'}"
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*\.?")
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^/@]*@")
+
+
+class SettingsError(Exception):
+    """Environment variables that cannot be used; ``problems`` has one sentence for each."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__("Event Bus cannot start:\n" + "\n".join(f"  {p}" for p in problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this process runs. Durations end in their unit, sizes are bytes.
+
+    ``allowed_hosts`` are the names under which a browser may ask for this server; empty means any.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    insecure_bind: bool = False
+    allowed_hosts: tuple[str, ...] = LOOPBACK_NAMES
+    database_url: str = DEFAULT_DATABASE_URL
+    source: str = "/eventbus"
+    max_event_bytes: int = 262_144
+    max_body_bytes: int = 8_388_608
+    request_threads: int = 32
+    max_sockets: int = 500
+    read_timeout_s: float = 10.0
+    live_tick_ms: int = 100
+    max_attempts: int = 5
+    handler_timeout_s: float = 30.0
+    backoff_first_s: float = 1.0
+    backoff_max_s: float = 300.0
+    max_retries: int = 3
+    stalled_min_s: float = 3600.0
+    stalled_factor: float = 3.0
+    stalled_quiet_s: float = 60.0
+    check_s: float = 15.0
+    metric_rules: tuple[MetricRule, ...] = ()
+    log_level: str = "info"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Settings:
+        """The settings that ``environ`` asks for; an empty value counts as not set.
+
+        Raises SettingsError, which names every wrong variable at once.
+        """
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for variable in VARIABLES:
+            text = environ.get(variable.name, "").strip()
+            if not text:
+                continue
+            try:
+                values[variable.field] = variable.parse(text)
+            except ValueError:
+                shown = _PASSWORD.sub(r"\1:***@", text)
+                allowed = variable.allowed.replace("`", "")
+                problems.append(f"{variable.name}={shown!r} is wrong; allowed: {allowed}")
+        settings = cls(**values)
+        problems += settings._contradictions()
+        if problems:
+            raise SettingsError(tuple(problems))
+        if "allowed_hosts" not in values:
+            own = settings.bind.rpartition(":")[0]
+            names = dict.fromkeys((*LOOPBACK_NAMES, own))  # each once, in this order
+            values["allowed_hosts"] = tuple(names) if settings.is_loopback else ()
+        return cls(**values)
+
+    def _contradictions(self) -> list[str]:
+        """What is wrong with values that are right one by one."""
+        problems = []
+        if not self.is_loopback and not self.insecure_bind:
+            problems.append(
+                f"HOST={self.host!r} would open the server to other machines, and it has no login: "
+                "anybody who reaches it could read and publish. Allowed: a loopback address "
+                "(127.0.0.1, ::1, localhost); or set EVENTBUS_INSECURE_BIND=yes to accept that"
+            )
+        if self.backoff_first_s > self.backoff_max_s:
+            problems.append(
+                f"EVENTBUS_BACKOFF_FIRST_S ({self.backoff_first_s:g}) is wrong; allowed: at most "
+                f"EVENTBUS_BACKOFF_MAX_S ({self.backoff_max_s:g})"
+            )
+        if self.max_event_bytes > self.max_body_bytes:
+            problems.append(
+                f"EVENTBUS_MAX_EVENT_BYTES ({self.max_event_bytes}) is wrong; allowed: at most "
+                f"EVENTBUS_MAX_BODY_BYTES ({self.max_body_bytes})"
+            )
+        return problems
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def threads(self) -> int:
+        """Threads of the server: an open WebSocket holds one for its life, a request its time."""
+        return self.max_sockets + self.request_threads
+
+    @property
+    def bind(self) -> str:
+        """Host and port as a server's ``bind`` option wants them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: the field that it sets, how it is read, and what to tell people."""
+
+    name: str
+    field: str
+    parse: Callable[[str], Any]
+    allowed: str
+    meaning: str
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not low <= int(text) <= high:
+            raise ValueError(text)
+        return int(text)
+
+    return parse
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value) or not low <= value <= high:
+            raise ValueError(text)
+        return value
+
+    return parse
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in ("yes", "no"):
+        raise ValueError(text)
+    return text.lower() == "yes"
+
+
+def _level(text: str) -> str:
+    if text.lower() not in ("debug", "info", "warning", "error"):
+        raise ValueError(text)
+    return text.lower()
+
+
+def _host(text: str) -> str:
+    address = text.removeprefix("[").removesuffix("]")
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        if len(text) > 253 or not _HOST_NAME.fullmatch(text):
+            raise
+        return text.lower()
+
+
+def _host_names(text: str) -> tuple[str, ...]:
+    if text == "*":
+        return ()
+    names = tuple(name.strip().lower() for name in text.split(","))
+    for name in names:
+        if name != "[::1]" and not _HOST_NAME.fullmatch(name.removeprefix(".")):
+            raise ValueError(text)
+    return names
+
+
+def _database_url(text: str) -> str:
+    path, mark, options = text.removeprefix("sqlite:///").partition("?")
+    if not text.startswith("sqlite:///") or not path or path == ":memory:" or "\x00" in text:
+        raise ValueError(text)
+    return f"sqlite:///{PROJECT_ROOT / path}{mark}{options}"
+
+
+def _rules(text: str) -> tuple[MetricRule, ...]:
+    try:
+        return tuple(MetricRule.parse(part) for part in text.split(";") if part.strip())
+    except RuleError as error:
+        raise ValueError(str(error)) from error
+
+
+def _source(text: str) -> str:
+    if len(text) > 1024 or not text.isprintable():
+        raise ValueError(text)
+    return text
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable(
+        "HOST", "host", _host,
+        "an IP address or a host name; other than a loopback address only with "
+        "`EVENTBUS_INSECURE_BIND=yes`",
+        "The address that the server listens on.",
+    ),
+    Variable(
+        "PORT", "port", _whole(0, 65_535), "a whole number from 0 to 65535",
+        "The port that the server listens on; 0 takes a free one, which the start prints.",
+    ),
+    Variable(
+        "EVENTBUS_INSECURE_BIND", "insecure_bind", _yes_or_no, "yes or no",
+        "Accept that everybody who reaches `HOST` can read and publish, since there is no login.",
+    ),
+    Variable(
+        "EVENTBUS_ALLOWED_HOSTS", "allowed_hosts", _host_names,
+        "host names separated by commas, `.example.org` with all below it; or `*` for any",
+        "The names under which the server may be asked, against DNS rebinding. Behind a proxy, "
+        "its public name. Any name when `HOST` is not a loopback address.",
+    ),
+    Variable(
+        "EVENTBUS_DATABASE_URL", "database_url", _database_url,
+        "`sqlite:///` and the path of a file: `sqlite:///var/events.db` below the project's "
+        "directory, `sqlite:////srv/events.db` from the root",
+        "Where the log and everything made from it is kept. One process at a time.",
+    ),
+    Variable(
+        "EVENTBUS_SOURCE", "source", _source, "printable text of at most 1024 characters",
+        "The `source` of events that come without one, and of those that handlers publish.",
+    ),
+    Variable(
+        "EVENTBUS_MAX_EVENT_BYTES", "max_event_bytes", _whole(1_024, 16_777_216),
+        "a whole number from 1024 to 16777216, at most `EVENTBUS_MAX_BODY_BYTES`",
+        "The largest payload of one event, as JSON in UTF-8.",
+    ),
+    Variable(
+        "EVENTBUS_MAX_BODY_BYTES", "max_body_bytes", _whole(1_024, 268_435_456),
+        "a whole number from 1024 to 268435456",
+        "The largest body of one request, so of a whole batch.",
+    ),
+    Variable(
+        "EVENTBUS_REQUEST_THREADS", "request_threads", _whole(4, 1_000),
+        "a whole number from 4 to 1000",
+        "How many requests are served at the same time, beside the open WebSockets.",
+    ),
+    Variable(
+        "EVENTBUS_MAX_SOCKETS", "max_sockets", _whole(1, 10_000), "a whole number from 1 to 10000",
+        "How many WebSockets may be open at the same time.",
+    ),
+    Variable(
+        "EVENTBUS_READ_TIMEOUT_S", "read_timeout_s", _number(1, 600),
+        "seconds from 1 to 600",
+        "How long a request may keep the server waiting for the next part of its body.",
+    ),
+    Variable(
+        "EVENTBUS_LIVE_TICK_MS", "live_tick_ms", _whole(20, 5_000),
+        "a whole number from 20 to 5000",
+        "How often the live page gets what is new, in milliseconds.",
+    ),
+    Variable(
+        "EVENTBUS_MAX_ATTEMPTS", "max_attempts", _whole(1, 100), "a whole number from 1 to 100",
+        "How often a handler is tried with one event before the delivery is a dead letter.",
+    ),
+    Variable(
+        "EVENTBUS_HANDLER_TIMEOUT_S", "handler_timeout_s", _number(0.1, 86_400),
+        "seconds from 0.1 to 86400",
+        "How long one attempt of a handler may take.",
+    ),
+    Variable(
+        "EVENTBUS_BACKOFF_FIRST_S", "backoff_first_s", _number(0.01, 3_600),
+        "seconds from 0.01 to 3600, at most `EVENTBUS_BACKOFF_MAX_S`",
+        "The wait before the second attempt; it doubles with each further one.",
+    ),
+    Variable(
+        "EVENTBUS_BACKOFF_MAX_S", "backoff_max_s", _number(0.01, 86_400),
+        "seconds from 0.01 to 86400",
+        "The longest wait between two attempts.",
+    ),
+    Variable(
+        "EVENTBUS_MAX_RETRIES", "max_retries", _whole(0, 1_000), "a whole number from 0 to 1000",
+        "How often a failed evaluation is retried before it is exhausted, when its events do not "
+        "say it themselves.",
+    ),
+    Variable(
+        "EVENTBUS_STALLED_MIN_S", "stalled_min_s", _number(1, 31_536_000),
+        "seconds from 1 to 31536000",
+        "An evaluation is never called stalled before it was active for this long.",
+    ),
+    Variable(
+        "EVENTBUS_STALLED_FACTOR", "stalled_factor", _number(1, 1_000), "a number from 1 to 1000",
+        "It is called stalled after this many times the p99 duration of its kind.",
+    ),
+    Variable(
+        "EVENTBUS_STALLED_QUIET_S", "stalled_quiet_s", _number(0, 31_536_000),
+        "seconds from 0 to 31536000",
+        "It must also have shown no progress for this long.",
+    ),
+    Variable(
+        "EVENTBUS_CHECK_S", "check_s", _number(0.1, 3_600),
+        "seconds from 0.1 to 3600",
+        "How often evaluations are looked at for stalled ones, and alerts for mutes that are over.",
+    ),
+    Variable(
+        "EVENTBUS_METRIC_RULES", "metric_rules", _rules,
+        "rules like `gpu.memory > 0.95 for critical`, separated by semicolons; the name may be a "
+        "pattern, the comparison >, >=, < or <=, the severity critical, warning or info",
+        "Which metric values raise an alert.",
+    ),
+    Variable(
+        "EVENTBUS_LOG_LEVEL", "log_level", _level, "debug, info, warning or error",
+        "How much the server says on its standard error.",
+    ),
+)  # fmt: skip
+
+
+def documentation_table() -> str:
+    """The variables as the Markdown table of ``docs/configuration.md``, which a test compares."""
+    defaults = {field.name: field.default for field in fields(Settings)}
+    lines = ["| variable | default | allowed | meaning |", "|---|---|---|---|"]
+    for variable in VARIABLES:
+        default = defaults[variable.field]
+        if variable.field == "database_url":
+            shown = "the file `var/events.db` of the project"
+        elif isinstance(default, bool):
+            shown = "yes" if default else "no"
+        elif isinstance(default, tuple):
+            shown = ", ".join(f"`{name}`" for name in default) or "none"
+        else:
+            shown = f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+        lines.append(f"| `{variable.name}` | {shown} | {variable.allowed} | {variable.meaning} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,112 @@
+"""Folding: what a flood becomes on the page, one line per type with an exact count."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from eventbus import Event, Pattern
+
+ROWS_PER_TICK = 50
+"""A browser keeps 60 frames a second with this many new rows per 100 ms."""
+FOLDS_AT_ONCE = 100
+"""With more types than this in one message a line each would be a flood again."""
+ROWS_AT_ONCE = 200
+"""The page keeps 300 rows; with the folds, one message never pushes out part of itself."""
+
+_NEVER_FOLDED_ENDINGS = frozenset({"failed", "exhausted", "stalled", "retry"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Events that are shown as one line.
+
+    ``type`` is the pattern that finds them again between the sequences ``first`` and ``last``
+    (inclusive): their type, or the view's own pattern when there are too many types for a line
+    each. ``second`` is the Unix time that, with the type, tells which lines may be merged.
+    """
+
+    type: str
+    second: int
+    count: int
+    first: int
+    last: int
+
+    is_fold: ClassVar[bool] = True
+
+    @property
+    def key(self) -> str:
+        """Lines with the same key are one line."""
+        return f"{self.type}|{self.second}"
+
+    @property
+    def sequence(self) -> int:
+        """Where the line stands among rows."""
+        return self.last
+
+
+Row = Event | Fold
+
+
+def never_folds(type: str) -> bool:
+    """Whether events of this type are too important to disappear in a count."""
+    return type.startswith("alert.") or type.rpartition(".")[2] in _NEVER_FOLDED_ENDINGS
+
+
+def rows_of(events: Sequence[Event], second: int, pattern: Pattern) -> list[Row]:
+    """The rows that show ``events`` (ascending, all of ``pattern``), newest first.
+
+    Up to 50 events are a row each. Of more, failures and alerts stay rows, the newest 200 of them,
+    and everything else folds.
+    """
+    if len(events) <= ROWS_PER_TICK:
+        return list(reversed(events))
+    kept = [event for event in events if never_folds(event.type)][-ROWS_AT_ONCE:]
+    kept_sequences = {event.sequence for event in kept}
+    folded = [event for event in events if event.sequence not in kept_sequences]
+    rows: list[Row] = [*kept, *fold(folded, second, pattern)]
+    rows.sort(key=_position, reverse=True)
+    return rows
+
+
+def fold(events: Iterable[Event], second: int, pattern: Pattern) -> list[Fold]:
+    """One fold per type of ``events`` (ascending), or a single one for too many types."""
+    by_type: dict[str, Fold] = {}
+    for event in events:
+        sequence = event.sequence or 0
+        old = by_type.get(event.type)
+        by_type[event.type] = (
+            Fold(event.type, second, 1, sequence, sequence)
+            if old is None
+            else Fold(event.type, second, old.count + 1, old.first, sequence)
+        )
+    return merge_down(list(by_type.values()), pattern)
+
+
+def merge_down(folds: list[Fold], pattern: Pattern) -> list[Fold]:
+    """The same counts in at most 100 folds: if there are more, a single one of ``pattern``."""
+    if len(folds) <= FOLDS_AT_ONCE:
+        return folds
+    return [
+        Fold(
+            pattern.text,
+            max(each.second for each in folds),
+            sum(each.count for each in folds),
+            min(each.first for each in folds),
+            max(each.last for each in folds),
+        )
+    ]
+
+
+def counts_by_type(folds: Iterable[Fold]) -> dict[str, int]:
+    """How many events of each type (or pattern) the folds stand for."""
+    counts: Counter[str] = Counter()
+    for each in folds:
+        counts[each.type] += each.count
+    return dict(counts)
+
+
+def _position(row: Row) -> int:
+    return row.sequence or 0

@@ -1,0 +1,140 @@
+"""The panels beside the stream: rendered once for all pages, when something changed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from app.live.fragments import PANELS, Fragments
+
+if TYPE_CHECKING:
+    from eventbus import EventBus
+    from handlers import Handlers
+    from handlers.alert import Alert
+
+PERIOD_S = 0.25
+"""Numbers that change more often than this cannot be read."""
+_RATE_PERIOD_S = 1.0
+_AFTER_FAILURE_S = 5.0
+_MOST_ITEMS = 50
+
+Panels = list[tuple[str, str]]
+"""Names with their HTML."""
+
+log = logging.getLogger(__name__)
+
+
+def panel_contexts(bus: EventBus, handlers: Handlers, rate: float) -> dict[str, dict[str, Any]]:
+    """What each panel's partial is rendered with, by panel."""
+    now = datetime.now(UTC)
+    counters = handlers.counters()
+    return {
+        "counters": {"counters": counters, "rate": rate},
+        "alerts": {"alerts": critical_alerts(handlers)},
+        "active": {
+            "evaluations": handlers.evaluations.active(_MOST_ITEMS),
+            "total": counters["active"],
+            "now": now,
+        },
+        "retries": {
+            "evaluations": handlers.evaluations.retrying(_MOST_ITEMS),
+            "deliveries": bus.log.list_deliveries("retrying", limit=_MOST_ITEMS).deliveries,
+            "now": now,
+        },
+    }
+
+
+def critical_alerts(handlers: Handlers) -> list[Alert]:
+    """The open alerts that stand on top of the page, the newest first."""
+    return [alert for alert in handlers.alerts.open(_MOST_ITEMS) if alert.severity == "critical"]
+
+
+class PanelWatch:
+    """One thread, ``eventbus-panels``, apart from the hub so that no query holds up the stream.
+
+    At most four times a second, and only while ``has_pages``, it looks whether the log's version
+    or the rate changed, or a page came, and hands ``show`` the panels that changed and all of them.
+    """
+
+    def __init__(
+        self,
+        fragments: Fragments,
+        bus: EventBus,
+        handlers: Handlers,
+        rate: Callable[[], float],
+        has_pages: Callable[[], bool],
+        show: Callable[[Panels, Panels], None],
+    ) -> None:
+        self._fragments = fragments
+        self._bus = bus
+        self._handlers = handlers
+        self._rate = rate
+        self._has_pages = has_pages
+        self._show = show
+        self._shown: dict[str, str] = {}
+        self._version = -1
+        self._shown_rate = -1.0
+        self._shown_at = 0.0
+        self._is_closing = False
+        self._is_asked = False
+        self._wake = threading.Event()
+        self._pause = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="eventbus-panels", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """A page came, which has no panels yet."""
+        self._is_asked = True
+        self._wake.set()
+
+    def close(self) -> None:
+        """Ask the thread to end; it may be in the middle of a query."""
+        self._is_closing = True
+        self._wake.set()
+        self._pause.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's end, when it was started."""
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._is_closing:
+            if not self._has_pages():
+                self._wake.wait()
+                self._wake.clear()
+                continue
+            try:
+                self._look()
+                self._pause.wait(PERIOD_S)
+            except Exception:
+                # A read that failed once must not end the panels for good.
+                log.exception("the panels could not be rendered")
+                self._is_asked = True
+                self._pause.wait(_AFTER_FAILURE_S)
+
+    def _look(self) -> None:
+        is_asked, self._is_asked = self._is_asked, False
+        changed: Panels = []
+        if self._is_due():
+            version, rate, now = self._bus.log.version, self._rate(), time.monotonic()
+            contexts = panel_contexts(self._bus, self._handlers, rate)
+            rendered = {name: self._fragments.panel(name, contexts[name]) for name in PANELS}
+            if self._shown:  # else nobody has any panel yet, and those who asked get all
+                changed = [item for item in rendered.items() if item not in self._shown.items()]
+            self._version, self._shown_rate, self._shown_at = version, rate, now
+            self._shown = rendered
+        if changed or is_asked:
+            self._show(changed, list(self._shown.items()))
+
+    def _is_due(self) -> bool:
+        if self._bus.log.version != self._version:
+            return True
+        is_rate_old = time.monotonic() - self._shown_at >= _RATE_PERIOD_S
+        return is_rate_old and self._rate() != self._shown_rate

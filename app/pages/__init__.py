@@ -1,0 +1,17 @@
+"""The HTML pages: each module has the routes of one, under the name of its template."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app.pages import alerts, evaluations, event, events, live, publish, retries
+from app.pages.filters import register_filters
+
+__all__ = ["register"]
+
+
+def register(app: Flask) -> None:
+    """Install the pages and the template filters on ``app``."""
+    register_filters(app)
+    for module in (live, events, event, evaluations, retries, alerts, publish):
+        app.register_blueprint(module.blueprint)

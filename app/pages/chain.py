@@ -1,0 +1,94 @@
+"""A chain of events as the tree of what caused what, with what became of each at its handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from app.api.trace import tree
+from eventbus import Event, EventBus
+from eventbus.log.values import Delivery
+
+MOST_EVENTS = 200
+_HANDLER_SOURCE = "/handlers/"
+_WAITING = frozenset({"pending", "running"})
+
+
+@dataclass(slots=True)
+class Node:
+    """One event in the tree.
+
+    ``latency_ms`` is the time since its cause, ``by`` the subscription that published it, both
+    None for a first event.
+    """
+
+    event: Event
+    latency_ms: float | None
+    by: str | None
+    deliveries: list[Delivery] = field(default_factory=list)
+    children: list[Node] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The trees of one correlation; ``is_truncated`` when it has more events than are shown.
+
+    ``is_busy``: something waits to be handled right now. ``is_retrying``: something will be tried
+    again later.
+    """
+
+    roots: list[Node]
+    count: int
+    is_truncated: bool
+    is_busy: bool
+    is_retrying: bool
+
+
+def chain_of(bus: EventBus, event: Event, below_only: bool = False) -> Chain:
+    """The chain that ``event`` belongs to; with ``below_only`` just it and what it caused."""
+    trace = bus.log.trace(event.id, limit=MOST_EVENTS)
+    events = [event] if trace is None else trace.events
+    is_truncated = trace is not None and trace.truncated
+    if all(known.sequence != event.sequence for known in events):
+        events = [*events, event]
+    nodes = [_node(item) for item in tree(events)]
+    if below_only:
+        nodes = [node for node in _flat(nodes) if node.event.sequence == event.sequence]
+    states: set[str] = set()
+    for node in _flat(nodes):
+        node.deliveries = deliveries_of(bus, node.event)
+        states.update(delivery.state for delivery in node.deliveries)
+    return Chain(
+        nodes,
+        sum(1 for _ in _flat(nodes)),
+        is_truncated,
+        is_busy=not states.isdisjoint(_WAITING),
+        is_retrying="retrying" in states,
+    )
+
+
+def deliveries_of(bus: EventBus, event: Event) -> list[Delivery]:
+    """The event's deliveries; one that a handler works on right now is marked running."""
+    if event.sequence is None:
+        return []
+    running = {job.subscription for job in bus.running() if job.sequence == event.sequence}
+    return [
+        replace(delivery, state="running") if delivery.subscription in running else delivery
+        for delivery in bus.log.deliveries(event.sequence)
+    ]
+
+
+def _node(item: dict[str, Any]) -> Node:
+    event: Event = item["event"]
+    is_caused = event.causationid is not None and event.source.startswith(_HANDLER_SOURCE)
+    by = event.source.removeprefix(_HANDLER_SOURCE) if is_caused else None
+    return Node(event, item["latency_ms"], by, children=[_node(each) for each in item["children"]])
+
+
+def _flat(nodes: Sequence[Node]) -> list[Node]:
+    found: list[Node] = []
+    for node in nodes:
+        found.append(node)
+        found += _flat(node.children)
+    return found

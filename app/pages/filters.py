@@ -1,0 +1,89 @@
+"""What the templates can call: filters that turn values into text, never into markup."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from flask import Flask
+
+from app.pages import json_text, look, summary, times
+from eventbus.event import Event
+from eventbus.timestamps import format_time
+
+# Ids that can stand in a path as they are; "." and ".." would be resolved away by browsers.
+_PATH_SAFE = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~:@+-]{1,200}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def register_filters(app: Flask) -> None:
+    """Make the filters known to every template of ``app``; they need no request."""
+    env = app.jinja_env
+    env.trim_blocks = True
+    env.lstrip_blocks = True
+    env.filters.update(
+        ago=times.ago,
+        clip=summary.clip,
+        clock=times.clock,
+        coarse=times.coarse,
+        compact_json=json_text.compact,
+        count=count,
+        elapsed=times.elapsed,
+        error_line=summary.error_line,
+        error_message=summary.error_message,
+        event_href=event_href,
+        evaluation_href=evaluation_href,
+        exact=times.exact,
+        family_hue=look.family_hue,
+        iso=format_time,
+        moment=moment,
+        json_tokens=json_text.tokens,
+        pretty_json=json_text.pretty,
+        rate=rate,
+        size=summary.size,
+        slug=slug,
+        span=times.span,
+        state_hue=look.state_hue,
+        state_icon=look.state_icon,
+        summarize=summary.summarize,
+        tone=look.tone,
+    )
+
+
+def event_href(event: Event) -> str:
+    """Where an event's page is. An id is unique within its source only, so a made-up one that
+    another source may have used too is linked by its place in the log."""
+    if _UUID.fullmatch(event.id) or event.sequence is None:
+        return f"/events/{quote(event.id, safe='')}"
+    return f"/events/at/{event.sequence}"
+
+
+def evaluation_href(eval_id: str) -> str:
+    """Where an evaluation's page is; ids that no path can hold go into the query."""
+    if _PATH_SAFE.fullmatch(eval_id):
+        return f"/evaluations/{eval_id}"
+    return f"/evaluations/by-id?eval_id={quote(eval_id, safe='')}"
+
+
+def moment(second: int) -> datetime:
+    """The moment of a whole Unix second."""
+    return datetime.fromtimestamp(second, UTC)
+
+
+def slug(value: Any) -> str:
+    """A value as part of an element's id: no spaces, no quotes, the same for the same value."""
+    return quote(str(value), safe="")
+
+
+def count(value: Any) -> str:
+    """A number with thin spaces between thousands: ``12 345``."""
+    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value)
+
+
+def rate(value: float) -> str:
+    """Events per second: ``0``, ``0.4``, ``12.5``, ``1 240``."""
+    if value <= 0:
+        return "0"
+    return f"{value:.1f}" if value < 100 else count(round(value))

@@ -1,0 +1,55 @@
+"""What every page is rendered with, and the small questions that several pages ask of a request."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from flask import redirect, render_template, request
+from werkzeug.wrappers import Response
+
+from app.runtime import runtime
+from eventbus.timestamps import format_time
+
+CURL = "curl -X POST {base}/api/events \\\n  -H 'content-type: application/json' \\\n  -d '{body}'"
+_FIRST_EVENT = '{"type": "evaluation.started", "data": {"eval_id": "eval-1", "total": 50}}'
+
+
+def render(template: str, page: str, **context: Any) -> str:
+    """A whole page; ``page`` is the name of the entry of the navigation that is current."""
+    counters = runtime().handlers.counters()
+    return render_template(
+        template,
+        page=page,
+        server_now=format_time(datetime.now(UTC)),
+        nav_counts={"alerts": counters["open_alerts"], "retries": counters["dead_letters"]},
+        **context,
+    )
+
+
+def is_htmx() -> bool:
+    """Whether htmx asks, so that a fragment is wanted and not a page."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def example_command() -> str:
+    """A command that publishes a first event to this very server."""
+    return CURL.format(base=request.host_url.rstrip("/"), body=_FIRST_EVENT)
+
+
+def back_to(path: str) -> Response:
+    """After a form: to the form's ``next`` when that is a path of this site, else to ``path``.
+
+    303, so that the browser asks for the page with GET (RFC 9110 §15.4.4).
+    """
+    wanted = request.form.get("next", "")
+    parts = urlsplit(wanted)
+    is_ours = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.netloc
+    return redirect(wanted if is_ours else path, 303)
+
+
+def with_query(path: str, **values: Any) -> str:
+    """``path`` with the values that are set as its query."""
+    query = urlencode({name: value for name, value in values.items() if value not in (None, "")})
+    return f"{path}?{query}" if query else path

@@ -1,0 +1,169 @@
+"""What runs behind the app for as long as it serves: bus, handlers, live hub, regular checks."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from flask import Flask, current_app
+
+from app.config import Settings
+from eventbus import EventBus, RetryPolicy
+from eventbus.errors import BusClosedError, EventBusError, LogLockedError
+from handlers import Handlers, HandlerSettings, install
+
+if TYPE_CHECKING:
+    from app.live import LiveHub
+
+STOP_TIMEOUT_S = 2.0
+_LOCK_POLL_S = 0.1
+
+log = logging.getLogger(__name__)
+
+
+class Runtime:
+    """Starts and stops the parts in the right order, once; they belong to it.
+
+    ``start`` and ``stop`` may be called from any thread, any number of times; ``_lock`` guards
+    them. After ``start``, ``bus``, ``handlers`` and ``hub`` are there for good.
+    """
+
+    bus: EventBus
+    handlers: Handlers
+    hub: LiveHub
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self.settings = settings
+        self._app = app
+        self._lock = threading.Lock()
+        self._parts: ExitStack | None = None
+        self._is_stopped = False
+        self._stop_by = 0.0
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the parts are up."""
+        return self._parts is not None
+
+    def start(self, wait_for_lock_s: float = 0.0) -> None:
+        """Open the log and start all parts; does nothing when they run.
+
+        Waits up to ``wait_for_lock_s`` for another process to give the log free. Raises
+        LogLockedError when it does not, BusClosedError after ``stop``, and the errors of the
+        parts; then nothing is left running.
+        """
+        if self.is_started:
+            return
+        with self._lock:
+            if self.is_started:
+                return
+            if self._is_stopped:
+                raise BusClosedError("the server is stopping")
+            with ExitStack() as parts:
+                self._start_parts(parts, wait_for_lock_s)
+                self._parts = parts.pop_all()
+            atexit.register(self.stop)
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Stop all parts within about ``timeout_s``; what is acknowledged is on disk before.
+
+        Handlers that still run then are abandoned; their deliveries are tried again at the next
+        start.
+        """
+        with self._lock:
+            self._is_stopped = True
+            if self._parts is None:
+                return
+            self._stop_by = time.monotonic() + timeout_s
+            parts, self._parts = self._parts, None
+            parts.close()
+        atexit.unregister(self.stop)
+
+    def close_sockets(self) -> None:
+        """Close every WebSocket, which sets their threads free; browsers will reconnect."""
+        if self.is_started:
+            self.hub.close()
+
+    def _start_parts(self, parts: ExitStack, wait_for_lock_s: float) -> None:
+        from app.live import LiveHub
+
+        settings = self.settings
+        self.bus = bus = _open_bus(settings, wait_for_lock_s)
+        parts.callback(lambda: bus.close(max(0.1, self._stop_by - time.monotonic())))
+        self.handlers = install(
+            bus,
+            HandlerSettings(
+                max_retries=settings.max_retries,
+                stalled_min_s=settings.stalled_min_s,
+                stalled_factor=settings.stalled_factor,
+                stalled_quiet_s=settings.stalled_quiet_s,
+                metric_rules=settings.metric_rules,
+            ),
+        )
+        checks = _Checks(self.handlers, settings.check_s)
+        checks.start()
+        parts.callback(checks.close)
+        self.hub = LiveHub(bus, self.handlers, self._app, settings)
+        self.hub.start()
+        parts.callback(self.hub.close)
+
+
+class _Checks:
+    """One thread, ``handler-checks``, for what time alone brings about; every ``interval_s`` s."""
+
+    def __init__(self, handlers: Handlers, interval_s: float) -> None:
+        self._handlers = handlers
+        self._interval_s = interval_s
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="handler-checks", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._thread.join(timeout=0.5)
+
+    def _run(self) -> None:
+        while not self._closing.wait(self._interval_s):
+            try:
+                self._handlers.check(datetime.now(UTC))
+            except EventBusError as error:
+                # A full disk must not end the watch; the next look finds the same ones.
+                log.warning("looking for stalled evaluations and ended mutes failed: %s", error)
+
+
+def runtime() -> Runtime:
+    """The running parts of the current app, started when they were not."""
+    found = cast(Runtime, current_app.extensions["eventbus"])
+    found.start()
+    return found
+
+
+def _open_bus(settings: Settings, wait_for_lock_s: float) -> EventBus:
+    path = settings.database_url.removeprefix("sqlite:///").partition("?")[0]
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + wait_for_lock_s
+    while True:
+        try:
+            return EventBus.open(
+                settings.database_url,
+                source=settings.source,
+                retry=RetryPolicy(
+                    max_attempts=settings.max_attempts,
+                    timeout_s=settings.handler_timeout_s,
+                    base_delay_s=settings.backoff_first_s,
+                    max_delay_s=settings.backoff_max_s,
+                ),
+                max_event_bytes=settings.max_event_bytes,
+            )
+        except LogLockedError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_LOCK_POLL_S)

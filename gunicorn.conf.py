@@ -1,0 +1,179 @@
+"""How gunicorn serves the app: one process, threads, and an end within three seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+from gunicorn import util
+from gunicorn.workers.gthread import ThreadWorker
+
+# The app is importable from whatever directory gunicorn was started in.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from app import logs
+from app.config import Settings, SettingsError
+from eventbus.errors import EventBusError
+
+IN_FLIGHT_S = 1
+KEPT_ALIVE_S = 0.2
+STOP_S = 0.8
+OTHER_WORKER_S = 6.0
+BOOT_ERROR = 3  # gunicorn's own number for "stop instead of trying again" (Arbiter)
+
+try:
+    settings = Settings.from_environment(os.environ)
+except SettingsError as error:
+    sys.exit(str(error))
+
+
+class BusWorker(ThreadWorker):
+    """A threaded worker that ends soon and in order, whichever signal asks for it.
+
+    gunicorn waits for every open connection and lets Ctrl-C cut all of them off; here the
+    WebSockets are closed at the signal, requests get ``IN_FLIGHT_S`` to end, and then the bus
+    gets ``STOP_S`` (in ``worker_exit``).
+    """
+
+    def init_process(self) -> None:
+        # This process's copy alone: the arbiter keeps its own, longer patience.
+        self.cfg.set("graceful_timeout", IN_FLIGHT_S)
+        super().init_process()
+
+    def handle_exit(self, sig, frame) -> None:
+        if self.alive:
+            # Not here: the main thread, interrupted by the signal, may hold any of the locks.
+            threading.Thread(target=close_sockets, args=(self,), name="close-sockets").start()
+        super().handle_exit(sig, frame)
+
+    handle_quit = handle_exit
+
+    def handle(self, conn):
+        is_kept = super().handle(conn)
+        if not is_kept:
+            # gunicorn waits up to 2 s for the client's end of the connection, and would do it in
+            # the one thread that accepts: a slow client would hold up all others.
+            conn.close(graceful=True)
+            conn.close = closed_already
+        return is_kept
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        soon = time.monotonic() + KEPT_ALIVE_S
+        for connection in self.pending_conns:
+            connection.timeout = min(connection.timeout, soon)
+        super()._cap_keepalive(min(deadline, soon))
+
+
+def closed_already(graceful: bool = False) -> None:
+    """Stands in for a connection's ``close`` after it."""
+
+
+def close_sockets(worker: BusWorker) -> None:
+    app = getattr(worker, "wsgi", None)  # the signal may come before there is one
+    if app is not None:
+        app.extensions["eventbus"].close_sockets()
+
+
+def write_problem(sock, status_int: int, reason: str, mesg: str) -> None:
+    """What a request gets that is not even HTTP: the same kind of document as from the app."""
+    problem = {"title": reason, "status": status_int, "detail": mesg or "the request is not HTTP"}
+    body = json.dumps(problem) + "\n"
+    head = (
+        f"HTTP/1.1 {status_int} {reason}\r\nConnection: close\r\n"
+        f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(sock, (head + body).encode("ascii"))
+
+
+util.write_error = write_problem  # gunicorn has no setting for its page
+
+chdir = str(Path(__file__).resolve().parent)
+wsgi_app = "wsgi:app"
+bind = settings.bind
+worker_class = BusWorker
+workers = 1
+threads = settings.threads
+worker_connections = settings.threads + 1_000
+backlog = 2_048
+limit_request_line = 8_190
+keepalive = 15
+timeout = 60
+graceful_timeout = 3
+control_socket_disable = True
+loglevel = "warning" if settings.log_level == "info" else settings.log_level
+proc_name = "eventbus"
+
+
+def on_starting(server) -> None:
+    if server.cfg.workers != 1:
+        refuse(
+            f"{server.cfg.workers} workers were asked for, but one process has the bus of a "
+            "database; for more requests at once there is EVENTBUS_REQUEST_THREADS"
+        )
+    refuse_taken_port(settings.host, settings.port)
+    if sys.stdin.isatty():
+        server.handle_hup = server.handle_term  # a closed terminal ends what was started in it
+    raise_open_files_limit(settings.threads * 2 + 1_000)
+
+
+def nworkers_changed(server, new_value: int, old_value: int | None) -> None:
+    if old_value is not None and new_value != 1:
+        server._num_workers = 1
+        server.log.warning("not changing to %d workers: the database has one bus", new_value)
+
+
+def post_worker_init(worker: BusWorker) -> None:
+    logs.configure(settings.log_level)
+    try:
+        # A worker that follows another one, after a reload or a crash, may find it still closing.
+        wait_s = OTHER_WORKER_S if worker.age > 1 else 0.0
+        worker.wsgi.extensions["eventbus"].start(wait_for_lock_s=wait_s)
+    except (EventBusError, OSError) as error:
+        print(f"error: Event Bus cannot start: {error}", file=sys.stderr, flush=True)
+        sys.exit(BOOT_ERROR)
+    host, port = worker.sockets[0].getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"Event Bus is live at http://{shown}:{port}/ (Ctrl-C stops it)", flush=True)
+
+
+def worker_exit(server, worker: BusWorker) -> None:
+    if not worker.booted or worker.pid != os.getpid():
+        return
+    # In a thread, because a handler that blocks the bus's loop would make this wait for longer.
+    stop = worker.wsgi.extensions["eventbus"].stop
+    stopping = threading.Thread(target=stop, args=(STOP_S,), name="stop", daemon=True)
+    stopping.start()
+    stopping.join(STOP_S + 0.2)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A handler or request that hangs would keep the interpreter from ending, as it joins threads.
+    os._exit(0)
+
+
+def refuse(problem: str) -> None:
+    print(f"error: {problem}", file=sys.stderr)
+    sys.exit(BOOT_ERROR)
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Say at once what gunicorn says after five seconds of trying."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            refuse(f"cannot listen on {settings.bind}: {error.strerror}; PORT chooses another port")
+
+
+def raise_open_files_limit(wanted: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

@@ -1,0 +1,21 @@
+"""The audit trail: one log line for everything that somebody may have to answer for."""
+
+from __future__ import annotations
+
+import logging
+
+from eventbus import EventBus
+from eventbus.replay import ReplayBus
+
+
+def trail(bus: EventBus | ReplayBus) -> logging.Logger:
+    """The logger "eventbus.audit"; of a replay nothing is written, it was when it happened.
+
+    A line is written while its event is handled, so a delivery that is repeated after a crash
+    repeats its line too; the log itself has the event once.
+    """
+    if isinstance(bus, ReplayBus):
+        silent = logging.Logger("eventbus.audit.replay")
+        silent.disabled = True
+        return silent
+    return logging.getLogger("eventbus.audit")

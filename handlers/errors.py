@@ -1,0 +1,28 @@
+"""Every error that the handlers raise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eventbus import Event
+
+
+class HandlerError(Exception):
+    """Base of all errors of this package."""
+
+
+class MalformedEventError(HandlerError, ValueError):
+    """An event whose data a handler cannot understand; no retry will help, a person has to look."""
+
+    def __init__(self, event: Event, field: str, rule: str, value: Any) -> None:
+        shown = repr(value)
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        super().__init__(f"{event.type}: data.{field} {rule}, not {shown}")
+
+
+class RuleError(HandlerError, ValueError):
+    """A metric rule in the configuration that cannot be read."""
+
+
+class StaleStateError(HandlerError):
+    """What a handler decided rests on a state that has changed since; the event is tried again."""

@@ -1,0 +1,7 @@
+"""Evaluations: their lifecycle, the read model that the screens show, the handler that keeps it."""
+
+from handlers.evaluation.evaluations import Evaluation, Evaluations
+from handlers.evaluation.handler import EvaluationHandler
+from handlers.evaluation.lifecycle import State
+
+__all__ = ["Evaluation", "EvaluationHandler", "Evaluations", "State"]

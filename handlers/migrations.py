@@ -1,0 +1,86 @@
+"""Numbered, forward-only migrations of the read models' tables; the log runs the missing ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+COUNTERS = (
+    "evaluation.active",
+    "evaluation.completed",
+    "evaluation.failed",
+    "evaluation.retrying",
+    "evaluation.exhausted",
+    "evaluation.stalled",
+    "evaluation.failures",
+    "queue.depth",
+    "alert.open",
+)
+
+
+def _create_read_models(conn: Connection) -> None:
+    # Spelled out, not taken from the tables: a migration must do tomorrow what it did the day it
+    # was released, whatever the current tables look like by then.
+    for statement in (
+        "CREATE TABLE handler_counters (name TEXT NOT NULL PRIMARY KEY, value BIGINT NOT NULL)"
+        " WITHOUT ROWID",
+        """CREATE TABLE evaluations (
+            first_sequence INTEGER NOT NULL PRIMARY KEY, eval_id TEXT NOT NULL UNIQUE,
+            state TEXT NOT NULL, attempt INTEGER NOT NULL, max_retries INTEGER NOT NULL,
+            task TEXT, model TEXT, started_at BIGINT, attempt_started_at BIGINT,
+            finished_at BIGINT, updated_at BIGINT NOT NULL, done BIGINT NOT NULL, total BIGINT,
+            errors BIGINT NOT NULL, error TEXT, announced INTEGER NOT NULL,
+            last_sequence BIGINT NOT NULL, failed_attempts TEXT NOT NULL)""",
+        "CREATE INDEX ix_evaluations_state ON evaluations (state, first_sequence)",
+        """CREATE INDEX ix_evaluations_durations ON evaluations (task, finished_at)
+            WHERE state = 'completed'""",
+        """CREATE TABLE evaluation_results (
+            eval_id TEXT NOT NULL PRIMARY KEY, result TEXT NOT NULL, stored_at BIGINT NOT NULL,
+            sequence BIGINT NOT NULL)""",
+        """CREATE TABLE queues (
+            name TEXT NOT NULL PRIMARY KEY, depth BIGINT NOT NULL, running BIGINT NOT NULL,
+            added BIGINT NOT NULL, processed BIGINT NOT NULL, failed BIGINT NOT NULL)
+            WITHOUT ROWID""",
+        """CREATE TABLE queue_tasks (
+            queue TEXT NOT NULL, task_id TEXT NOT NULL, attempt BIGINT NOT NULL,
+            stage INTEGER NOT NULL, added_at BIGINT, started_at BIGINT, finished_at BIGINT,
+            left_at BIGINT, waited_us BIGINT, eval_id TEXT, PRIMARY KEY (queue, task_id))
+            WITHOUT ROWID""",
+        "CREATE INDEX ix_queue_tasks_waiting ON queue_tasks (queue, added_at) WHERE stage = 0",
+        """CREATE INDEX ix_queue_tasks_left ON queue_tasks (queue, left_at)
+            WHERE waited_us IS NOT NULL""",
+        """CREATE TABLE queue_throughput (
+            queue TEXT NOT NULL, bucket BIGINT NOT NULL, processed BIGINT NOT NULL,
+            PRIMARY KEY (queue, bucket)) WITHOUT ROWID""",
+        """CREATE TABLE metrics (
+            name TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, base FLOAT NOT NULL,
+            base_sequence BIGINT NOT NULL, added FLOAT NOT NULL, unit TEXT,
+            samples BIGINT NOT NULL, updated_at BIGINT NOT NULL, last_sequence BIGINT NOT NULL,
+            crossed TEXT) WITHOUT ROWID""",
+        """CREATE TABLE metric_samples (
+            metric TEXT NOT NULL, sequence BIGINT NOT NULL, time BIGINT NOT NULL,
+            amount FLOAT NOT NULL, is_increment BOOLEAN NOT NULL, value FLOAT NOT NULL,
+            PRIMARY KEY (metric, sequence)) WITHOUT ROWID""",
+        """CREATE TABLE files (
+            path TEXT NOT NULL PRIMARY KEY, bytes BIGINT NOT NULL, kind TEXT, eval_id TEXT,
+            created_at BIGINT NOT NULL, is_deleted BOOLEAN NOT NULL, sequence BIGINT NOT NULL)""",
+        "CREATE INDEX ix_files_eval ON files (eval_id, sequence, bytes) WHERE is_deleted = 0",
+        """CREATE TABLE alerts (
+            first_sequence INTEGER NOT NULL PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+            fingerprint TEXT NOT NULL, service TEXT NOT NULL, error_type TEXT NOT NULL,
+            severity TEXT NOT NULL, rank INTEGER NOT NULL, state TEXT NOT NULL,
+            is_open BOOLEAN NOT NULL, error TEXT NOT NULL, eval_id TEXT,
+            occurrences BIGINT NOT NULL, first_seen BIGINT NOT NULL, last_seen BIGINT NOT NULL,
+            last_sequence BIGINT NOT NULL, muted_until BIGINT, state_before_mute TEXT,
+            occurrences_at_mute BIGINT NOT NULL, "by" TEXT)""",
+        "CREATE INDEX ix_alerts_last ON alerts (last_sequence)",
+        "CREATE INDEX ix_alerts_state ON alerts (state, last_sequence)",
+        "CREATE INDEX ix_alerts_open ON alerts (is_open, rank, last_sequence)",
+    ):
+        conn.exec_driver_sql(statement)
+    for name in COUNTERS:
+        conn.exec_driver_sql(f"INSERT INTO handler_counters (name, value) VALUES ('{name}', 0)")
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_read_models,)

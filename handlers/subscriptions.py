@@ -1,0 +1,56 @@
+"""Subscribing the built-in handlers: each at most once a bus, whoever needs it first."""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+from eventbus import Event, EventBus
+from handlers.migrations import MIGRATIONS
+from handlers.settings import HandlerSettings
+
+COMPONENT = "handlers"
+# How many deliveries may wait for one look at their committed rows.
+_CONCURRENCY = 256
+
+
+class BuiltInHandler(Protocol):
+    """What the five handlers have in common; ``key`` gives an event's ordering key."""
+
+    name: str
+    pattern: str
+    settings: HandlerSettings
+
+    def __init__(self, bus: EventBus, settings: HandlerSettings) -> None: ...
+
+    def key(self, event: Event) -> str: ...
+
+    async def handle(self, event: Event) -> None: ...
+
+
+_lock = threading.Lock()  # guards _subscribed
+_subscribed: WeakKeyDictionary[EventBus, dict[str, BuiltInHandler]] = WeakKeyDictionary()
+
+
+def ensure(
+    bus: EventBus, kind: type[BuiltInHandler], settings: HandlerSettings | None = None
+) -> BuiltInHandler:
+    """The bus's handler of this kind, subscribed now if it was not; then ``settings`` hold."""
+    with _lock:
+        known = _subscribed.setdefault(bus, {})
+        handler = known.get(kind.name)
+        if handler is None:
+            bus.log.migrate(COMPONENT, MIGRATIONS)
+            handler = kind(bus, settings or HandlerSettings())
+            bus.subscribe(
+                handler.pattern,
+                handler.handle,
+                name=handler.name,
+                concurrency=_CONCURRENCY,
+                key=handler.key,
+            )
+            known[kind.name] = handler
+        elif settings is not None:
+            handler.settings = settings
+        return handler

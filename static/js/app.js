@@ -1,0 +1,13 @@
+// What every page runs: one small module per behaviour, each found by data- attributes.
+
+import { start as clock } from "./clock.js";
+import { start as copy } from "./copy.js";
+import { start as localMoment } from "./local-moment.js";
+import { start as menu } from "./menu.js";
+import { start as navCounts } from "./nav-counts.js";
+import { start as refresh } from "./refresh.js";
+import { start as shortcuts } from "./shortcuts.js";
+import { start as themeSwitch } from "./theme-switch.js";
+
+for (const start of [clock, copy, localMoment, menu, navCounts, refresh, shortcuts, themeSwitch])
+  start();

@@ -1,0 +1,22 @@
+// The live page: its WebSocket (htmx's hx-ws), its stream, and what a screen reader is told.
+
+import { Announcer } from "./live-announce.js";
+import { Connection } from "./live-connection.js";
+import { Rows } from "./live-rows.js";
+import { Stream } from "./live-stream.js";
+
+const root = document.getElementById("live");
+const announcer = new Announcer(document.getElementById("announce"));
+const rows = new Rows(root);
+const stream = new Stream(root, rows, announcer);
+const connection = new Connection(root, announcer);
+
+connection.onHello = (hello) => stream.greet(hello);
+stream.onProgress = (seen) => connection.remember(seen);
+stream.onHold = (text) => connection.hold(text);
+
+// The socket is opened by this event and not on load, so that no message comes before somebody
+// listens. Whichever of the two, htmx or this module, is ready first.
+const open = () => root.dispatchEvent(new CustomEvent("live"));
+open();
+document.addEventListener("htmx:after:process", open, { once: true });

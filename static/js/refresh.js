@@ -1,0 +1,29 @@
+// Lists that stay up to date: [data-refresh="4"] is fetched again every 4 s and morphed, while the
+// page is visible and nothing in it is unfolded or typed into.
+
+function isInUse(element) {
+  const active = document.activeElement;
+  const isTyping = element.contains(active) && active.matches("input, textarea, select");
+  return isTyping || element.querySelector("details[open]") !== null;
+}
+
+async function refresh(element) {
+  if (document.hidden || !element.isConnected || isInUse(element)) return;
+  await htmx.ajax("GET", location.pathname + location.search, {
+    source: element,
+    target: element,
+    select: `#${CSS.escape(element.id)} > *`,
+    swap: "innerMorph",
+  });
+}
+
+export function start() {
+  for (const element of document.querySelectorAll("[data-refresh]")) {
+    setInterval(
+      () => {
+        refresh(element).catch((error) => console.info("the list could not be refreshed", error));
+      },
+      Number(element.dataset.refresh) * 1000,
+    );
+  }
+}

@@ -1,0 +1,75 @@
+// Keys: / filter, g and a letter to go somewhere, j and k through rows, ? help.
+// p (pause) belongs to the live page and is handled there; it clicks #pause.
+
+const PLACES = {
+  l: "/",
+  e: "/events",
+  v: "/evaluations",
+  r: "/retries",
+  a: "/alerts",
+  p: "/publish",
+};
+const CHORD_MS = 1200;
+let chordUntil = 0;
+
+function isTyping(target) {
+  return Boolean(target.closest?.("input, textarea, select, [contenteditable]"));
+}
+
+function help() {
+  const dialog = document.querySelector("[data-help-dialog]");
+  if (dialog.open) dialog.close();
+  else dialog.showModal();
+}
+
+// Rows are the links that stand for a line in a list.
+function step(by) {
+  const rows = [...document.querySelectorAll(".row-link, .table .row-main")];
+  if (!rows.length) return;
+  const at = rows.indexOf(document.activeElement);
+  const next = at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by));
+  rows[next].focus();
+  rows[next].scrollIntoView({ block: "nearest" });
+}
+
+function act(key) {
+  if (performance.now() < chordUntil) {
+    chordUntil = 0;
+    if (PLACES[key]) location.assign(PLACES[key]);
+    return Boolean(PLACES[key]);
+  }
+  const filter = document.querySelector("[data-filter]");
+  switch (key) {
+    case "g":
+      chordUntil = performance.now() + CHORD_MS;
+      return true;
+    case "/":
+      filter?.focus();
+      filter?.select();
+      return Boolean(filter);
+    case "p":
+      document.querySelector("#pause")?.click();
+      return true;
+    case "j":
+    case "k":
+      step(key === "j" ? 1 : -1);
+      return true;
+    case "?":
+      help();
+      return true;
+    default:
+      return false;
+  }
+}
+
+export function start() {
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (isTyping(event.target)) {
+      if (event.key === "Escape" && event.target.matches("[data-filter]")) event.target.blur();
+      return;
+    }
+    if (act(event.key)) event.preventDefault();
+  });
+  document.querySelector("[data-help]")?.addEventListener("click", help);
+}

@@ -1,0 +1,1 @@
+"""The tests: unit, integration with a real server, browser, and crash."""

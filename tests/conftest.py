@@ -1,0 +1,48 @@
+"""Fixtures that tests of every kind share: servers, and the path of the test browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.browser import find_browser
+from tests.helpers.server import ServerProcess
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One running server for all tests of a module; they must not mind each other's events."""
+    with ServerProcess(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A running server with an empty database, for one test."""
+    with ServerProcess(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def start_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., ServerProcess]]:
+    """Starts servers with the WSGI app and the environment variables of the test's choice."""
+    with ExitStack() as servers:
+
+        def start(app: str = "wsgi:app", **variables: str) -> ServerProcess:
+            directory = tmp_path_factory.mktemp("server")
+            return servers.enter_context(ServerProcess(directory, app, **variables))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    """The Chromium that browser tests drive; `make test` has seen to it that there is one."""
+    path = find_browser()
+    assert path is not None, "no Chromium found; run: python -m tests.helpers.browser"
+    return path

@@ -1,0 +1,172 @@
+"""The real server in a process of its own, on a free port and a database of its own."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from simple_websocket import Client
+
+from tests.helpers.api import Api
+from tests.helpers.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 10.0
+_LIVE_AT = re.compile(r"is live at http://127\.0\.0\.1:(\d+)/")
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """This process's environment without what configures a server, with ``variables`` added."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("HOST", "PORT", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "FLASK_APP")
+        and not name.startswith("EVENTBUS_")
+    }
+    return {**kept, "PYTHONUNBUFFERED": "1", **variables}
+
+
+class ServerProcess:
+    """A running server; a context manager that starts and stops it.
+
+    ``app`` names the WSGI app, ``variables`` are environment variables of it. The database stays
+    over ``stop``, ``kill9`` and ``start`` again; so does the port, once it is known.
+    """
+
+    def __init__(self, directory: Path, app: str = "wsgi:app", **variables: str) -> None:
+        self.directory = directory
+        self.database = directory / "events.db"
+        self.port = 0
+        self.api: Api
+        self._app = app
+        self._variables = variables
+        self._log = directory / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.is_running:
+            self.stop()
+
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:PORT``, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process that takes signals."""
+        assert self._process is not None, "the server was never started"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises AssertionError with its output if not."""
+        started_at = self._log.stat().st_size if self._log.exists() else 0
+        self.launch()
+        wait_until(
+            lambda: not self.is_running or self._answers(started_at),
+            "the server answers",
+            START_TIMEOUT_S,
+        )
+        assert self.is_running, f"the server ended at its start:\n{self.output()}"
+        self.api = Api(self.port)
+
+    def launch(self) -> None:
+        """Start it without waiting for anything."""
+        environment = clean_environment(
+            **{
+                "PORT": str(self.port),
+                "EVENTBUS_DATABASE_URL": f"sqlite:///{self.database}",
+                **self._variables,
+            }
+        )
+        command = [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", self._app]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> float:
+        """Ask it to end as a supervisor does; gives the seconds that it took."""
+        started = time.monotonic()
+        os.kill(self.pid, with_signal)
+        self.wait_ended()
+        return time.monotonic() - started
+
+    def interrupt(self) -> float:
+        """Ctrl-C in its terminal, which signals the whole group; gives the seconds it took."""
+        started = time.monotonic()
+        os.killpg(self.pid, signal.SIGINT)
+        self.wait_ended()
+        return time.monotonic() - started
+
+    def kill9(self) -> None:
+        """Kill it at whatever instruction it is."""
+        os.killpg(self.pid, signal.SIGKILL)
+        self.wait_ended()
+
+    def wait_ended(self) -> int:
+        """Wait for its end; gives the exit code. It is killed and an error if it does not end."""
+        assert self._process is not None, "the server was never started"
+        try:
+            return self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+            raise AssertionError(
+                f"the server did not end in {STOP_TIMEOUT_S:g} s:\n{self.output()}"
+            ) from None
+
+    def output(self) -> str:
+        """Everything that it wrote, over all its starts."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def new_api(self) -> Api:
+        """A client of its own for another thread."""
+        return Api(self.port)
+
+    def websocket(self, path: str) -> Client:
+        """An open WebSocket to ``path``, which may have a query."""
+        return Client(f"ws://127.0.0.1:{self.port}{path}")
+
+    def _answers(self, started_at: int) -> bool:
+        if self.port == 0:
+            found = _LIVE_AT.findall(self._log.read_bytes()[started_at:].decode(errors="replace"))
+            if not found:
+                return False
+            self.port = int(found[-1])
+        api = Api(self.port, timeout_s=5.0)
+        try:
+            return api.get("/healthz").status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            api.close()

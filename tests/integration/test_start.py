@@ -1,0 +1,106 @@
+"""The start of the server: what it refuses, in one clear line and with an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.server import ServerProcess
+from tests.helpers.waiting import wait_until
+
+
+def refusal(directory: Path, **variables: str) -> tuple[int, str]:
+    server = ServerProcess(directory, **variables)
+    server.launch()
+    return server.wait_ended(), server.output()
+
+
+def test_a_second_process_on_the_same_database_is_refused(server: ServerProcess) -> None:
+    code, output = refusal(server.directory.joinpath(), PORT="0")
+    said = output.partition("\n")[2]  # after the first server's own line
+    assert code == 3
+    assert said.startswith("error: Event Bus cannot start: ")
+    assert str(server.database) in said.partition("\n")[0]
+    assert "Traceback" not in said
+    assert server.api.publish("a.b")["sequence"] >= 1
+
+
+def test_the_database_is_free_again_after_a_kill(server: ServerProcess) -> None:
+    first = server.api.publish("a.b")["sequence"]
+    server.kill9()
+    server.start()
+    assert server.api.publish("a.b")["sequence"] > first
+
+
+def test_more_than_one_worker_is_refused(tmp_path: Path) -> None:
+    code, output = refusal(tmp_path, GUNICORN_CMD_ARGS="--workers=2")
+    assert code == 3
+    assert output.startswith("error: 2 workers were asked for, but one process has the bus")
+    assert output.count("\n") == 1
+
+
+def test_an_added_worker_is_refused_while_it_runs(server: ServerProcess) -> None:
+    os.kill(server.pid, signal.SIGTTIN)
+    wait_until(lambda: "not changing to 2 workers" in server.output(), "it says so")
+    assert server.api.get("/readyz").status == 200
+
+
+def test_a_reload_hands_the_bus_over_to_a_new_worker(server: ServerProcess) -> None:
+    server.api.publish("a.b")
+    os.kill(server.pid, signal.SIGHUP)
+    wait_until(lambda: server.output().count("is live at") == 2, "the new worker is there")
+    server.api.close()
+    assert server.api.publish("a.b")["sequence"] == 2
+
+
+def test_all_wrong_variables_are_told_at_once(tmp_path: Path) -> None:
+    code, output = refusal(tmp_path, PORT="http", EVENTBUS_MAX_ATTEMPTS="none", HOST="0.0.0.0")
+    assert code == 1
+    assert "PORT='http' is wrong; allowed: a whole number from 0 to 65535" in output
+    assert "EVENTBUS_MAX_ATTEMPTS='none'" in output
+    assert "EVENTBUS_INSECURE_BIND=yes" in output
+    assert "Traceback" not in output
+
+
+def test_another_address_is_listened_on_when_that_is_accepted(
+    start_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    server = ServerProcess(tmp_path, HOST="0.0.0.0", EVENTBUS_INSECURE_BIND="yes")
+    server.launch()
+    try:
+        wait_until(lambda: "is live at http://0.0.0.0:" in server.output(), "it listens")
+    finally:
+        server.stop()
+
+
+def test_a_taken_port_is_told_without_a_traceback(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code, output = refusal(tmp_path, PORT=port)
+    assert code == 3
+    assert output.startswith(f"error: cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert output.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"this is no database at all" * 100])
+def test_a_file_that_is_no_database_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "events.db").write_bytes(content)
+    code, output = refusal(tmp_path)
+    assert code == 3
+    assert output.startswith("error: Event Bus cannot start: ")
+    assert (tmp_path / "events.db").read_bytes() == content
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    url = f"sqlite:///{tmp_path / 'file' / 'events.db'}"
+    code, output = refusal(tmp_path, EVENTBUS_DATABASE_URL=url)
+    assert code == 3
+    assert output.startswith("error: Event Bus cannot start: ")

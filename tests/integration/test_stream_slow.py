@@ -1,0 +1,124 @@
+"""A client that does not read costs nobody anything, and has everything once it reads again."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any
+
+from tests.helpers.raw_websocket import RawWebSocket
+from tests.helpers.server import ServerProcess
+from tests.helpers.stream_reader import StreamReader
+from tests.helpers.waiting import wait_until
+
+SMALL_BUFFER = 16 * 1024
+BATCHES, BATCH = 60, 50
+FAILURE_BATCHES = 250
+FAILURE = {"type": "flood.failed", "subject": "s" * 1000}
+PAYLOAD = "x" * 4000  # 12 MB in all: far more than kernel and backlog of a client hold
+
+
+def publish_flood(server: ServerProcess) -> int:
+    """Publish more than a stuck client can be sent; gives the last sequence."""
+    for batch in range(BATCHES):
+        events = [
+            {"type": "flood.event", "data": {"n": batch * BATCH + n, "text": PAYLOAD}}
+            for n in range(BATCH)
+        ]
+        answer = server.api.post("/api/events", events)
+        assert answer.status == 202, answer.text
+    return server.api.get("/api/stats").json["sequence"]
+
+
+def test_a_stuck_stream_holds_up_nobody_and_catches_up_without_a_hole(
+    server: ServerProcess,
+) -> None:
+    stuck, other = StreamReader(server), StreamReader(server)
+    stuck.connect(receive_buffer=SMALL_BUFFER)
+    other.connect()
+    assert stuck.read_frame()
+    end = publish_flood(server)
+    other.read_to(end)
+    assert other.sequences == list(range(1, end + 1))
+    assert stuck.position == 0
+
+    server.api.publish("while.stuck")
+    stuck.read_to(end)
+    last = server.api.get("/api/stats").json["sequence"]
+    stuck.read_to(last)
+    assert stuck.sequences == list(range(1, last + 1))
+
+    server.api.publish("live.again")
+    newest = server.api.get("/api/stats").json["sequence"]
+    stuck.read_to(newest)
+    assert stuck.events[-1]["type"] == "live.again"
+
+
+def test_many_stuck_clients_do_not_slow_down_a_reading_one(server: ServerProcess) -> None:
+    stuck = [
+        RawWebSocket(server.port, path, SMALL_BUFFER)
+        for path in ("/api/stream", "/live?type=flood.*", "/live", "/api/stream?type=flood.*") * 5
+    ]
+    other = StreamReader(server)
+    other.connect()
+    end = publish_flood(server)
+    other.read_to(end)
+    delays = []
+    for n in range(20):
+        started = time.monotonic()
+        sequence = server.api.post("/api/events", {"type": "ping", "data": {"n": n}}).json[
+            "sequence"
+        ]
+        other.read_to(sequence)
+        delays.append(time.monotonic() - started)
+    assert sorted(delays)[10] < 0.5, delays
+    for ws in stuck:
+        ws.drop()
+
+
+def test_a_stuck_page_is_caught_up_with_exact_counts(server: ServerProcess) -> None:
+    with RawWebSocket(server.port, "/live?type=flood.*", SMALL_BUFFER) as page:
+        assert page.receive()["kind"] == "hello"
+        publish_flood(server)
+        # A tick's folds are small; failures stay rows, and long ones fill kernel and backlog.
+        for _ in range(FAILURE_BATCHES):
+            answer = server.api.post("/api/events", [FAILURE] * BATCH)
+            assert answer.status == 202, answer.text
+        last = server.api.get("/api/stats").json["sequence"]
+        messages: list[dict[str, Any]] = []
+        while not messages or messages[-1]["sequence"] < last:
+            message = page.receive()
+            assert message is not None, "the page was not caught up"
+            if message["kind"] in ("rows", "behind"):
+                messages.append(message)
+    published = (BATCHES + FAILURE_BATCHES) * BATCH
+    assert sum(message["count"] for message in messages) == published
+    behind = [message for message in messages if message["kind"] == "behind"]
+    assert behind, "it was never too slow"
+    for message in behind:
+        assert message["skipped"] == sum(message["by_type"].values())
+
+
+def test_the_memory_for_a_stuck_client_is_bounded(server: ServerProcess) -> None:
+    stuck = [RawWebSocket(server.port, "/api/stream", SMALL_BUFFER) for _ in range(4)]
+    publish_flood(server)
+    before = resident_mib(server.pid)
+    for _ in range(3):
+        publish_flood(server)
+    # 36 MB more went by for each of the four.
+    wait_until(
+        lambda: resident_mib(server.pid) - before < 60, "memory does not grow with the flood"
+    )
+    for ws in stuck:
+        ws.drop()
+
+
+def resident_mib(arbiter_pid: int) -> float:
+    """Memory of the server's process and its worker."""
+    pids = subprocess.run(
+        ["ps", "-o", "rss=", "--pid", str(arbiter_pid), "--ppid", str(arbiter_pid)],
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout.split()
+    return sum(int(value) for value in pids) / 1024

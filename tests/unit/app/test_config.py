@@ -1,0 +1,119 @@
+"""The settings: read from the environment, refused when wrong, and documented."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from app.config import PROJECT_ROOT, VARIABLES, Settings, SettingsError, documentation_table
+
+DOCUMENT = PROJECT_ROOT / "docs" / "configuration.md"
+
+
+def refused(**environ: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(environ)
+    return str(caught.value)
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert Settings.from_environment({}) == Settings()
+    assert Settings().bind == "127.0.0.1:8000"
+    assert Settings().database_url.endswith("/var/events.db")
+
+
+def test_an_empty_value_counts_as_not_set() -> None:
+    assert Settings.from_environment({"PORT": "", "EVENTBUS_LOG_LEVEL": "  "}) == Settings()
+
+
+def test_values_are_read_from_their_variables() -> None:
+    settings = Settings.from_environment(
+        {"HOST": "::1", "PORT": "9001", "EVENTBUS_BACKOFF_FIRST_S": "0.25", "UNRELATED": "x"}
+    )
+    assert (settings.host, settings.port, settings.backoff_first_s) == ("::1", 9001, 0.25)
+    assert settings.bind == "[::1]:9001"
+    assert "[::1]" in settings.allowed_hosts
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
+def test_a_wrong_value_is_refused_with_variable_value_and_rule(variable) -> None:
+    wrong = "no\x00pe;" if variable.name == "EVENTBUS_SOURCE" else "n/a;"
+    message = refused(**{variable.name: wrong})
+    assert f"{variable.name}={wrong!r}" in message
+    assert variable.allowed.replace("`", "") in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("PORT", "8e3"),
+        ("PORT", "٨٠٠٠"),
+        ("PORT", "9" * 5000),
+        ("EVENTBUS_HANDLER_TIMEOUT_S", "nan"),
+        ("EVENTBUS_HANDLER_TIMEOUT_S", "inf"),
+        ("EVENTBUS_HANDLER_TIMEOUT_S", "0"),
+        ("EVENTBUS_DATABASE_URL", "sqlite://"),
+        ("EVENTBUS_DATABASE_URL", "sqlite:///:memory:"),
+        ("EVENTBUS_DATABASE_URL", "postgresql://somewhere/db"),
+        ("EVENTBUS_INSECURE_BIND", "true"),
+        ("EVENTBUS_ALLOWED_HOSTS", "a b"),
+    ],
+)
+def test_values_at_and_past_the_edges_are_refused(name: str, value: str) -> None:
+    assert name in refused(**{name: value})
+
+
+def test_a_relative_database_is_below_the_project_wherever_the_server_was_started() -> None:
+    def url(given: str) -> str:
+        return Settings.from_environment({"EVENTBUS_DATABASE_URL": given}).database_url
+
+    assert url("sqlite:///x/y.db?z=1") == f"sqlite:///{PROJECT_ROOT}/x/y.db?z=1"
+    assert url("sqlite:////srv/y.db") == "sqlite:////srv/y.db"
+
+
+def test_all_wrong_variables_are_named_at_once() -> None:
+    message = refused(PORT="x", EVENTBUS_MAX_ATTEMPTS="0", EVENTBUS_LIVE_TICK_MS="fast")
+    assert all(name in message for name in ("PORT", "MAX_ATTEMPTS", "LIVE_TICK_MS"))
+
+
+def test_a_password_in_a_refused_url_is_not_shown() -> None:
+    message = refused(EVENTBUS_DATABASE_URL="mysql://me:secret@db/x")
+    assert "secret" not in message
+    assert "me:***@db" in message
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "events.example.org"])
+def test_other_machines_are_let_in_only_when_that_is_said(host: str) -> None:
+    assert "EVENTBUS_INSECURE_BIND=yes" in refused(HOST=host)
+    settings = Settings.from_environment({"HOST": host, "EVENTBUS_INSECURE_BIND": "yes"})
+    assert settings.allowed_hosts == ()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "[::1]", "localhost"])
+def test_loopback_addresses_need_no_permission(host: str) -> None:
+    assert Settings.from_environment({"HOST": host}).is_loopback
+
+
+def test_the_servers_own_address_is_always_an_allowed_host() -> None:
+    assert "127.0.0.9" in Settings.from_environment({"HOST": "127.0.0.9"}).allowed_hosts
+
+
+def test_values_that_contradict_each_other_are_refused() -> None:
+    assert "EVENTBUS_BACKOFF_FIRST_S" in refused(EVENTBUS_BACKOFF_FIRST_S="400")
+    assert "EVENTBUS_MAX_EVENT_BYTES" in refused(
+        EVENTBUS_MAX_EVENT_BYTES="4096", EVENTBUS_MAX_BODY_BYTES="2048"
+    )
+
+
+def test_every_setting_has_its_variable() -> None:
+    assert sorted(variable.field for variable in VARIABLES) == sorted(
+        field.name for field in fields(Settings)
+    )
+
+
+def test_the_documentation_lists_what_the_code_reads() -> None:
+    table = documentation_table()
+    assert table in DOCUMENT.read_text(), f"docs/configuration.md must hold this table:\n{table}"

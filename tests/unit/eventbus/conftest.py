@@ -1,0 +1,34 @@
+"""Fixtures of the bus's tests: a database of the test's own, and a bus on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eventbus import EventBus
+from eventbus.log import EventLog
+from tests.helpers.bus import open_bus
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The URL of a database that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'events.db'}"
+
+
+@pytest.fixture
+def bus(url: str) -> Iterator[EventBus]:
+    """An open bus on ``url`` with fast retries."""
+    with open_bus(url) as bus:
+        yield bus
+
+
+@pytest.fixture
+def log(url: str) -> Iterator[EventLog]:
+    """A log without a bus: it takes units, and nobody handles its deliveries."""
+    log = EventLog(url)
+    log.start(lambda recorded, batch: None)
+    yield log
+    log.close()

@@ -1,0 +1,189 @@
+"""Migrations make the tables that the code expects, and every query finds its index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, inspect
+
+from eventbus import Event, EventBus, Pattern
+from handlers import Handlers, HandlerSettings
+from handlers.alert import AlertHandler
+from handlers.evaluation import EvaluationHandler
+from handlers.migrations import COUNTERS, MIGRATIONS
+from handlers.monitoring import MonitoringHandler
+from handlers.queue import QueueHandler
+from handlers.storage import StorageHandler
+from handlers.tables import metadata
+
+
+def shape(conn: Connection) -> dict[str, Any]:
+    """Columns, keys and indexes of every table, as the database tells them."""
+    looker = inspect(conn)
+    return {
+        name: {
+            "columns": [
+                (column["name"], str(column["type"]), column["nullable"])
+                for column in looker.get_columns(name)
+            ],
+            "key": looker.get_pk_constraint(name)["constrained_columns"],
+            "unique": [each["column_names"] for each in looker.get_unique_constraints(name)],
+            "indexes": sorted(
+                (str(each["name"]), tuple(each["column_names"]))
+                for each in looker.get_indexes(name)
+                if not str(each["name"]).startswith("sqlite_")
+            ),
+        }
+        for name in looker.get_table_names()
+    }
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code() -> None:
+    migrated, current = create_engine("sqlite://"), create_engine("sqlite://")
+    with migrated.begin() as conn:
+        for migration in MIGRATIONS:
+            migration(conn)
+        found = shape(conn)
+        names = {name for (name,) in conn.exec_driver_sql("SELECT name FROM handler_counters")}
+    with current.begin() as conn:
+        metadata.create_all(conn)
+        assert shape(conn) == found
+    assert names == set(COUNTERS)
+
+
+@contextmanager
+def plans(bus: EventBus) -> Iterator[list[str]]:
+    """The query plan of every statement that is executed on a reading connection meanwhile."""
+    found: list[str] = []
+    with bus.log.reading() as conn:
+        engine = conn.engine
+
+    def explain(conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            rows = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            found.extend(f"{row[3]} <- {statement}" for row in rows)
+
+    event.listen(engine, "before_cursor_execute", explain)
+    try:
+        yield found
+    finally:
+        event.remove(engine, "before_cursor_execute", explain)
+
+
+def test_no_question_scans_a_table_that_grows(bus: EventBus, handlers: Handlers) -> None:
+    now = datetime.now(UTC)
+    with plans(bus) as found:
+        handlers.counters()
+        handlers.check(now)
+        handlers.evaluations.get("e")
+        handlers.evaluations.active()
+        handlers.evaluations.result("e")
+        handlers.evaluations.recent_durations("t", 10)
+        handlers.evaluations.recent_durations(None, 10)
+        handlers.alerts.get("a")
+        handlers.alerts.open()
+        for state in ("open", "resolved"):
+            handlers.alerts.list(state)  # type: ignore[arg-type]
+        handlers.files.list("e")
+        handlers.files.totals("e")
+        handlers.metrics.get("m")
+        handlers.metrics.list("gpu.")
+        handlers.metrics.history("m")
+    ours = [plan for plan in found if "deliveries" not in plan]
+    assert len(ours) > 15
+    scans = [plan for plan in ours if plan.startswith("SCAN") and "handler_counters" not in plan]
+    assert scans == []
+    # Sorting is only for the handful of rows that need somebody.
+    sorts = [plan for plan in ours if "TEMP B-TREE" in plan and "is_open" not in plan]
+    assert sorts == []
+
+
+def test_lists_of_everything_walk_an_index_in_its_order(bus: EventBus, handlers: Handlers) -> None:
+    with plans(bus) as found:
+        handlers.evaluations.list()
+        handlers.alerts.list()
+        handlers.queues.list()
+        handlers.metrics.list()
+    assert not [plan for plan in found if "TEMP B-TREE" in plan]
+
+
+def test_the_questions_about_one_queue_use_its_partial_indexes(
+    bus: EventBus, handlers: Handlers
+) -> None:
+    bus.publish("queue.task.added", {"task_id": "a"})
+    bus.publish("queue.task.added", {"task_id": "b"})
+    bus.publish("queue.task.processed", {"task_id": "b"})
+    assert bus.drain(20)
+    with plans(bus) as found:
+        assert handlers.queues.get("default") is not None
+    used = " ".join(found)
+    assert "ix_queue_tasks_waiting" in used and "ix_queue_tasks_left" in used
+    assert not [plan for plan in found if plan.startswith("SCAN") or "TEMP B-TREE" in plan]
+
+
+def test_no_statement_of_a_commit_reads_a_table_that_grows() -> None:
+    engine = create_engine("sqlite://")
+    found: list[str] = []
+
+    def explain(
+        conn: Any, cursor: Any, statement: str, parameters: Any, _: Any, many: bool
+    ) -> None:
+        given = parameters[0] if many else parameters
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            rows = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", given)
+            found.extend(f"{row[3]} <- {statement}" for row in rows)
+
+    with engine.begin() as conn:
+        for migration in MIGRATIONS:
+            migration(conn)
+    event.listen(engine, "before_cursor_execute", explain)
+    with engine.begin() as conn:
+        for sequence, (type, data) in enumerate(EVENTS * 3, 1):
+            apply(conn, Event.create(type, data).evolve(sequence=sequence))
+    scans = [plan for plan in found if plan.startswith("SCAN")]
+    assert scans == [] and len(found) > 20
+
+
+EVENTS = [
+    ("evaluation.started", {"eval_id": "e"}),
+    ("evaluation.completed", {"eval_id": "e"}),
+    ("queue.task.added", {"task_id": "t"}),
+    ("queue.task.processed", {"task_id": "t"}),
+    ("alert.critical", {"error": "x"}),
+    ("storage.file.created", {"path": "p"}),
+    ("monitoring.metric.incremented", {"metric": "m"}),
+    ("monitoring.metric.recorded", {"metric": "m", "value": 1}),
+]
+
+
+def apply(conn: Connection, event: Event) -> None:
+    """What the handler of this event does at its commit."""
+    bus = _OneConnection(conn)
+    kinds = (EvaluationHandler, QueueHandler, MonitoringHandler, StorageHandler, AlertHandler)
+    handler = next(kind for kind in kinds if Pattern(kind.pattern).matches(event.type))
+    asyncio.run(handler(bus, HandlerSettings()).handle(event))  # type: ignore[arg-type]
+    for change, params in bus.effects:
+        change(conn, [params])
+
+
+class _OneConnection:
+    """As much of a bus as a handler needs, on one connection."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self.effects: list[tuple[Any, Any]] = []
+        self.log = self
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        yield self._conn
+
+    def effect(self, apply: Any, params: Any) -> None:
+        self.effects.append((apply, params))
+
+    def publish(self, type: str, data: Any) -> None:
+        Event.create(type, data)

@@ -1,0 +1,13 @@
+"""The app for any WSGI server and for the `flask` command."""
+
+from __future__ import annotations
+
+import sys
+
+from app import create_app
+from app.config import SettingsError
+
+try:
+    app = create_app()
+except SettingsError as error:
+    sys.exit(str(error))
