@@ -341,18 +341,19 @@ class EventBus:
             if self._is_closed:
                 return
             self._is_closed = True
-        stopping = asyncio.run_coroutine_threadsafe(self._stop(timeout), self._loop)
-        try:
-            stopping.result(timeout + _STOP_GRACE_S)
-        except (TimeoutError, FutureTimeoutError):
+        has_stopped = threading.Event()
+        self._loop.call_soon_threadsafe(self._begin_stop, timeout, has_stopped)
+        if not has_stopped.wait(timeout + _STOP_GRACE_S):
             logger.error("a handler blocks the bus's loop; closing without it")
         self.log.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_STOP_GRACE_S / 2)
         self._pool.close()
 
-    async def _stop(self, timeout_s: float) -> None:
-        await self._dispatcher.stop(timeout_s)
+    def _begin_stop(self, timeout_s: float, has_stopped: threading.Event) -> None:
+        # The coroutine is made here, on the loop: were that blocked, it would never be awaited.
+        self._stopping = self._loop.create_task(self._dispatcher.stop(timeout_s))
+        self._stopping.add_done_callback(lambda _: has_stopped.set())
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

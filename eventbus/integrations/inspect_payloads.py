@@ -6,6 +6,7 @@ alone, so that this needs Inspect AI neither to be imported nor to be tested.
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -178,6 +179,11 @@ def _error_type(message: str, traceback: str) -> str:
 def _error_message(message: str) -> str:
     """Without the repr around it that Inspect gives to exceptions with a single text."""
     found = _REPR.fullmatch(message)
-    inner = found[2] if found is not None else ""
-    is_quoted = len(inner) > 1 and inner[0] == inner[-1] and inner[0] in "'\""
-    return text(inner[1:-1] if is_quoted else message)
+    if found is not None:
+        try:
+            argument = ast.literal_eval(found[2])
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            argument = None  # several arguments, or none that are plain
+        if isinstance(argument, str):
+            return text(argument)
+    return text(message)
