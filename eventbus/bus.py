@@ -359,6 +359,11 @@ class EventBus:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
+            # What never began to stop, or was cut off, must not be dropped in the middle.
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         finally:
             self._loop.close()
 

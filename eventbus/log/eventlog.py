@@ -131,12 +131,20 @@ class EventLog:
             if row is None or row[0] not in ("pending", "retrying"):
                 continue
             number = row[1] + 1
-            self._commit.commit(Unit(outcome=Outcome(
-                sequence, subscriber.id, "dead" if number >= max_attempts else "retrying", number,
-                now_us, now_us, due_us=now_us, kind="crashed",
+            is_dead = number >= max_attempts
+            outcome = Outcome(
+                sequence,
+                subscriber.id,
+                "dead" if is_dead else "retrying",
+                number,
+                now_us,
+                now_us,
+                due_us=None if is_dead else now_us,
+                kind="crashed",
                 error_class=CrashedAttemptError.__name__,
                 error_message="the process died while this attempt ran",
-            )))  # fmt: skip
+            )
+            self._commit.commit(Unit(outcome=outcome))
         self.in_flight.forget(subscriber.id)
 
     def migrate(self, component: str, migrations: Sequence[Migration]) -> None:

@@ -47,7 +47,7 @@ class InFlight:
 
     def leave(self, slot: int) -> None:
         """Note that the handler in ``slot`` has ended."""
-        if slot >= 0:
+        if slot >= 0 and not self._map.closed:  # a handler may outlive the bus
             _ENTRY.pack_into(self._map, slot * _ENTRY.size, 0, 0)
             self._free.append(slot)
 

@@ -114,6 +114,23 @@ def test_broken_handshakes_do_not_use_up_room(start_server: Callable[..., Server
         assert one.receive()["kind"] == two.receive()["kind"] == "hello"
 
 
+def test_a_peer_that_answers_no_ping_is_taken_for_dead_and_others_are_not(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server(EVENTBUS_MAX_SOCKETS="2", EVENTBUS_PING_EVERY_S="0.3")
+    silent = RawWebSocket(server.port, "/api/stream")  # never reads, so never answers
+    with RawWebSocket(server.port, "/api/stream") as alive:
+        reader = threading.Thread(target=lambda: [alive.receive(0.1) for _ in range(25)])
+        reader.start()
+        wait_until(
+            lambda: handshake(server.port, "/api/stream")[0].status == 101,
+            "the room of the silent one is free",
+        )
+        reader.join()
+        assert alive.close_code is None
+    silent.drop()
+
+
 def test_what_clients_say_is_ignored_and_bounded(server: ServerProcess) -> None:
     with RawWebSocket(server.port, "/api/stream") as ws:
         assert ws.receive()["events"] == []

@@ -173,7 +173,7 @@ def test_an_async_handler_that_ignores_its_cancellation_is_given_up(bus: EventBu
             except asyncio.CancelledError:
                 continue
 
-    bus.subscribe("a", deaf, name="mine", timeout=0.05, max_attempts=1)
+    bus.subscribe("a", deaf, name="mine", timeout=0.3, max_attempts=1)
     bus.publish("a", {"n": 1})
     bus.publish("a", {"n": 2})  # the same subject: it comes when the first is given up
     assert ended(bus, 1).attempts[0].outcome == "timeout"
@@ -206,7 +206,7 @@ def test_threads_that_hang_count_for_the_concurrency_until_they_return(bus: Even
         with lock:
             running[0] -= 1
 
-    bus.subscribe("a", hang, name="mine", timeout=0.05, max_attempts=1, concurrency=2)
+    bus.subscribe("a", hang, name="mine", timeout=0.3, max_attempts=1, concurrency=2)
     bus.publish_many([{"type": "a", "subject": f"s{number}"} for number in range(6)])
     for sequence in (1, 2):
         assert ended(bus, sequence).state == "dead"

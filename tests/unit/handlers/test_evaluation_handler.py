@@ -196,3 +196,15 @@ def test_more_evaluations_than_are_remembered_are_still_all_known(
     tell(bus, *(("completed", {"eval_id": f"e{n}"}) for n in range(100)))
     assert handlers.counters()["completed"] == 100
     assert len(published(bus, "cleanup.*")) == 100
+
+
+def test_an_evaluation_with_a_huge_error_goes_on_as_any_other(
+    bus: EventBus, handlers: Handlers
+) -> None:
+    error = {"type": "X", "traceback": "line\n" * 20_000}
+    for retry_count in range(4):
+        tell(bus, ("started", {"eval_id": "e1", "retry_count": retry_count}))
+        tell(bus, ("failed", {"eval_id": "e1", "retry_count": retry_count, "error": error}))
+    found = handlers.evaluations.get("e1")
+    assert found is not None and (found.state, found.error) == ("exhausted", error)
+    assert handlers.counters()["dead_letters"] == 0

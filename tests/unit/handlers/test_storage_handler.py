@@ -43,6 +43,16 @@ def test_a_stored_result_is_the_evaluations_result(bus: EventBus, handlers: Hand
     assert found is not None and found.result == {"accuracy": 0.5}
 
 
+def test_completing_without_a_result_keeps_the_one_that_was_stored(
+    bus: EventBus, handlers: Handlers
+) -> None:
+    bus.publish("storage.result.stored", {"eval_id": "e1", "result": [1]})
+    bus.publish("evaluation.completed", {"eval_id": "e1"})
+    assert bus.drain(LONG_S)
+    found = handlers.evaluations.get("e1")
+    assert found is not None and (found.state, found.result) == ("completed", [1])
+
+
 def test_a_file_without_a_path_is_a_dead_letter_and_other_types_are_left_alone(
     bus: EventBus, handlers: Handlers
 ) -> None:

@@ -1,0 +1,91 @@
+"""What tests of pages share: the fixture that opens one, a server full of things, what to visit."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from playwright.sync_api import Page
+
+from tests.helpers.server import ServerProcess
+from tests.helpers.waiting import wait_until
+
+# Attempts that fail fast and for good, so that dead letters are there at once.
+IMPATIENT = {"EVENTBUS_MAX_ATTEMPTS": "2", "EVENTBUS_BACKOFF_FIRST_S": "0.01"}
+TRACEBACK = 'Traceback (most recent call last):\n  File "task.py", line 3, in solve\nKeyError: "x"'
+
+
+class Visit(Protocol):
+    """Opens a path of a server in a new window; keywords go to the browser's context."""
+
+    def __call__(self, server: ServerProcess, path: str = "/", **options: Any) -> Page: ...
+
+
+def fill(server: ServerProcess) -> None:
+    """Bring about every state that the pages show; the server must be IMPATIENT."""
+    publish = server.api.publish
+    for number, (task, model) in enumerate([("gsm8k", "alpha"), ("humaneval", "beta")], start=1):
+        eval_id = f"running-{number}"
+        publish(
+            "evaluation.started", {"eval_id": eval_id, "task": task, "model": model, "total": 80}
+        )
+        publish(
+            "evaluation.progress",
+            {"eval_id": eval_id, "done": 20 * number, "total": 80, "errors": 1},
+        )
+    publish("evaluation.started", {"eval_id": "done-1", "task": "gsm8k"})
+    publish("evaluation.completed", {"eval_id": "done-1", "result": {"accuracy": 0.91, "n": None}})
+    publish(
+        "storage.file.created", {"path": "logs/done-1.eval", "bytes": 48_213, "eval_id": "done-1"}
+    )
+    fail(server, "retrying-1", retries=0, severity="critical")
+    for retries in range(4):
+        fail(server, "exhausted-1", retries=retries)
+    publish("queue.task.added", {"queue": "gpu", "task_id": "task-1"})
+    publish("monitoring.metric.recorded", {"metric": "loss", "value": 0.25, "unit": "nats"})
+    publish("alert.warning", {"service": "sandbox", "error": "slow start"})
+    publish("vendor.thing.happened", {"nested": {"list": [1, 2.5, True, None, "text"]}})
+    bury(server)
+
+
+def fail(server: ServerProcess, eval_id: str, retries: int, severity: str = "error") -> None:
+    """One attempt of an evaluation that fails."""
+    server.api.publish("evaluation.started", {"eval_id": eval_id, "retry_count": retries})
+    error = {
+        "type": "RateLimitError",
+        "message": "429 Too Many Requests",
+        "severity": severity,
+        "traceback": TRACEBACK,
+    }
+    data = {"eval_id": eval_id, "error": error, "retry_count": retries}
+    server.api.publish("evaluation.failed", data)
+
+
+def bury(server: ServerProcess) -> None:
+    """Make a dead letter: a file without a path, which the storage handler refuses."""
+    before = server.api.counters()["dead_letters"]
+    server.api.post("/api/events", {"type": "storage.file.created", "data": {"bytes": 1}})
+    wait_until(lambda: server.api.counters()["dead_letters"] > before, "there is a dead letter")
+
+
+def paths(server: ServerProcess) -> dict[str, str]:
+    """A path of every kind of page on a filled server, by a short name."""
+    newest = server.api.get("/api/events", type="evaluation.exhausted").json["events"][0]
+    dead = server.api.get("/api/deliveries", state="dead").json["deliveries"][0]
+    return {
+        "live": "/",
+        "live filtered": "/?type=evaluation.*",
+        "events": "/events",
+        "events without a match": "/events?q=nowhere-in-the-log",
+        "events with a wrong filter": "/events?type=ev*&since=tomorrow",
+        "event": f"/events/{newest['id']}",
+        "event with a dead letter": f"/events/at/{dead['sequence']}",
+        "evaluations": "/evaluations",
+        "evaluation that is exhausted": "/evaluations/exhausted-1",
+        "evaluation that is completed": "/evaluations/done-1",
+        "evaluation that runs": "/evaluations/running-1",
+        "retries": "/retries",
+        "alerts": "/alerts",
+        "publish": "/publish",
+        "receipt": f"/publish?receipt={newest['sequence']}",
+        "not found": "/nowhere",
+    }
