@@ -9,7 +9,7 @@ import logging
 import time
 
 from eventbus.attempt import describe
-from eventbus.errors import EventLoopError, HandlerTimeoutError, LogWriteError
+from eventbus.errors import HandlerTimeoutError, LogWriteError, RejectError
 from eventbus.lane import PAGE, Job, Lane
 from eventbus.log.commit import call_soon
 from eventbus.log.deliveries import Unfinished
@@ -191,7 +191,7 @@ class Dispatcher:
         number = job.attempt + 1
         error_class, message, trace = describe(error)
         now_us = max(started_us, time.time_ns() // 1_000)
-        is_dead = number >= policy.max_attempts or isinstance(error, EventLoopError)
+        is_dead = number >= policy.max_attempts or isinstance(error, RejectError)
         due_us = None if is_dead else now_us + int(policy.delay_s(number) * 1e6)
         kind: AttemptOutcome = "timeout" if isinstance(error, HandlerTimeoutError) else "failed"
         lane.failures += 1

@@ -94,5 +94,9 @@ class CrashedAttemptError(EventBusError):
     """An attempt during which the process died; written to the delivery at the next start."""
 
 
-class EventLoopError(EventBusError):
+class RejectError(EventBusError):
+    """Raised by a handler, itself or a subclass: no retry can help, make it a dead letter now."""
+
+
+class EventLoopError(RejectError):
     """A chain of events causing events that is deeper than the bus allows."""

@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 
 from eventbus.log import EventLog
 
-# Rows of about half a kilobyte, twice (two generations): at most some 10 MB.
-_MOST_REMEMBERED = 10_000
+# In each of two generations, of rows of about half a kilobyte (3 at the very most): some 5 MB.
+_MOST_REMEMBERED = 5_000
 _MOST_READ = 500
 
 

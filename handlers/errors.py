@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from eventbus import Event
+from eventbus.errors import RejectError
 
 
 class HandlerError(Exception):
     """Base of all errors of this package."""
 
 
-class MalformedEventError(HandlerError, ValueError):
-    """An event whose data a handler cannot understand; no retry will help, a person has to look."""
+class MalformedEventError(HandlerError, RejectError, ValueError):
+    """An event whose data a handler cannot understand: a dead letter at once, for a person."""
 
     def __init__(self, event: Event, field: str, rule: str, value: Any) -> None:
         shown = repr(value)

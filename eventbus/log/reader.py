@@ -111,7 +111,8 @@ class Reader:
             _events.c.correlationid == root, _events.c.correlationid != _events.c.id
         )
         with self._database.reading() as conn:
-            rows = list(conn.execute(first.limit(limit)))
+            # More than one when several sources share the id.
+            rows = list(conn.execute(first.order_by(_events.c.sequence).limit(limit + 1)))
             rows += conn.execute(others.order_by(_events.c.sequence).limit(limit + 1)).all()
         found = sorted((event_from_row(row) for row in rows), key=_position)
         return Trace(found[:limit], truncated=len(found) > limit)

@@ -29,7 +29,8 @@ class Facts:
 
     ``attempt`` counts from 1 and is None when the event does not tell; ``time`` is in
     microseconds since the epoch; ``timestamp`` is the event's time as its publisher wrote it;
-    ``result`` is JSON text; ``error`` is what the event carries, an object or text.
+    ``result`` is JSON text, None when there is none; ``error`` is what the event carries, an object
+    or text.
     """
 
     kind: Kind
@@ -70,7 +71,7 @@ def read(event: Event) -> Facts | None:
         total=payload.count(event, "total"),
         errors=payload.count(event, "errors"),
         error=data.get("error"),
-        result=payload.to_json(data.get("result")) if kind == "completed" else None,
+        result=_result(data) if kind == "completed" else None,
         timestamp=data.get("timestamp") or format_time(event.time),
     )
 
@@ -79,6 +80,11 @@ def key(event: Event) -> str:
     """The ordering key: the evaluation that the event is about."""
     value = event.data.get("eval_id")
     return event.subject if value is None else str(value)
+
+
+def _result(data: dict[str, Any]) -> str | None:
+    """None when the event brings none: one that was stored before must stay then."""
+    return payload.to_json(data["result"]) if "result" in data else None
 
 
 def _attempt(event: Event) -> int | None:

@@ -77,6 +77,9 @@ results = Table(
     Column("sequence", BigInteger, nullable=False),
 )
 
+# A failed evaluation's error may be a quarter of a megabyte; such rows are read again instead.
+_MOST_REMEMBERED_CHARS = 1_000
+
 _by_ids = select(evaluations).where(  # the unique index on eval_id
     evaluations.c.eval_id.in_(bindparam("keys", expanding=True))
 )
@@ -154,7 +157,16 @@ class EvaluationTable:
         counters.add(conn, {f"evaluation.{name}": delta for name, delta in deltas.items()})
         if stored:
             store_results(conn, stored)
-        self.rows.remember(now.items())
+        self._remember(now)
+
+    def _remember(self, now: dict[str, EvaluationRow]) -> None:
+        small = []
+        for eval_id, row in now.items():
+            if len(row.error or "") <= _MOST_REMEMBERED_CHARS:
+                small.append((eval_id, row))
+            else:
+                self.rows.forget(eval_id)
+        self.rows.remember(small)
 
     def _outcome(self, change: Change, row: EvaluationRow | None) -> Outcome:
         if change.decided is None:

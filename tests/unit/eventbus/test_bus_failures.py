@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventbus import Event, EventBus, RetryPolicy
-from eventbus.errors import CursorError, SubscriptionError
+from eventbus.errors import CursorError, RejectError, SubscriptionError
 from eventbus.log import Delivery
 from tests.helpers.bus import LONG_S, Failing, Recorder, open_bus
 from tests.helpers.waiting import wait_until
@@ -75,6 +75,20 @@ def test_after_the_last_attempt_there_is_a_dead_letter(bus: EventBus) -> None:
     assert (stats.dead, stats.failures, stats.lag, stats.succeeded) == (1, 2, 0, 0)
     assert bus.drain(LONG_S)
     assert failing.calls == 2
+
+
+def test_a_rejected_event_is_a_dead_letter_at_once(bus: EventBus) -> None:
+    calls: list[Event] = []
+
+    async def reject(event: Event) -> None:
+        calls.append(event)
+        raise RejectError("no evaluation has a name like this")
+
+    bus.subscribe("a", reject, name="mine", max_attempts=5)
+    bus.publish("a")
+    delivery = ended(bus)
+    assert (delivery.state, delivery.attempt, len(calls)) == ("dead", 1, 1)
+    assert delivery.error_class == "RejectError"
 
 
 def test_a_retry_shows_when_it_is_due(url: str) -> None:

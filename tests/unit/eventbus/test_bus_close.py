@@ -1,0 +1,65 @@
+"""Closing: quick with hung handlers, patient with those that are nearly done, losing nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from eventbus import Event
+from tests.helpers.bus import LONG_S, Recorder, open_bus
+
+
+def test_closing_with_a_hung_handler_is_quick_and_loses_nothing(url: str) -> None:
+    never = threading.Event()
+    hung = Recorder(lambda event: never.wait(LONG_S))
+    bus = open_bus(url)
+    bus.subscribe("a", hung, name="mine")
+    bus.publish("a")
+    hung.wait_for(1)
+    started = time.monotonic()
+    bus.close(timeout=0.3)
+    assert time.monotonic() - started < 2.0
+    with open_bus(url) as bus:
+        handler = Recorder()
+        bus.subscribe("a", handler, name="mine")
+        handler.wait_for(1)
+        assert bus.drain(LONG_S)
+        (delivery,) = bus.log.deliveries(1)
+        assert (delivery.state, delivery.attempt) == ("succeeded", 1)
+    never.set()
+
+
+def test_closing_with_a_handler_that_blocks_the_loop_is_quick(url: str) -> None:
+    entered, never = threading.Event(), threading.Event()
+
+    async def blocks(event: Event) -> None:
+        entered.set()
+        never.wait(LONG_S)
+
+    bus = open_bus(url)
+    bus.subscribe("a", blocks, name="mine")
+    bus.publish("a")
+    assert entered.wait(LONG_S)
+    started = time.monotonic()
+    bus.close()
+    assert time.monotonic() - started < 3.0  # what a stop of the server may take
+    never.set()
+
+
+def test_a_handler_that_is_nearly_done_may_finish_while_the_bus_closes(url: str) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def handle(event: Event) -> None:
+        entered.set()
+        assert go_on.wait(LONG_S)
+
+    bus = open_bus(url)
+    bus.subscribe("a", handle, name="mine")
+    bus.publish("a")
+    assert entered.wait(LONG_S)
+    closing = threading.Thread(target=bus.close, args=(LONG_S,))
+    closing.start()
+    go_on.set()
+    closing.join()
+    with open_bus(url) as bus:
+        assert bus.log.deliveries(1)[0].state == "succeeded"
