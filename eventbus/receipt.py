@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from eventbus.errors import ReceiptTimeoutError
+from eventbus.errors import EffectError, ReceiptTimeoutError
 from eventbus.event import Event
 from eventbus.log.unit import Unit
 from eventbus.log.values import Delivery
@@ -76,7 +76,11 @@ class BatchReceipt:
         return found
 
     def _settled(self, event: Event, deadline: float | None) -> list[Delivery]:
-        assert event.sequence is not None, "recorded events have a sequence"
+        if event.sequence is None:
+            raise EffectError(
+                f"{event.type} is recorded when the handler returns, so the handler cannot wait "
+                "for its deliveries"
+            )
         with self._bus.watch(event.sequence) as changed:
             while True:
                 changed.clear()

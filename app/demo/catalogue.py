@@ -103,7 +103,7 @@ _RUNNER = (
     ("/opt/evals/runner/worker.py", 212, "run_attempt", "result = await run_task(task, model)"),
     ("/opt/evals/runner/task.py", 147, "run_task", "state = await solve(sample, state)"),
 )
-_GENERATE = ("/opt/evals/solvers/generate.py", 63, "generate", "await self.model.generate(messages)")
+_GENERATE = ("/opt/evals/solvers/generate.py", 63, "generate", "await model.generate(messages)")
 _VLLM = f"{_PACKAGES}/vllm/engine/async_llm_engine.py"
 _SCORE = ("/opt/evals/runner/task.py", 171, "score", "scores = await scorer(state, target)")
 
@@ -191,7 +191,7 @@ FAILURES = (
 
 TROUBLES = (
     Trouble("critical", "gpu-fleet", "XidError", "{node}: GPU has fallen off the bus (Xid 79)"),
-    Trouble("critical", "artifact-store", "DiskFullError", "volume results-2 has {number} MiB left"),
+    Trouble("critical", "artifact-store", "DiskFullError", "volume results-2: {number} MiB left"),
     Trouble("critical", "scheduler", "LeaderLostError", "no leader for {number} ms"),
     Trouble("warning", "gpu-fleet", "ThermalThrottle", "{node}: clocks lowered at 87 °C"),
     Trouble("warning", "model-gateway", "HighErrorRate", "{number} answers 5xx in the last minute"),

@@ -111,9 +111,9 @@ class Evaluation:
             number=choose.randrange(40, 900),
         )
         yield self._file("log", "eval", choose.randrange(4_000, 90_000))
-        self.has_failed = True
-        yield Message("evaluation.failed", {**self._identity(), "error": error}, RUNNER)
         yield Message("queue.task.failed", {**self._queue_task(), "error": error["type"]}, QUEUE)
+        self.has_failed = True  # with its last message: the answer to it may begin a new attempt
+        yield Message("evaluation.failed", {**self._identity(), "error": error}, RUNNER)
 
     def _complete(self, sample_errors: int) -> Iterator[Message]:
         choose = self._random

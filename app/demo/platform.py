@@ -19,7 +19,7 @@ _RUNNING = (6, 60)  # at least and at most so many at once
 _RUNNING_PER_RATE = 1.2
 _QUEUED_SHARE = 0.4  # so many more wait in the queues
 _BACKGROUND_SHARE = 0.25
-_TROUBLE_SHARE = 0.02  # of the background, times the failure rate
+_TROUBLE_SHARE = 0.05  # of the background, times the failure rate
 _JOB_SHARE = 0.4
 _MOST_JOBS = 6
 _MOST_UNDECIDED = 2_000
@@ -58,7 +58,7 @@ class Platform:
     @property
     def unfinished_count(self) -> int:
         """How many evaluations have begun, or wait in a queue, and have not ended."""
-        running = sum(not evaluation.has_failed for evaluation, _ in self._running)
+        running = sum(not evaluation.has_completed for evaluation, _ in self._running)
         return len(self._queued) + running + len(self._undecided) + len(self._backing_off)
 
     @property
@@ -91,8 +91,6 @@ class Platform:
         message = self._next_finishing() if self._is_finishing else self._next_busy()
         if message is not None:
             self.books.enter(message)
-            if message.type == "evaluation.failed":
-                self._await_verdict(message.data["eval_id"])
         return message
 
     def _now_s(self) -> float:
@@ -129,8 +127,14 @@ class Platform:
         if len(self._queued) >= self.capacity * _QUEUED_SHARE:
             return None
         self._evaluation_count += 1
+        # The first ones are shorter, as if they had begun before, so that some end soon.
+        share = min(1.0, self._evaluation_count / self.capacity)
         evaluation = Evaluation(
-            self._run, self._evaluation_count, self._seed, self._failure_rate, self._steps
+            run=self._run,
+            number=self._evaluation_count,
+            seed=self._seed,
+            failure_rate=self._failure_rate,
+            steps=round(self._steps * share),
         )
         self._queued.append(evaluation)
         return evaluation.queued()
@@ -154,16 +158,18 @@ class Platform:
 
     def _step(self, index: int) -> Message | None:
         """The next message of a running attempt; None when it was over."""
-        message = next(self._running[index][1], None)
-        if message is None:
+        evaluation, messages = self._running[index]
+        message = next(messages, None)
+        if message is None or evaluation.has_failed:
             del self._running[index]
+        if evaluation.has_failed:
+            self._await_verdict(evaluation)
         return message
 
-    def _await_verdict(self, eval_id: str) -> None:
-        evaluation = next(found for found, _ in self._running if found.eval_id == eval_id)
+    def _await_verdict(self, evaluation: Evaluation) -> None:
         if len(self._undecided) >= _MOST_UNDECIDED:  # the server says nothing: forget the oldest
             del self._undecided[next(iter(self._undecided))]
-        self._undecided[eval_id] = evaluation
+        self._undecided[evaluation.eval_id] = evaluation
 
     def _background(self) -> Message:
         choose = self._random

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
+from eventbus.errors import BusClosedError
+
 log = logging.getLogger(__name__)
 
 
@@ -74,6 +76,8 @@ class Pacer:
                     if pace.last_s + pace.interval_s <= now:
                         try:
                             self._make(pace, now)
+                        except BusClosedError:
+                            return  # the process is ending, and nobody sends any more
                         except Exception:
                             log.exception("a put-off call failed")
                 left = [pace.last_s + pace.interval_s for pace in due if pace.is_due]

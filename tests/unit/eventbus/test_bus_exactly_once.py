@@ -1,4 +1,4 @@
-"""Exactly once: whatever fails and however often the bus is cut off, every effect is there, once."""
+"""Exactly once: whatever fails and however often the bus is cut off, each effect is there, once."""
 
 from __future__ import annotations
 

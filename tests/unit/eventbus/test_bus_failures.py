@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventbus import Event, EventBus, RetryPolicy
-from eventbus.errors import CursorError, RejectError, SubscriptionError
+from eventbus.errors import CursorError, LogWriteError, RejectError, SubscriptionError
 from eventbus.log import Delivery
 from tests.helpers.bus import LONG_S, Failing, Recorder, open_bus
 from tests.helpers.waiting import wait_until
@@ -302,6 +302,45 @@ def test_a_failing_lambda_is_retried_and_then_given_up(bus: EventBus) -> None:
     wait_until(lambda: bus.subscriptions()[0].lag == 0, "given up")
     assert bus.log.deliveries(1) == []
     assert failing.calls == 3
+
+
+# -- the storage's fault ------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_not_the_handlers_failure(bus: EventBus) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    calls = Recorder()
+
+    def handle(event: Event) -> None:
+        calls(event)
+        entered.set()
+        assert go_on.wait(LONG_S)
+        bus.publish("big", {"text": "x" * 200_000})
+
+    bus.subscribe("a", handle, name="mine", max_attempts=1)
+    bus.publish("a")
+    assert entered.wait(LONG_S)
+    limit_pages(bus)
+    go_on.set()
+    with pytest.raises(LogWriteError):
+        bus.publish("other", {"text": "x" * 200_000})
+    assert bus.log.deliveries(1)[0].state == "pending"
+    limit_pages(bus, 1_000_000)
+    delivery = ended(bus)
+    assert (delivery.state, delivery.attempt, len(calls.events)) == ("succeeded", 1, 1)
+    assert [event.type for event in bus.log.read(0).events] == ["a", "big"]
+
+
+def limit_pages(bus: EventBus, count: int | None = None) -> None:
+    """Let the database grow to ``count`` pages, by default to those it has."""
+
+    def limit() -> None:
+        writer = bus.log._database.writer
+        pages = count or writer.exec_driver_sql("PRAGMA page_count").scalar_one()
+        writer.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        writer.rollback()
+
+    bus.log._commit.exclusively(limit)
 
 
 # -- lists of deliveries ------------------------------------------------------------------------

@@ -229,6 +229,13 @@ def test_the_deliveries_of_a_batch_are_waited_for_together(bus: EventBus) -> Non
     ]  # fmt: skip
 
 
+def test_a_handler_cannot_wait_for_the_deliveries_of_its_own_events(bus: EventBus) -> None:
+    bus.subscribe("a", lambda event: bus.publish("b").deliveries(1), name="mine", max_attempts=1)
+    (delivery,) = bus.publish("a").deliveries(LONG_S)
+    assert (delivery.state, delivery.error_class) == ("dead", "EffectError")
+    assert "recorded when the handler returns" in (delivery.error_message or "")
+
+
 def test_a_state_change_needs_a_handler(bus: EventBus) -> None:
     with pytest.raises(EffectError, match="while handling an event"):
         bus.effect(lambda conn, params: None, {})

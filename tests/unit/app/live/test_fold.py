@@ -12,6 +12,7 @@ from app.live.fold import (
     ROWS_AT_ONCE,
     ROWS_PER_TICK,
     Fold,
+    RowBudget,
     counts_by_type,
     fold,
     merge_down,
@@ -60,6 +61,25 @@ def test_only_failures_beyond_what_a_page_holds_fold() -> None:
     assert [row for row in rows if isinstance(row, Fold)] == [
         Fold("evaluation.failed", SECOND, 800, 1, 800)
     ]
+
+
+def test_a_burst_of_failures_is_rows_and_a_lasting_flood_of_them_folds() -> None:
+    now = 100.0
+    budget = RowBudget(lambda: now)
+    flood = events(*["evaluation.failed"] * 150)
+    shown = []
+    for tick in range(50):
+        now = 100.0 + tick / 10
+        rows = rows_of(flood, SECOND, EVERYTHING, budget.left)
+        budget.spend(len(rows))
+        single = sum(isinstance(row, Event) for row in rows)
+        assert single + sum(row.count for row in rows if isinstance(row, Fold)) == 150
+        shown.append(single)
+    assert shown[0] == 150
+    assert sum(shown) <= ROWS_AT_ONCE + 300 * 5
+    assert min(shown) >= 25
+    now += 60
+    assert budget.left == ROWS_AT_ONCE
 
 
 def test_what_never_folds_is_told_by_the_type() -> None:

@@ -37,15 +37,15 @@ def event(sequence: int, type: str = "a.b", text: str = "t") -> Event:
 
 def test_rows_come_in_the_order_given_and_each_only_once(app: Flask) -> None:
     rows: list[Row] = [event(5), Fold("a.b", 1, 7, 1, 4), event(3, "evaluation.failed")]
-    fragments = Fragments(app)
+    fragments = Fragments(app.jinja_env)
     together = fragments.rows(rows)
-    assert together == "".join(Fragments(app).rows([row]) for row in rows)
+    assert together == "".join(Fragments(app.jinja_env).rows([row]) for row in rows)
     shown = ShownRows(together)
     assert shown.rows == [5, ShownFold("a.b", 7, 1, 4), 3]
 
 
 def test_a_row_that_another_view_showed_is_the_same_row(app: Flask) -> None:
-    fragments = Fragments(app)
+    fragments = Fragments(app.jinja_env)
     first = fragments.rows([event(1), event(2)])
     assert fragments.rows([event(2), event(1)]) != first
     assert ShownRows(fragments.rows([event(3), event(2)])).rows == [3, 2]
@@ -55,7 +55,7 @@ def test_a_row_that_another_view_showed_is_the_same_row(app: Flask) -> None:
 
 @pytest.mark.parametrize("type", ["a.b", "evaluation.failed", "alert.critical", "queue.task.added"])
 def test_text_that_looks_like_the_end_of_a_row_is_text(app: Flask, type: str) -> None:
-    html = Fragments(app).rows([event(1, type, EVIL), event(2, type, EVIL)])
+    html = Fragments(app.jinja_env).rows([event(1, type, EVIL), event(2, type, EVIL)])
     shown = ShownRows(html)
     assert shown.rows == [1, 2]
     assert "script" not in shown.tags
@@ -67,14 +67,14 @@ def test_an_event_that_the_template_cannot_show_gets_a_plain_row_and_costs_no_ot
 ) -> None:
     app = Flask("broken")
     app.jinja_loader = DictLoader({"live/_rows.html": BROKEN_FOR_TWO})
-    html = Fragments(app).rows([event(1), event(2, "a.c"), event(3)])
+    html = Fragments(app.jinja_env).rows([event(1), event(2, "a.c"), event(3)])
     assert ShownRows(html).rows == [1, 2, 3]
     assert "2 a.c" in html
     assert "row 2, a.c, could not be rendered" in caplog.text
 
 
 def test_no_rows_are_no_html(app: Flask) -> None:
-    assert Fragments(app).rows([]) == ""
+    assert Fragments(app.jinja_env).rows([]) == ""
 
 
 def test_panels_are_morphed_into_their_elements() -> None:

@@ -45,12 +45,12 @@ class CountingRenderer(JsonRenderer):
     """Counts how often something was rendered."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(EventTexts())
         self.count = 0
 
-    def news(self, pattern: Pattern, events: Sequence[Event], position: int) -> Iterator[Part]:
+    def news(self, events: Sequence[Event], position: int) -> Iterator[Part]:
         self.count += 1
-        return super().news(pattern, events, position)
+        return super().news(events, position)
 
 
 @pytest.fixture
