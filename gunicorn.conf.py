@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -34,16 +35,17 @@ except SettingsError as error:
 
 
 class BusWorker(ThreadWorker):
-    """A threaded worker that ends soon and in order, whichever signal asks for it.
+    """A threaded worker that no client can hold up, and that ends soon and in order.
 
-    gunicorn waits for every open connection and lets Ctrl-C cut all of them off; here the
-    WebSockets are closed at the signal, requests get ``IN_FLIGHT_S`` to end, and then the bus
-    gets ``STOP_S`` (in ``worker_exit``).
+    gunicorn waits for every open connection and lets Ctrl-C cut all of them off; here, whichever
+    signal asks for the end, the WebSockets are closed at once, requests get ``IN_FLIGHT_S`` to
+    end, and then the bus gets ``STOP_S`` (in ``worker_exit``).
     """
 
     def init_process(self) -> None:
         # This process's copy alone: the arbiter keeps its own, longer patience.
         self.cfg.set("graceful_timeout", IN_FLIGHT_S)
+        self.reading = {}  # connections that wait for the head of a request, and until when
         super().init_process()
 
     def handle_exit(self, sig, frame) -> None:
@@ -55,13 +57,28 @@ class BusWorker(ThreadWorker):
     handle_quit = handle_exit
 
     def handle(self, conn):
+        self.reading[conn] = time.monotonic() + settings.read_timeout_s
         is_kept = super().handle(conn)
+        self.reading.pop(conn, None)
         if not is_kept:
             # gunicorn waits up to 2 s for the client's end of the connection, and would do it in
             # the one thread that accepts: a slow client would hold up all others.
             conn.close(graceful=True)
             conn.close = closed_already
         return is_kept
+
+    def handle_request(self, req, conn):
+        self.reading.pop(conn, None)  # its head is here; the app bounds the wait for its body
+        return super().handle_request(req, conn)
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        super().murder_keepalived(force)
+        now = time.monotonic()
+        for conn, deadline in list(self.reading.items()):
+            if now > deadline:
+                # Its thread, which gunicorn lets wait for ever, reads the end of the stream.
+                with contextlib.suppress(OSError):
+                    conn.sock.shutdown(socket.SHUT_RD)
 
     def _cap_keepalive(self, deadline: float) -> None:
         soon = time.monotonic() + KEPT_ALIVE_S

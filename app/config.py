@@ -48,6 +48,7 @@ class Settings:
     max_sockets: int = 500
     read_timeout_s: float = 10.0
     live_tick_ms: int = 100
+    ping_every_s: float = 25.0
     max_attempts: int = 5
     handler_timeout_s: float = 30.0
     backoff_first_s: float = 1.0
@@ -271,6 +272,12 @@ VARIABLES: tuple[Variable, ...] = (
         "EVENTBUS_LIVE_TICK_MS", "live_tick_ms", _whole(20, 5_000),
         "a whole number from 20 to 5000",
         "How often the live page gets what is new, in milliseconds.",
+    ),
+    Variable(
+        "EVENTBUS_PING_EVERY_S", "ping_every_s", _number(0.1, 3_600),
+        "seconds from 0.1 to 3600",
+        "How often every WebSocket is pinged; a peer that has not answered by the next time is "
+        "taken for dead. Shorter than the patience of a proxy on the way.",
     ),
     Variable(
         "EVENTBUS_MAX_ATTEMPTS", "max_attempts", _whole(1, 100), "a whole number from 1 to 100",

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from bench import http, matching, pipeline, recording
+from bench import http, matching, pipeline, recording, sockets
 from bench.report import machine, table
 
-_PARTS = {"matching": matching, "recording": recording, "pipeline": pipeline, "http": http}
+_PARTS = {
+    "matching": matching,
+    "recording": recording,
+    "pipeline": pipeline,
+    "http": http,
+    "sockets": sockets,
+}
 
 
 def main() -> None:

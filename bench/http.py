@@ -33,7 +33,8 @@ def health():
 
 
 @contextmanager
-def _server(target: str, *arguments: str, folder: str) -> Iterator[int]:
+def server(target: str, *arguments: str, folder: str) -> Iterator[int]:
+    """gunicorn with ``target``, its modules and database in ``folder``; gives the port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -99,9 +100,9 @@ def figures(rounds: int) -> list[Figure]:
         Path(folder, "noop_post.py").write_text(_NOOP)
         options = ("--config", str(_ROOT / "gunicorn.conf.py"))
         plain = ("--worker-class", "gthread", "--threads", "16", "--log-level", "error")
-        with _server("noop_post:app", *plain, folder=folder) as port:
+        with server("noop_post:app", *plain, folder=folder) as port:
             noop = median_of(lambda: _load(port, one, 2_000, 1), rounds)
-        with _server("wsgi:app", *options, folder=folder) as port:
+        with server("wsgi:app", *options, folder=folder) as port:
             single = median_of(lambda: _load(port, one, 2_000, 1), rounds)
             batched = median_of(lambda: _load(port, batch, 80, 100), rounds)
     return [

@@ -17,9 +17,8 @@ Kind = Literal["page", "json"]
 
 log = logging.getLogger(__name__)
 
-_STRAY_MESSAGE_BYTES = 4096  # clients have nothing to tell us
 _READER_END_S = 1.0
-_DRAIN_STEP_S = 0.2
+_DRAIN_STEP_S = 0.5
 
 
 class ClientGoneError(Exception):
@@ -45,9 +44,7 @@ class Client:
         self.is_joined = False
         self._is_dismissed = False
         self._ws = ws
-        # Whatever the reader thread gets from the client is bounded and never read.
-        ws.max_message_size = _STRAY_MESSAGE_BYTES
-        ws.input_buffer = deque(maxlen=1)
+        ws.input_buffer = deque(maxlen=1)  # what the client says is never read
         self._woken: threading.Event = ws.event  # the reader thread sets it at the end
         sock.on_change(self._woken.set)
 

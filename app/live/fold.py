@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ FOLDS_AT_ONCE = 100
 ROWS_AT_ONCE = 200
 """The page keeps 300 rows; with the folds, one message never pushes out part of itself."""
 
+_ROWS_PER_S = 300
 _NEVER_FOLDED_ENDINGS = frozenset({"failed", "exhausted", "stalled", "retry"})
 
 
@@ -55,15 +57,43 @@ def never_folds(type: str) -> bool:
     return type.startswith("alert.") or type.rpartition(".")[2] in _NEVER_FOLDED_ENDINGS
 
 
-def rows_of(events: Sequence[Event], second: int, pattern: Pattern) -> list[Row]:
+class RowBudget:
+    """How many rows a view may show in a tick when there are more than 50.
+
+    A token bucket: a burst of 200 failures is 200 rows, but for seconds on end a browser cannot
+    draw more than about 300 a second. For one thread.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._left = float(ROWS_AT_ONCE)
+        self._at = clock()
+
+    @property
+    def left(self) -> int:
+        """Rows that may be shown now."""
+        now = self._clock()
+        self._left = min(ROWS_AT_ONCE, self._left + (now - self._at) * _ROWS_PER_S)
+        self._at = now
+        return int(self._left)
+
+    def spend(self, count: int) -> None:
+        """Note that rows were shown."""
+        self._left = max(0.0, self._left - count)
+
+
+def rows_of(
+    events: Sequence[Event], second: int, pattern: Pattern, most: int = ROWS_AT_ONCE
+) -> list[Row]:
     """The rows that show ``events`` (ascending, all of ``pattern``), newest first.
 
-    Up to 50 events are a row each. Of more, failures and alerts stay rows, the newest 200 of them,
-    and everything else folds.
+    Up to 50 events are a row each. Of more, failures and alerts stay rows, the newest ``most`` of
+    them, and everything else folds.
     """
     if len(events) <= ROWS_PER_TICK:
         return list(reversed(events))
-    kept = [event for event in events if never_folds(event.type)][-ROWS_AT_ONCE:]
+    important = [event for event in events if never_folds(event.type)]
+    kept = important[max(0, len(important) - most) :]
     kept_sequences = {event.sequence for event in kept}
     folded = [event for event in events if event.sequence not in kept_sequences]
     rows: list[Row] = [*kept, *fold(folded, second, pattern)]

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from flask import Flask
+from jinja2 import Environment
 from markupsafe import Markup
 
 from app.live.fold import Row
@@ -26,8 +26,9 @@ class Fragments:
     if somebody calls ``forget`` after the tick; hence one object belongs to one thread.
     """
 
-    def __init__(self, app: Flask) -> None:
-        self._env = app.jinja_env
+    def __init__(self, env: Environment) -> None:
+        """``env`` has the templates and filters of the app."""
+        self._env = env
         self._known: dict[Row, str] = {}
 
     def rows(self, rows: Sequence[Row]) -> str:

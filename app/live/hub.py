@@ -16,8 +16,10 @@ from app.live.feed import Batch, Feed
 from app.live.fragments import Fragments
 from app.live.page import panels_frame
 from app.live.panels import Panels, PanelWatch
+from app.live.stream import EventTexts
 from app.live.view import POSITION_EVERY_S, JsonRenderer, PageRenderer, Renderer, View
 from app.rate import RateMeter
+from eventbus import Pattern
 from eventbus.patterns import PatternIndex
 
 if TYPE_CHECKING:
@@ -53,12 +55,9 @@ class LiveHub:
         self._tick_s = settings.live_tick_ms / 1000
         self._rate = RateMeter()
         self._feed = Feed(bus.log, self._news)
-        self._renderers: dict[Kind, Renderer] = {
-            "page": PageRenderer(Fragments(app)),
-            "json": JsonRenderer(),
-        }
+        self._fragments, self._texts = Fragments(app.jinja_env), EventTexts()  # of all views
         self._panel_watch = PanelWatch(
-            Fragments(app), bus, handlers, self.rate, self._has_pages, self._set_panels
+            Fragments(app.jinja_env), bus, handlers, self.rate, self._has_pages, self._set_panels
         )
         self._lock = threading.Condition()
         self._views: dict[tuple[Kind, str], View] = {}
@@ -116,11 +115,6 @@ class LiveHub:
 
     # -- for the sessions --------------------------------------------------------------------
 
-    @property
-    def is_closing(self) -> bool:
-        """Whether nobody may come in any more."""
-        return self._is_closing
-
     def take_slot(self) -> bool:
         """Reserve room for one WebSocket; False when ``settings.max_sockets`` are open."""
         with self._lock:
@@ -161,9 +155,7 @@ class LiveHub:
             key = (client.kind, client.pattern.text)
             view = self._views.get(key)
             if view is None:
-                renderer = self._renderers[client.kind]
-                view = View(client.kind, client.pattern, renderer, self.position)
-                self._views[key] = view
+                view = self._views[key] = self._new_view(client.kind, client.pattern)
                 self._index.add(client.pattern, view)
             view.members.add(client)
             client.is_joined = True
@@ -225,9 +217,15 @@ class LiveHub:
                 # members a hole: each reads for itself from the log what it was not shown.
                 log.exception("the view %s %r failed", view.kind, view.pattern.text)
                 view.drop_members(before)
-        for renderer in self._renderers.values():
-            renderer.forget()
+        self._fragments.forget()
+        self._texts.forget()
         self._lock.notify_all()
+
+    def _new_view(self, kind: Kind, pattern: Pattern) -> View:
+        renderer: Renderer = (
+            PageRenderer(pattern, self._fragments) if kind == "page" else JsonRenderer(self._texts)
+        )
+        return View(kind, pattern, renderer, self.position)
 
     def _drop_if_empty(self, view: View) -> None:
         key = (view.kind, view.pattern.text)

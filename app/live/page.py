@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from app.live.fold import counts_by_type, rows_of
+from app.live.fold import Row, counts_by_type
 from app.live.fragments import Fragments, panels_partial, rows_partial
 from app.live.frames import json_frame
 from app.live.history import Span
-from eventbus import Event, Pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +37,10 @@ def position_frame(position: int) -> bytes:
     return json_frame({"kind": "rows", "sequence": position, "count": 0})
 
 
-def rows_frame(
-    fragments: Fragments, pattern: Pattern, events: Sequence[Event], position: int
-) -> bytes:
-    """New events (ascending) of a view's pattern, as rows or folded."""
-    html = fragments.rows(rows_of(events, int(time.time()), pattern))
-    return json_frame({
-        "kind": "rows", "sequence": position, "count": len(events), "content": rows_partial(html),
-    })  # fmt: skip
+def rows_frame(fragments: Fragments, rows: Sequence[Row], count: int, position: int) -> bytes:
+    """Rows, newest first, that show ``count`` new events."""
+    content = rows_partial(fragments.rows(rows))
+    return json_frame({"kind": "rows", "sequence": position, "count": count, "content": content})
 
 
 def span_frame(fragments: Fragments, span: Span) -> bytes:

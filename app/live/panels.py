@@ -80,7 +80,7 @@ class PanelWatch:
         self._shown_rate = -1.0
         self._shown_at = 0.0
         self._is_closing = False
-        self._is_asked = False
+        self._asked = threading.Event()
         self._wake = threading.Event()
         self._pause = threading.Event()
         self._thread = threading.Thread(target=self._run, name="eventbus-panels", daemon=True)
@@ -90,7 +90,7 @@ class PanelWatch:
 
     def wake(self) -> None:
         """A page came, which has no panels yet."""
-        self._is_asked = True
+        self._asked.set()
         self._wake.set()
 
     def close(self) -> None:
@@ -116,11 +116,13 @@ class PanelWatch:
             except Exception:
                 # A read that failed once must not end the panels for good.
                 log.exception("the panels could not be rendered")
-                self._is_asked = True
+                self._asked.set()
                 self._pause.wait(_AFTER_FAILURE_S)
 
     def _look(self) -> None:
-        is_asked, self._is_asked = self._is_asked, False
+        is_asked = self._asked.is_set()
+        if is_asked:
+            self._asked.clear()  # before looking, so that nobody who asks meanwhile is forgotten
         changed: Panels = []
         if self._is_due():
             version, rate, now = self._bus.log.version, self._rate(), time.monotonic()

@@ -18,13 +18,12 @@ from app.live.history import read_span
 from app.live.session import PageSession, StreamSession
 from app.live.socket import OutboundSocket
 from app.problems import ProblemError, problem_response
-from app.runtime import runtime
+from app.runtime import Runtime, runtime
 from eventbus import Pattern
 from eventbus.log import EventLog
 
-PING_EVERY_S = 25
-"""A peer that answers no ping until the next one is due is taken for dead."""
 RETRY_AFTER_S = 5
+STRAY_MESSAGE_BYTES = 4096  # clients have nothing to tell us
 
 _SOCKET_KEYS = ("gunicorn.socket", "werkzeug.socket")  # where the servers put the client's socket
 _SEQUENCE = re.compile(r"[0-9]{1,18}")
@@ -43,8 +42,12 @@ class Admission:
 
 
 def register(app: Flask) -> None:
-    """Install the routes on ``app``; its runtime provides hub and log."""
-    app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_EVERY_S}
+    """Install the routes on ``app``; its runtime provides hub, log and settings."""
+    parts: Runtime = app.extensions["eventbus"]
+    app.config["SOCK_SERVER_OPTIONS"] = {
+        "ping_interval": parts.settings.ping_every_s,
+        "max_message_size": STRAY_MESSAGE_BYTES,
+    }
     app.register_blueprint(blueprint)
 
 
@@ -54,7 +57,7 @@ def page(ws: Server) -> None:
     hub, wanted = runtime().hub, _admission()
     after = hub.position if wanted.after is None else wanted.after
     client = Client(ws, wanted.sock, "page", wanted.pattern, after)
-    fragments = Fragments(current_app._get_current_object())  # type: ignore[attr-defined]
+    fragments = Fragments(current_app.jinja_env)
     PageSession(hub, client, fragments, request.args.get("boot")).run()
 
 
@@ -77,7 +80,7 @@ def rows() -> Response:
     if after > upto:
         raise ProblemError.parameter("after", f"must be at most upto ({upto}), not {after}")
     span = read_span(log, _pattern_argument(), after, upto)
-    fragments = Fragments(current_app._get_current_object())  # type: ignore[attr-defined]
+    fragments = Fragments(current_app.jinja_env)
     return Response(
         fragments.rows(span.rows), mimetype="text/html", headers={"Cache-Control": "no-store"}
     )

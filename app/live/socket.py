@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-BACKLOG_BYTES = 1024 * 1024
+BACKLOG_BYTES = 512 * 1024
 BACKLOG_FRAMES = 256
 # What the kernel may hold beside our backlog. Its own choice grows to 4 MB, which a slow phone
 # would have to read, all of it stale, before it sees that it fell behind.

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from app.live.client import Client, Kind
+from app.live.fold import RowBudget, rows_of
 from app.live.fragments import Fragments
 from app.live.page import position_frame, rows_frame
 from app.live.stream import EventTexts, events_frames
@@ -21,48 +22,43 @@ Part = tuple[bytes, int]
 
 
 class Renderer(Protocol):
-    """Makes the bytes for one kind of view; belongs to the hub's thread."""
+    """Makes the bytes of one view; belongs to the hub's thread."""
 
-    def news(self, pattern: Pattern, events: Sequence[Event], position: int) -> Iterator[Part]:
+    def news(self, events: Sequence[Event], position: int) -> Iterator[Part]:
         """What shows ``events`` (ascending, at least one) and brings a client to ``position``."""
 
     def position(self, position: int) -> Part:
         """What says that nothing matched up to ``position``."""
 
-    def forget(self) -> None:
-        """Drop what was kept to render it only once in this tick."""
-
 
 class PageRenderer:
     """HTML for the live page."""
 
-    def __init__(self, fragments: Fragments) -> None:
+    def __init__(self, pattern: Pattern, fragments: Fragments) -> None:
+        self._pattern = pattern
         self._fragments = fragments
+        self._budget = RowBudget()
 
-    def news(self, pattern: Pattern, events: Sequence[Event], position: int) -> Iterator[Part]:
-        yield rows_frame(self._fragments, pattern, events, position), position
+    def news(self, events: Sequence[Event], position: int) -> Iterator[Part]:
+        rows = rows_of(events, int(time.time()), self._pattern, self._budget.left)
+        self._budget.spend(len(rows))
+        yield rows_frame(self._fragments, rows, len(events), position), position
 
     def position(self, position: int) -> Part:
         return position_frame(position), position
-
-    def forget(self) -> None:
-        self._fragments.forget()
 
 
 class JsonRenderer:
     """The events themselves, for programs."""
 
-    def __init__(self) -> None:
-        self._texts = EventTexts()
+    def __init__(self, texts: EventTexts) -> None:
+        self._texts = texts
 
-    def news(self, pattern: Pattern, events: Sequence[Event], position: int) -> Iterator[Part]:
+    def news(self, events: Sequence[Event], position: int) -> Iterator[Part]:
         return events_frames(events, position, self._texts)
 
     def position(self, position: int) -> Part:
         return next(events_frames((), position, self._texts))
-
-    def forget(self) -> None:
-        self._texts.forget()
 
 
 class View:
@@ -112,7 +108,7 @@ class View:
         now = time.monotonic()
         if events:
             self._told, self._told_at = position, now
-            return self._renderer.news(self.pattern, events, position)
+            return self._renderer.news(events, position)
         if self._told != position and now - self._told_at >= POSITION_EVERY_S:
             self._told, self._told_at = position, now
             return iter((self._renderer.position(position),))

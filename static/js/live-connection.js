@@ -1,6 +1,6 @@
 // The connection: where it would go on after a break, and what the header says about it.
 
-import { number } from "./live-rows.js";
+import { events, number } from "./live-rows.js";
 import { parsed } from "./live-stream.js";
 
 const FIRST_DELAY_MS = 300;
@@ -8,9 +8,9 @@ const MOST_DELAY_MS = 3000;
 const JITTER = 0.3; // so that all browsers do not come back in the same instant
 const NEWS_MS = 6000;
 const PROBE_AFTER = 3;
-// Beside hx-ws's own: 1008 is how the server ends a connection whose pings went unanswered, as
-// those of a sleeping laptop do.
-const RECONNECT_CODES = [1001, 1005, 1006, 1008, 1011, 1012, 1013, 1014];
+// Beside hx-ws's own: 1000 is how hx-ws leaves a page that "back" may bring to life again, and 1008
+// how the server ends a connection whose pings went unanswered, as those of a sleeping laptop do.
+const RECONNECT_CODES = [1000, 1001, 1005, 1006, 1008, 1011, 1012, 1013, 1014];
 
 export class Connection {
   onHello = () => {};
@@ -74,7 +74,7 @@ export class Connection {
     if (restarted) this.#tell("restarted", `server restarted, ${gap}`);
     else if (!this.#isFirst) this.#tell("filled", `reconnected, ${gap}`);
     else this.#rest();
-    if (!this.#isFirst) this.#announcer.say(`Connected again, ${filled?.count ?? 0} events filled in.`);
+    if (!this.#isFirst) this.#announcer.say(`Connected again, ${events(filled?.count ?? 0)} filled in.`);
     this.#isFirst = false;
     this.onHello(hello);
   }

@@ -8,6 +8,7 @@ export class Reader {
   #scroller;
   #isPointing = false;
   #isFocused = false;
+  #isScrolled = false; // as of the last scroll event: to measure at each message would cost a layout
 
   // `list` holds the rows; `scroller` around it scrolls on wide screens, else the page does.
   constructor(list, scroller) {
@@ -27,8 +28,13 @@ export class Reader {
       this.#isFocused = false;
       free();
     });
-    scroller.addEventListener("scroll", free, { passive: true });
-    window.addEventListener("scroll", free, { passive: true });
+    const measure = () => {
+      this.#isScrolled = this.#measure() > SCROLLED_PX;
+      free();
+    };
+    scroller.addEventListener("scroll", measure, { passive: true });
+    window.addEventListener("scroll", measure, { passive: true });
+    window.addEventListener("resize", measure);
   }
 
   get isBusy() {
@@ -39,12 +45,14 @@ export class Reader {
   leave() {
     this.#isPointing = this.#isFocused = false;
     this.#scroller.scrollTop = 0;
-    if (this.#isScrolled) this.#scroller.scrollIntoView({ block: "start" });
+    if (this.#measure() > SCROLLED_PX) this.#scroller.scrollIntoView({ block: "start" });
+    this.#isScrolled = false;
   }
 
-  get #isScrolled() {
+  // How many pixels of the rows are out of sight above.
+  #measure() {
     const box = this.#scroller;
-    if (getComputedStyle(box).overflowY !== "visible") return box.scrollTop > SCROLLED_PX;
-    return box.getBoundingClientRect().top < -SCROLLED_PX;
+    if (getComputedStyle(box).overflowY !== "visible") return box.scrollTop;
+    return -box.getBoundingClientRect().top;
   }
 }

@@ -3,6 +3,7 @@
 const MOST_ROWS = 300;
 
 export const number = (value) => value.toLocaleString("en").replaceAll(",", "\u202f");
+export const events = (count) => (count === 1 ? "1 event" : `${number(count)} events`);
 
 export class Rows {
   #root;
@@ -36,7 +37,12 @@ export class Rows {
   // After new rows: one line per fold, and no more rows than can be looked through.
   tidy() {
     this.#mergeFolds();
-    while (this.#list.children.length > MOST_ROWS) this.#list.lastElementChild.remove();
+    const last = this.#list.children[MOST_ROWS];
+    if (!last) return;
+    const old = document.createRange();
+    old.setStartBefore(last);
+    old.setEndAfter(this.#list.lastChild);
+    old.deleteContents();
   }
 
   // A line of the page's own, so that the stream explains itself.

@@ -1,7 +1,7 @@
 // The stream: rows come in at the top, unless somebody reads. Then they wait in the log.
 
 import { Reader } from "./live-reader.js";
-import { fetchRows, number } from "./live-rows.js";
+import { events, fetchRows, number } from "./live-rows.js";
 
 export class Stream {
   onProgress = () => {};
@@ -40,8 +40,7 @@ export class Stream {
   greet({ filled, restarted }) {
     if (!filled?.count || this.#isHeld) return;
     const why = restarted ? "server restarted" : "reconnected";
-    const events = filled.count === 1 ? "1 event" : `${number(filled.count)} events`;
-    this.#rows.note(`${why}, filled #${filled.from}–#${filled.to}: ${events}`);
+    this.#rows.note(`${why}, filled #${filled.from}–#${filled.to}: ${events(filled.count)}`);
   }
 
   get #isPaused() {

@@ -22,7 +22,7 @@ class Visit(Protocol):
 
 def fill(server: ServerProcess) -> None:
     """Bring about every state that the pages show; the server must be IMPATIENT."""
-    publish = server.api.publish
+    publish = server.new_api().publish
     for number, (task, model) in enumerate([("gsm8k", "alpha"), ("humaneval", "beta")], start=1):
         eval_id = f"running-{number}"
         publish(
@@ -49,7 +49,7 @@ def fill(server: ServerProcess) -> None:
 
 def fail(server: ServerProcess, eval_id: str, retries: int, severity: str = "error") -> None:
     """One attempt of an evaluation that fails."""
-    server.api.publish("evaluation.started", {"eval_id": eval_id, "retry_count": retries})
+    server.new_api().publish("evaluation.started", {"eval_id": eval_id, "retry_count": retries})
     error = {
         "type": "RateLimitError",
         "message": "429 Too Many Requests",
@@ -57,20 +57,20 @@ def fail(server: ServerProcess, eval_id: str, retries: int, severity: str = "err
         "traceback": TRACEBACK,
     }
     data = {"eval_id": eval_id, "error": error, "retry_count": retries}
-    server.api.publish("evaluation.failed", data)
+    server.new_api().publish("evaluation.failed", data)
 
 
 def bury(server: ServerProcess) -> None:
     """Make a dead letter: a file without a path, which the storage handler refuses."""
-    before = server.api.counters()["dead_letters"]
-    server.api.post("/api/events", {"type": "storage.file.created", "data": {"bytes": 1}})
-    wait_until(lambda: server.api.counters()["dead_letters"] > before, "there is a dead letter")
+    before = server.new_api().counters()["dead_letters"]
+    server.new_api().post("/api/events", {"type": "storage.file.created", "data": {"bytes": 1}})
+    wait_until(lambda: server.new_api().counters()["dead_letters"] > before, "there is a dead letter")
 
 
 def paths(server: ServerProcess) -> dict[str, str]:
     """A path of every kind of page on a filled server, by a short name."""
-    newest = server.api.get("/api/events", type="evaluation.exhausted").json["events"][0]
-    dead = server.api.get("/api/deliveries", state="dead").json["deliveries"][0]
+    newest = server.new_api().get("/api/events", type="evaluation.exhausted").json["events"][0]
+    dead = server.new_api().get("/api/deliveries", state="dead").json["deliveries"][0]
     return {
         "live": "/",
         "live filtered": "/?type=evaluation.*",

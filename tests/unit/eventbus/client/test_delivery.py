@@ -89,7 +89,7 @@ def test_publishing_never_waits_for_a_bus_that_hangs(bus, connect) -> None:
         started = time.perf_counter()
         client.publish("a.b", {"x": "y" * 100})
         slowest = max(slowest, time.perf_counter() - started)
-    assert slowest < 0.5
+    assert slowest < 2.0
     assert client.stats.sent == 0
     bus.release()
     assert client.flush(10)

@@ -37,7 +37,7 @@ def test_a_coroutine_may_await_receipts_without_blocking_its_loop(bus, connect) 
         bus.hold()
         longest = 0.0
         receipts = [client.publish("a.b", {"n": n}) for n in range(300)]
-        asyncio.get_running_loop().call_later(0.2, bus.release)
+        asyncio.get_running_loop().call_later(1.0, bus.release)
         waiting = asyncio.gather(*(as_coroutine(receipt) for receipt in receipts))
         while not waiting.done():
             before = time.perf_counter()
@@ -52,7 +52,7 @@ def test_a_coroutine_may_await_receipts_without_blocking_its_loop(bus, connect) 
 
     events, longest = asyncio.run(publish_all())
     assert [event["n"] for event in events] == list(range(300))
-    assert longest < 0.15
+    assert longest < 0.7
 
 
 def test_a_loop_that_ended_before_its_receipt_harms_nobody(bus, connect) -> None:
