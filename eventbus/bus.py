@@ -252,6 +252,7 @@ class EventBus:
                 self._loop.call_soon_threadsafe(self._dispatcher.remove, lane)
             if is_stored:
                 self.log.remove_subscriber(name)
+            self._watch.notify_all()
 
     def _name_for(self, handler: Handler, name: str | None, pattern: Pattern) -> tuple[str, bool]:
         if name is not None:

@@ -30,6 +30,13 @@ class Watch:
                 else:
                     del self._watched[sequence]
 
+    def notify_all(self) -> None:
+        """A subscription has gone, and with it deliveries of any event."""
+        with self._lock:
+            for watching in self._watched.values():
+                for changed in watching:
+                    changed.set()
+
     def notify(self, sequence: int) -> None:
         """A delivery of this event has changed its state."""
         if self._watched:

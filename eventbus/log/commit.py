@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from eventbus.errors import BusClosedError, ReceiptTimeoutError
+from eventbus.errors import BusClosedError, EffectError, ReceiptTimeoutError
 from eventbus.log.unit import Unit
 
 logger = logging.getLogger("eventbus.log")
@@ -29,7 +29,9 @@ class GroupCommit:
     def __init__(self, write: Callable[[list[Unit]], None]) -> None:
         self._write = write
         self._queue: deque[Unit] = deque()
-        self._lock = threading.Lock()
+        self._gate = threading.Lock()  # guards the queue's end and _is_closed
+        self._lock = threading.Lock()  # the commit lock
+        self._committing: int | None = None  # the thread that holds it while it writes
         self._wake = threading.Event()
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="eventbus-writer", daemon=True)
@@ -39,17 +41,14 @@ class GroupCommit:
 
     def submit(self, unit: Unit) -> None:
         """Queue the unit and return at once."""
-        if self._is_closed:
-            raise BusClosedError("the bus is closed; the event was not recorded")
-        self._queue.append(unit)
+        self._enqueue(unit)
         if not self._wake.is_set():
             self._wake.set()
 
     def commit(self, unit: Unit) -> None:
         """Queue the unit and block until it is committed; its own error is raised."""
-        if self._is_closed:
-            raise BusClosedError("the bus is closed; the event was not recorded")
-        self._queue.append(unit)
+        self._check_not_committing()
+        self._enqueue(unit)
         self.wait(unit)
 
     def wait(self, unit: Unit, timeout_s: float | None = None) -> None:
@@ -58,6 +57,7 @@ class GroupCommit:
         Raises the unit's error, or ReceiptTimeoutError after ``timeout_s`` seconds.
         """
         if not unit.is_done:
+            self._check_not_committing()
             if not self._lock.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
                 raise ReceiptTimeoutError(f"not recorded within {timeout_s} s; it still may be")
             try:
@@ -70,15 +70,30 @@ class GroupCommit:
 
     def exclusively(self, function: Callable[[], None]) -> None:
         """Run ``function`` between two commits."""
+        self._check_not_committing()
         with self._lock:
             function()
 
     def close(self) -> None:
         """Commit what is queued and take nothing more."""
-        self._is_closed = True
+        with self._gate:
+            self._is_closed = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
+
+    def _enqueue(self, unit: Unit) -> None:
+        with self._gate:
+            if self._is_closed:
+                raise BusClosedError("the bus is closed; the event was not recorded")
+            self._queue.append(unit)
+
+    def _check_not_committing(self) -> None:
+        if self._committing == threading.get_ident():
+            raise EffectError(
+                "a commit is being made in this thread: what is called by it (a listener, the "
+                "function of an effect) cannot wait for another"
+            )
 
     def _run(self) -> None:
         while True:
@@ -98,12 +113,15 @@ class GroupCommit:
             unit = self._queue.popleft()
             batch.append(unit)
             size += 1 + len(unit.events)
+        self._committing = threading.get_ident()
         try:
             self._write(batch)
         except Exception as error:  # the write promises not to raise; no waiter may hang if it does
             logger.exception("a commit of %d units failed", len(batch))
             for unit in batch:
                 unit.error = unit.error or error
+        finally:
+            self._committing = None
         self._release(batch)
 
     def _release(self, batch: list[Unit]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
 from eventbus.log import schema
 
@@ -39,3 +39,14 @@ def count_types(conn: Connection, types: Iterable[str], after: int, upto: int) -
             found.append(TypeCount(name, count, first, last))
     found.sort(key=lambda seen: seen.last, reverse=True)
     return found
+
+
+def count_all(
+    conn: Connection, name: str, where: ColumnElement[bool] | None, after: int, upto: int
+) -> list[TypeCount]:
+    """One exact count of all events with ``after < sequence <= upto`` that fit, called ``name``."""
+    query = select(func.count(), func.min(_sequence), func.max(_sequence)).where(
+        _sequence > after, _sequence <= upto
+    )
+    count, first, last = conn.execute(query if where is None else query.where(where)).one()
+    return [TypeCount(name, count, first, last)] if count else []

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from eventbus.errors import LogError, LogLockedError
+from eventbus.patterns import Pattern
 
 _BUSY_TIMEOUT_MS = 5_000
 _READ_POOL = 16
@@ -131,6 +133,16 @@ def _set_up_writer(dbapi_connection: Any, _record: Any) -> None:
         dbapi_connection.execute(f"PRAGMA {pragma}").close()
 
 
+@lru_cache(maxsize=256)
+def _pattern(text: str) -> Pattern:
+    return Pattern(text)
+
+
+def _type_matches(pattern: str, type: str) -> bool:
+    return _pattern(pattern).matches(type)
+
+
 def _set_up_reader(dbapi_connection: Any, _record: Any) -> None:
+    dbapi_connection.create_function("eventbus_type_matches", 2, _type_matches, deterministic=True)
     for pragma in (f"busy_timeout = {_BUSY_TIMEOUT_MS}", "query_only = ON", "temp_store = MEMORY"):
         dbapi_connection.execute(f"PRAGMA {pragma}").close()

@@ -17,6 +17,7 @@ from eventbus.log.counts import TypeCount
 from eventbus.log.database import Database
 from eventbus.log.deliveries import DeliveryReader
 from eventbus.log.inflight import InFlight
+from eventbus.log.known_types import KnownTypes
 from eventbus.log.migrations import LOG_MIGRATIONS, Migration, migrate
 from eventbus.log.reader import Reader
 from eventbus.log.subscribers import Subscriber, Subscribers
@@ -58,7 +59,7 @@ class EventLog:
             self._subscribers = Subscribers(conn)
             with conn.begin():
                 newest = conn.execute(select(func.max(schema.events.c.sequence))).scalar() or 0
-                self._types = set(_distinct_types(conn))
+                self._types = KnownTypes(conn)
             self.in_flight = InFlight(
                 self._database.path.with_name(self._database.path.name + "-inflight")
             )
@@ -73,7 +74,7 @@ class EventLog:
         """The newest recorded sequence; everything up to it can be read."""
         self.version: int = 0
         """Grows with every commit of any kind: whether anything changed."""
-        self._reader = Reader(self._database, lambda: self.last_sequence, lambda: list(self._types))
+        self._reader = Reader(self._database, lambda: self.last_sequence, self._types)
         self.delivery_reader = DeliveryReader(self._database)
 
     def start(self, after_commit: AfterCommit) -> None:
@@ -170,7 +171,7 @@ class EventLog:
                 unit.token()
         self.version += 1
         if recorded:
-            self._types.update(event.type for event, _ in recorded)
+            self._types.add(event.type for event, _ in recorded)
             self.last_sequence = self._writer.last_sequence
             events = [event for event, _ in recorded]
             for listener in self._listeners:
@@ -220,14 +221,3 @@ class EventLog:
 
     def delivery_counts(self) -> dict[str, int]:
         return self.delivery_reader.counts()
-
-
-def _distinct_types(conn: Connection) -> list[str]:
-    """All types in the log, by one look-up in ix_events_type for each."""
-    column = schema.events.c.type
-    found: list[str] = []
-    name = conn.execute(select(func.min(column))).scalar()
-    while name is not None:
-        found.append(name)
-        name = conn.execute(select(func.min(column)).where(column > name)).scalar()
-    return found

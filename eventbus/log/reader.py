@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select, union_al
 
 from eventbus.event import Event
 from eventbus.log import schema
-from eventbus.log.counts import TypeCount, count_types
+from eventbus.log.counts import TypeCount, count_all, count_types
 from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.database import Database
+from eventbus.log.known_types import KnownTypes, matches_rows
 from eventbus.log.rows import event_from_row
 from eventbus.log.values import Chunk, EventPage, EventQuery, Trace, TypeSeen
 from eventbus.patterns import Pattern
@@ -31,7 +32,7 @@ class Reader:
     """Queries on events; every one is bounded and can be called from any thread."""
 
     def __init__(
-        self, database: Database, last_sequence: Callable[[], int], types: Callable[[], list[str]]
+        self, database: Database, last_sequence: Callable[[], int], types: KnownTypes
     ) -> None:
         self._database = database
         self._last_sequence = last_sequence
@@ -62,10 +63,9 @@ class Reader:
         end = self._last_sequence() if upto is None else min(upto, self._last_sequence())
         if pattern is not None and not pattern.matches_all:
             # Rows are cheap to walk and dear to build: take those of matching types only.
-            wanted = [name for name in self._types() if pattern.matches(name)]
             end = min(end, after + _STEP)
             where = (_events.c.sequence > after) & (_events.c.sequence <= end)
-            query = select(_events).where(where, _events.c.type.in_(wanted))
+            query = select(_events).where(where, self._of_type(pattern))
         else:
             query = select(_events).where(_events.c.sequence > after, _events.c.sequence <= end)
         with self._database.reading() as conn:
@@ -93,7 +93,7 @@ class Reader:
                 low, high = self._time_bounds(conn, times, low, high)
             if high <= low + 1:
                 return EventPage([], None)
-            if times or query.text:
+            if times or query.text or self._tries_rows(query.pattern):
                 return self._scan(conn, query, times, low, high)
             rows = self._page(conn, query, [], low, high, query.limit + 1)
         found = [event_from_row(row) for row in rows[: query.limit]]
@@ -118,10 +118,10 @@ class Reader:
         return Trace(found[:limit], truncated=len(found) > limit)
 
     def types(self) -> list[TypeSeen]:
-        """Every type in the log with its newest event, by name."""
+        """The types in the log with their newest events, by name; at most ``MOST_KNOWN``."""
         seen = []
         with self._database.reading() as conn:
-            for name in sorted(self._types()):
+            for name in sorted(self._types.names()):
                 newest = (  # ix_events_type: one look-up a type
                     select(_events.c.sequence, _events.c.time_us)
                     .where(_events.c.type == name)
@@ -133,10 +133,29 @@ class Reader:
         return seen
 
     def counts(self, after: int, upto: int, pattern: Pattern | None = None) -> list[TypeCount]:
-        """Exact counts by type of ``after < sequence <= upto``, newest type first."""
-        wanted = [name for name in self._types() if pattern is None or pattern.matches(name)]
+        """Exact counts by type of ``after < sequence <= upto``, newest type first.
+
+        With more types than are known, one count under the pattern stands for all of them.
+        """
+        pattern = pattern or Pattern("#")
+        wanted = self._types.matching(pattern)
         with self._database.reading() as conn:
+            if wanted is None:
+                where = None if pattern.matches_all else self._of_type(pattern)
+                return count_all(conn, pattern.text, where, after, upto)
             return count_types(conn, wanted, after, upto)
+
+    def _of_type(self, pattern: Pattern) -> ColumnElement[bool]:
+        wanted = self._types.matching(pattern)
+        return matches_rows(pattern) if wanted is None else _events.c.type.in_(wanted)
+
+    def _tries_rows(self, pattern: Pattern | None) -> bool:
+        """Whether the pattern can only be told by looking at every row."""
+        return (
+            pattern is not None
+            and not pattern.matches_all
+            and self._types.matching(pattern) is None
+        )
 
     def _page(
         self, conn: Connection, query: EventQuery, extra: list[ColumnElement[bool]],
@@ -158,9 +177,9 @@ class Reader:
         if query.pattern is None or query.pattern.matches_all:
             statement = select(_events).where(*where)
         else:
-            wanted = [name for name in self._types() if query.pattern.matches(name)]
+            wanted = self._types.matching(query.pattern)
             by_index = query.subject is None and query.correlation is None and not extra
-            if by_index and len(wanted) <= _MOST_TYPES:
+            if by_index and wanted is not None and len(wanted) <= _MOST_TYPES:
                 if not wanted:
                     return []
                 # ix_events_type: the newest of each type, then the newest of those
@@ -176,7 +195,7 @@ class Reader:
                 statement = select(merged)
                 order = position.desc() if query.order == "desc" else position.asc()
             else:
-                statement = select(_events).where(*where, _events.c.type.in_(wanted))
+                statement = select(_events).where(*where, self._of_type(query.pattern))
         return list(conn.execute(statement.order_by(order).limit(limit)))
 
     def _scan(
