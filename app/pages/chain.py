@@ -35,7 +35,7 @@ class Chain:
     """The trees of one correlation; ``is_truncated`` when it has more events than are shown.
 
     ``is_busy``: something waits to be handled right now. ``is_retrying``: something will be tried
-    again later.
+    again later. ``is_dead``: something was given up.
     """
 
     roots: list[Node]
@@ -43,6 +43,7 @@ class Chain:
     is_truncated: bool
     is_busy: bool
     is_retrying: bool
+    is_dead: bool
 
 
 def chain_of(bus: EventBus, event: Event, below_only: bool = False) -> Chain:
@@ -65,6 +66,7 @@ def chain_of(bus: EventBus, event: Event, below_only: bool = False) -> Chain:
         is_truncated,
         is_busy=not states.isdisjoint(_WAITING),
         is_retrying="retrying" in states,
+        is_dead="dead" in states,
     )
 
 

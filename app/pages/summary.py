@@ -69,7 +69,7 @@ def _known(event_type: str, data: Mapping[str, Any]) -> list[str]:
         return [" ".join(part for part in (how, f"by {_text(data.get('by'))}") if part)]
     if event_type.endswith(".progress") and "done" in data:
         total = f" of {_text(data['total'])}" if "total" in data else ""
-        errors = f"{_text(data['errors'])} errors" if data.get("errors") else ""
+        errors = f"{_text(data['errors'])} with errors" if data.get("errors") else ""
         return [f"{_text(data['done'])}{total} done", errors]
     if event_type == "monitoring.metric.recorded":
         name = _text(data.get("metric", data.get("name", "?")))

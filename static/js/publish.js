@@ -24,14 +24,19 @@ function forgetErrors(form) {
 function bringExamples(form) {
   const type = form.querySelector("[data-type-field]");
   const area = form.querySelector("[data-json-text]");
-  let untouched = area.value;
-  type.addEventListener("change", async () => {
-    if (area.value.trim() !== "" && area.value !== untouched) return;
-    const answer = await fetch(`/publish/example?type=${encodeURIComponent(type.value.trim())}`);
+  const known = new Set(Array.from(type.list.options, (option) => option.value));
+  let brought = area.value;
+  // Never into a field that somebody is in.
+  const isFree = () =>
+    document.activeElement !== area && (area.value.trim() === "" || area.value === brought);
+  type.addEventListener("input", async () => {
+    const name = type.value.trim();
+    if (!known.has(name) || !isFree()) return;
+    const answer = await fetch(`/publish/example?type=${encodeURIComponent(name)}`);
     const text = answer.ok ? await answer.text() : "";
-    if (!text) return;
+    if (!text || !isFree() || type.value.trim() !== name) return; // something was typed meanwhile
     replaceText(area, text);
-    untouched = area.value;
+    brought = area.value;
   });
 }
 

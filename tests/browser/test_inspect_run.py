@@ -1,4 +1,4 @@
-"""A real run of Inspect AI while the live page is open: its tasks, bars and counters on the page."""
+"""A real run of Inspect AI while the live page is open: tasks, bars and counters on the page."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from typing import Any
 from tests.helpers.raw_websocket import RawWebSocket
 from tests.helpers.server import ServerProcess
 from tests.helpers.stream_reader import StreamReader
-from tests.helpers.waiting import wait_until
 
 SMALL_BUFFER = 16 * 1024
 BATCHES, BATCH = 60, 50
@@ -99,16 +98,14 @@ def test_a_stuck_page_is_caught_up_with_exact_counts(server: ServerProcess) -> N
         assert message["skipped"] == sum(message["by_type"].values())
 
 
-def test_the_memory_for_a_stuck_client_is_bounded(server: ServerProcess) -> None:
+def test_the_memory_for_stuck_clients_is_bounded(server: ServerProcess) -> None:
     stuck = [RawWebSocket(server.port, "/api/stream", SMALL_BUFFER) for _ in range(4)]
     publish_flood(server)
     before = resident_mib(server.pid)
-    for _ in range(3):
+    for _ in range(8):
         publish_flood(server)
-    # 36 MB more went by for each of the four.
-    wait_until(
-        lambda: resident_mib(server.pid) - before < 60, "memory does not grow with the flood"
-    )
+    # 100 MB more went by for each of the four. SQLite's own cache grows to 64 MiB meanwhile.
+    assert resident_mib(server.pid) - before < 100
     for ws in stuck:
         ws.drop()
 
