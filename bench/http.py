@@ -44,7 +44,7 @@ def server(target: str, *arguments: str, folder: str) -> Iterator[int]:
     }  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", *arguments, target],
-        cwd=_ROOT, env=environment,
+        cwd=_ROOT if target.startswith("wsgi") else folder, env=environment,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -65,8 +65,20 @@ def server(target: str, *arguments: str, folder: str) -> Iterator[int]:
         process.wait(10)
 
 
-def _load(port: int, body: bytes, requests: int, events: int) -> float:
-    """Events per second: ``requests`` POSTs of ``body`` by clients that keep connections."""
+def _wait_handled(port: int) -> None:
+    """Until every subscription has handled everything."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    lag = -1
+    while lag != 0:
+        connection.request("GET", "/api/subscriptions")
+        lag = sum(s["lag"] for s in json.load(connection.getresponse())["subscriptions"])
+
+
+def _load(port: int, body: bytes, requests: int, events: int, is_handled: bool = False) -> float:
+    """Events per second: ``requests`` POSTs of ``body`` by clients that keep connections.
+
+    Until they are accepted, or with ``is_handled`` until all handlers have handled them.
+    """
     failures: list[str] = []
 
     def client() -> None:
@@ -84,6 +96,8 @@ def _load(port: int, body: bytes, requests: int, events: int) -> float:
         thread.start()
     for thread in threads:
         thread.join()
+    if is_handled:
+        _wait_handled(port)
     if failures:
         raise RuntimeError(f"{len(failures)} requests failed: {failures[0]}")
     return requests // _CLIENTS * _CLIENTS * events / (time.perf_counter() - started)
@@ -105,9 +119,11 @@ def figures(rounds: int) -> list[Figure]:
         with server("wsgi:app", *options, folder=folder) as port:
             single = median_of(lambda: _load(port, one, 2_000, 1), rounds)
             batched = median_of(lambda: _load(port, batch, 80, 100), rounds)
+            handled = median_of(lambda: _load(port, batch, 80, 100, is_handled=True), rounds)
     return [
         Figure("HTTP single POST, durable", f"{single:,.0f}/s", f"no-op Flask POST: {noop:,.0f}/s",
                f"{single / noop:.0%}", "≥ 75 %", single / noop >= 0.75),
-        Figure("HTTP batches of 100, accepted", f"{batched:,.0f}/s", "—", "—", "≥ 10,000/s",
-               batched >= 10_000),
+        Figure("HTTP batches of 100, handled", f"{handled:,.0f}/s", "—", "—", "≥ 10,000/s",
+               handled >= 10_000),
+        Figure("HTTP batches of 100, accepted", f"{batched:,.0f}/s", "—", "—", "—", True),
     ]  # fmt: skip

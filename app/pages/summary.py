@@ -60,6 +60,8 @@ def clip(text: str, limit: int) -> str:
 
 def _known(event_type: str, data: Mapping[str, Any]) -> list[str]:
     """What matters for the types that the built-in handlers know; empty for others."""
+    if event_type.startswith("evaluation.sample."):
+        return _sample(data)
     if data.get("error") not in (None, "", {}):
         service = _text(data.get("service") or "") if event_type.startswith("alert.") else ""
         return [service, error_line(data["error"]), _attempt(data)]
@@ -74,12 +76,15 @@ def _known(event_type: str, data: Mapping[str, Any]) -> list[str]:
     if event_type == "monitoring.metric.recorded":
         name = _text(data.get("metric", data.get("name", "?")))
         return [f"{name} = {_text(data.get('value'))} {_text(data.get('unit', ''))}".rstrip()]
+    if event_type == "monitoring.metric.incremented":
+        name, by = _text(data.get("metric", "?")), data.get("by", 1)
+        return [f"{name} {by:+g}" if isinstance(by, int | float) else f"{name} {_text(by)}"]
     if event_type == "evaluation.started":
         total = f"{_text(data['total'])} samples" if "total" in data else ""
         named = [_text(data.get(name) or "") for name in ("task", "model")]
         return [*named, total, _attempt(data)]
     if event_type == "evaluation.completed" and isinstance(data.get("result"), Mapping):
-        return [f"{_text(k)} {_scalar(v)}" for k, v in list(data["result"].items())[:6]]
+        return _leaves(data["result"])[:6]
     if event_type == "evaluation.retry" and "retry_count" in data:
         return [f"retry {_text(data['retry_count'])}"]
     if event_type == "evaluation.stalled" and isinstance(data.get("bound_s"), int | float):
@@ -90,6 +95,28 @@ def _known(event_type: str, data: Mapping[str, Any]) -> list[str]:
     if event_type.startswith("queue.task."):
         return [_text(data.get("queue", "default")), _text(data.get("task_id", ""))]
     return []
+
+
+def _sample(data: Mapping[str, Any]) -> list[str]:
+    took = data.get("duration_s")
+    scores = data.get("scores")
+    return [
+        f"sample {_text(data['sample_id'])}" if "sample_id" in data else "",
+        error_line(data.get("error")),
+        *(_leaves(scores) if isinstance(scores, Mapping) else []),
+        span(took * 1000) if isinstance(took, int | float) else "",
+    ]
+
+
+def _leaves(data: Mapping[str, Any], depth: int = 3) -> list[str]:
+    """``name value`` for each scalar in a nested object, in its order."""
+    found: list[str] = []
+    for name, value in data.items():
+        if isinstance(value, Mapping) and depth > 1:
+            found += _leaves(value, depth - 1)
+        else:
+            found.append(f"{_text(name)} {_scalar(value)}")
+    return found
 
 
 def _attempt(data: Mapping[str, Any]) -> str:

@@ -1,0 +1,150 @@
+"""Whatever an event holds is shown as text: on every page, live, and in attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.helpers.pages import IMPATIENT, Visit
+from tests.helpers.server import ServerProcess
+
+pytestmark = pytest.mark.browser
+
+ATTACKS = (
+    "<script>document.title='owned'</script>",
+    "<img src=x onerror=\"document.title='owned'\">",
+    '" autofocus onfocus="document.title=\'owned\'" x="',
+    "' hx-get='/publish' hx-trigger='load' hx-target='body",
+    "</textarea></code></pre><h1>owned</h1>",
+    "<hx-partial hx-target='#counters'><b>owned</b></hx-partial>",
+    "<template hx type=partial hx-target='#counters'><b>owned</b></template>",
+    "{{ 7 * 7 }}{% raw %}",
+    "javascript:document.title='owned'",
+)
+ATTACK = " ".join(ATTACKS)
+
+
+def _hostile_events() -> list[dict[str, Any]]:
+    error = {"type": ATTACK, "message": ATTACK, "traceback": ATTACK, "severity": "critical"}
+    common = {"source": ATTACK[:900], "subject": ATTACK[:900]}
+    return [
+        {"type": "evaluation.started", "id": "started " + ATTACK[:800],
+         "data": {"eval_id": ATTACK[:500], "task": ATTACK[:200], "model": ATTACK[:200], "total": 9},
+         **common},
+        {"type": "evaluation.failed", "data": {"eval_id": ATTACK[:500], "error": error}, **common},
+        {"type": "evaluation.started", "data": {"eval_id": "done", "task": ATTACK[:200]}},
+        {"type": "evaluation.completed", "data": {"eval_id": "done", "result": {ATTACK: [ATTACK]}}},
+        {"type": "storage.file.created",
+         "data": {"path": ATTACK[:700], "bytes": 1, "eval_id": "done", "kind": ATTACK[:90]}},
+        {"type": "queue.task.added", "data": {"queue": ATTACK[:200], "task_id": ATTACK[:200]}},
+        {"type": "monitoring.metric.recorded",
+         "data": {"metric": ATTACK[:200], "value": 1, "unit": ATTACK[:50]}},
+        {"type": "alert.critical", "data": {"service": ATTACK[:200], "error": error,
+                                            "eval_id": ATTACK[:500]}},
+        {"type": "alert.critical", "data": {"service": "text", "error": ATTACK}},
+        {"type": "storage.file.created", "data": {"path": {ATTACK: ATTACK}}, **common},
+        {"type": "vendor.thing", "data": {ATTACK: ATTACK, "list": [ATTACK], "o": {ATTACK: 1}}},
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def hostile(start_server: Callable[..., ServerProcess]) -> ServerProcess:
+    """A server whose every event attacks."""
+    server = start_server(**IMPATIENT)
+    for event in _hostile_events():
+        answer = server.new_api().post("/api/events", event, wait="handled")
+        assert answer.status == 202, answer.text
+    return server
+
+
+def test_hostile_text_is_text_on_every_page(hostile: ServerProcess, visit: Visit) -> None:
+    api = hostile.new_api()
+    alert = api.get("/api/alerts").json["alerts"][0]
+    api.post(f"/api/alerts/{alert['id']}/acknowledge", {"by": ATTACK[:90]})
+    page = visit(hostile)
+    sequence = api.get("/api/stats").json["sequence"]
+    paths = ["/", "/?type=evaluation.*", "/events", "/evaluations", "/evaluations/done",
+             "/retries", "/alerts", "/publish"]  # fmt: skip
+    paths += [f"/events/at/{number}" for number in range(1, sequence + 1)]
+    paths += [f"/publish?like={number}" for number in range(1, sequence + 1)]
+    paths += [f"/publish?receipt={sequence}"]
+    for path in paths:
+        page.goto(path)
+        _assert_unharmed(page, path)
+
+
+def test_hostile_text_in_a_link_is_text_in_the_form(hostile: ServerProcess, visit: Visit) -> None:
+    page = visit(hostile)
+    for name in ("type", "q", "subject", "correlation", "since", "until", "order", "cursor"):
+        for attack in ATTACKS:
+            page.goto(f"/events?{name}={_quoted(attack)}")
+            _assert_unharmed(page, f"{name}={attack}")
+    for path in ("/?type=", "/publish?type=", "/evaluations?eval_id=", "/evaluations?state=",
+                 "/alerts?state=", "/nowhere/"):  # fmt: skip
+        for attack in ATTACKS:
+            page.goto(path + _quoted(attack))
+            _assert_unharmed(page, path + attack)
+
+
+def test_the_page_of_a_hostile_evaluation_is_reached_from_the_list(
+    hostile: ServerProcess, visit: Visit
+) -> None:
+    page = visit(hostile, "/evaluations")
+    page.locator(".row-main", has_text="<script>").click()
+    expect(page.locator("h1")).to_have_text(ATTACK[:500])
+    _assert_unharmed(page, "evaluation")
+
+
+def test_hostile_text_that_comes_live_is_text(server: ServerProcess, visit: Visit) -> None:
+    page = visit(server)
+    page.locator("#connection[data-state=live]").wait_for()
+    for event in _hostile_events():
+        server.new_api().post("/api/events", event, wait="handled")
+    expect(page.locator("#stream-rows")).to_contain_text(ATTACKS[0])
+    expect(page.locator("#alerts .alarm").first).to_contain_text(ATTACKS[0])
+    _assert_unharmed(page, "live")
+
+
+def test_hostile_text_in_the_publish_form_is_text_in_errors_preview_and_receipt(
+    server: ServerProcess, visit: Visit
+) -> None:
+    page = visit(server, "/publish")
+    page.get_by_label("Type", exact=True).fill(ATTACK[:200])
+    page.get_by_label("Data, a JSON object").fill('{"a": "</script>' + ATTACKS[1].replace('"', "'"))
+    page.get_by_role("button", name="Publish").click()
+    expect(page.locator("#e-type")).to_contain_text("<script>")
+    _assert_unharmed(page, "errors")
+    page.get_by_label("Type", exact=True).fill("vendor.thing")
+    page.get_by_label("Data, a JSON object").fill('{"a": "' + ATTACKS[0] + '"}')
+    page.get_by_text("Source, subject, id").click()
+    page.get_by_label("Subject").fill(ATTACKS[1])
+    page.get_by_role("button", name="Publish").click()
+    expect(page.get_by_role("region", name="Receipt")).to_contain_text(ATTACKS[1])
+    expect(page.get_by_role("group", name="Python program")).to_contain_text(ATTACKS[0])
+    _assert_unharmed(page, "receipt")
+
+
+def _assert_unharmed(page: Page, where: str) -> None:
+    """Nothing ran, nothing was added: no element and no attribute came from an event."""
+    made = page.evaluate("""() => [
+        ...document.querySelectorAll(
+            "script:not([src]), img, [onerror], [onfocus], [autofocus], a[href^=javascript]"
+        ),
+        ...[...document.querySelectorAll("b, h1")].filter((each) => each.textContent === "owned"),
+        ...[...document.querySelectorAll("[hx-get]")].filter(
+            (each) => !each.getAttribute("hx-get").startsWith("/publish/receipt/")),
+    ].map((each) => each.outerHTML)""")
+    assert made == [], where
+    assert page.title() != "owned", where
+    assert (
+        page.locator("#counters").count() == 0
+        or "owned" not in page.locator("#counters").inner_text()
+    ), where
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
