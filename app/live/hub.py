@@ -115,8 +115,13 @@ class LiveHub:
 
     # -- for the sessions --------------------------------------------------------------------
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether nobody may come in any more."""
+        return self._is_closing
+
     def take_slot(self) -> bool:
-        """Reserve room for one WebSocket; False when ``settings.max_sockets`` are open."""
+        """Reserve room for one WebSocket; False when all is taken, or while closing."""
         with self._lock:
             if self._is_closing or self._slot_count >= self._max_sockets:
                 return False

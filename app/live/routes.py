@@ -95,12 +95,7 @@ def admit() -> None:
     pattern, after = _pattern_argument(), _sequence_argument("after", parts.bus.log)
     sock = _client_socket()
     if not parts.hub.take_slot():
-        raise ProblemError(
-            503,
-            "Too many WebSockets",
-            f"at most {parts.settings.max_sockets} may be open, or the server is stopping",
-            headers={"Retry-After": str(RETRY_AFTER_S)},
-        )
+        raise _no_room(parts)
     g.holds_slot_of = parts.hub
     outbound = OutboundSocket(sock)
     for key in _SOCKET_KEYS:
@@ -121,6 +116,15 @@ def give_back_slot(_error: BaseException | None) -> None:
 def refuse_handshake(error: RemoteProtocolError) -> Response:
     """The request asked for an upgrade but is not a WebSocket handshake (RFC 6455 §4.2)."""
     return problem_response(ProblemError(400, "Bad WebSocket handshake", str(error)))
+
+
+def _no_room(parts: Runtime) -> ProblemError:
+    if parts.hub.is_closing:
+        title, detail = "Not running", "the server is stopping"
+    else:
+        most = parts.settings.max_sockets
+        title, detail = "Too many WebSockets", f"{most} are open, which is the most allowed"
+    return ProblemError(503, title, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _admission() -> Admission:

@@ -86,4 +86,6 @@ def rate(value: float) -> str:
     """Events per second: ``0``, ``0.4``, ``12.5``, ``1 240``."""
     if value <= 0:
         return "0"
-    return f"{value:.1f}" if value < 100 else count(round(value))
+    if value < 0.1:
+        return "<0.1"
+    return f"{value:.1f}" if value < 99.95 else count(round(value))

@@ -30,6 +30,7 @@ STATE_HUES = {
     "running": "blue",
     "succeeded": "green",
     "dead": "pink",
+    "cancelled": "grey",
     "timeout": "orange",
     "crashed": "pink",
     # alerts
@@ -57,6 +58,7 @@ STATE_ICONS = {
     "dead": "block",
     "crashed": "block",
     "stalled": "clock",
+    "cancelled": "cross",
     "timeout": "clock",
     "pending": "ring",
     "acknowledged": "eye",
@@ -66,7 +68,7 @@ STATE_ICONS = {
     "info": "info",
 }
 
-_BAD_ENDINGS = (".failed", ".exhausted", ".stalled", ".error", ".crashed", ".rejected")
+_BAD_ENDINGS = (".failed", ".errored", ".exhausted", ".stalled", ".error", ".crashed", ".rejected")
 _GOOD_ENDINGS = (".completed", ".processed", ".succeeded", ".resolved")
 
 

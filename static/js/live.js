@@ -16,7 +16,6 @@ stream.onProgress = (seen) => connection.remember(seen);
 stream.onHold = (text) => connection.hold(text);
 
 // The socket is opened by this event and not on load, so that no message comes before somebody
-// listens. Whichever of the two, htmx or this module, is ready first.
-const open = () => root.dispatchEvent(new CustomEvent("live"));
-open();
-document.addEventListener("htmx:after:process", open, { once: true });
+// listens. htmx may have looked at the page before its hx-ws extension was there: it looks again.
+window.htmx.process(root);
+root.dispatchEvent(new CustomEvent("live"));

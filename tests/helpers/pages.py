@@ -64,7 +64,9 @@ def bury(server: ServerProcess) -> None:
     """Make a dead letter: a file without a path, which the storage handler refuses."""
     before = server.new_api().counters()["dead_letters"]
     server.new_api().post("/api/events", {"type": "storage.file.created", "data": {"bytes": 1}})
-    wait_until(lambda: server.new_api().counters()["dead_letters"] > before, "there is a dead letter")
+    wait_until(
+        lambda: server.new_api().counters()["dead_letters"] > before, "there is a dead letter"
+    )
 
 
 def paths(server: ServerProcess) -> dict[str, str]:

@@ -65,15 +65,21 @@ def _read_head(sock: socket.socket) -> tuple[str, bytes]:
     return head.decode("latin-1"), rest
 
 
+class HandshakeRefusedError(ConnectionError):
+    """The server answered, but not with a WebSocket."""
+
+
 class RawWebSocket:
     """An open WebSocket without a thread; a context manager that drops the connection.
 
+    Raises HandshakeRefusedError with the answer when there is to be none.
     ``receive_buffer`` bounds what the kernel takes while nobody reads.
     """
 
     def __init__(self, port: int, path: str, receive_buffer: int | None = None) -> None:
         answer, self._sock = handshake(port, path)
-        assert answer.status == 101, answer.body
+        if answer.status != 101:
+            raise HandshakeRefusedError(f"{answer.status}: {answer.text}")
         if receive_buffer is not None:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._connection = Connection(ConnectionType.CLIENT)

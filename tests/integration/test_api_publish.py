@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -155,20 +156,28 @@ def test_waiting_with_a_batch_tells_it_for_each_event(shared_server: ServerProce
     assert (second["handled"], second["deliveries"]) == (True, [])
 
 
-def test_waiting_ends_at_its_timeout_with_what_is_known(shared_server: ServerProcess) -> None:
-    # An alert decision that names no alert fails and is tried again a second later.
-    answer = shared_server.api.post(
-        "/api/events", {"type": "alert.resolved", "data": {}}, wait="handled", timeout=0.3
+def test_waiting_ends_at_its_timeout_with_what_is_known(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server("tests.helpers.trouble:app", EVENTBUS_BACKOFF_FIRST_S="60")
+    answer = server.api.post(
+        "/api/events",
+        {"type": "trouble.flaky", "data": {"failures": 1}},
+        wait="handled",
+        timeout=5,
     )
     assert answer.status == 202
     assert answer.json["handled"] is False
-    delivery = answer.json["deliveries"][0]
+    (delivery,) = answer.json["deliveries"]
     assert delivery["state"] == "retrying"
     assert delivery["next_attempt_at"]
-    attempt = delivery["attempts"][0]
-    assert attempt["outcome"] == "failed"
-    assert "alert_id" in attempt["error_message"]
+    (attempt,) = delivery["attempts"]
+    assert (attempt["outcome"], attempt["error_message"]) == ("failed", "failure 1")
     assert "Traceback" in attempt["traceback"]
+
+    answer = server.api.post("/api/events", {"type": "trouble.sleep"}, wait="handled", timeout=0.2)
+    assert (answer.status, answer.json["handled"]) == (202, False)
+    assert answer.json["deliveries"][0]["attempts"] == []
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null"])

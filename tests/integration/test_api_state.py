@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.helpers.api import Api
@@ -178,16 +180,20 @@ def test_subscriptions_show_lag_and_durations(api: Api) -> None:
     assert evaluation["failures"] == 0
 
 
-def test_a_delivery_that_fails_for_good_is_a_dead_letter(start_server) -> None:
-    api = start_server(EVENTBUS_MAX_ATTEMPTS="2", EVENTBUS_BACKOFF_FIRST_S="0.01").api
-    receipt = api.publish("alert.resolved", {"no": "alert"})
+def test_a_delivery_that_fails_for_good_is_a_dead_letter(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    api = start_server(
+        "tests.helpers.trouble:app", EVENTBUS_MAX_ATTEMPTS="2", EVENTBUS_BACKOFF_FIRST_S="0.01"
+    ).api
+    receipt = api.publish("trouble.flaky", {"failures": 9})
     wait_until(lambda: api.counters()["dead_letters"] == 1, "the delivery is dead")
     (dead,) = api.get("/api/deliveries").json["deliveries"]
-    assert (dead["event_id"], dead["subscription"], dead["attempt"]) == (receipt["id"], "alert", 2)
+    assert (dead["event_id"], dead["subscription"], dead["attempt"]) == (receipt["id"], "flaky", 2)
     assert api.get("/api/deliveries/counts").json["counts"]["dead"] == 1
     assert api.get("/api/deliveries", state="pending").json["deliveries"] == []
-    deliveries = api.get(f"/api/events/{receipt['id']}/deliveries").json["deliveries"]
-    assert [a["number"] for a in deliveries[0]["attempts"]] == [1, 2]
+    (delivery,) = api.get(f"/api/events/{receipt['id']}/deliveries").json["deliveries"]
+    assert [attempt["number"] for attempt in delivery["attempts"]] == [1, 2]
 
 
 def test_health_and_readiness(api: Api) -> None:
