@@ -40,6 +40,7 @@ def register_filters(app: Flask) -> None:
         iso=format_time,
         moment=moment,
         json_tokens=json_text.tokens,
+        plural=plural,
         pretty_json=json_text.pretty,
         rate=rate,
         size=summary.size,
@@ -80,6 +81,11 @@ def slug(value: Any) -> str:
 def count(value: Any) -> str:
     """A number with thin spaces between thousands: ``12 345``."""
     return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value)
+
+
+def plural(number: int, word: str) -> str:
+    """``1 error``, ``2 errors``."""
+    return f"{count(number)} {word}{'' if number == 1 else 's'}"
 
 
 def rate(value: float) -> str:

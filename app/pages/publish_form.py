@@ -43,13 +43,16 @@ class PublishForm:
 
         ``source`` is used when the form has none; ``max_bytes`` bounds the payload.
         """
-        data = self.data()
-        given = {name: self.values[name] or None for name in ("source", "subject", "id")}
+        values, data = self.values, self.data()
         try:
             event = Event.create(
-                self.values["type"], data, **{**given, "source": given["source"] or source},
+                values["type"],
+                data,
+                source=values["source"] or source,
+                subject=values["subject"] or None,
+                id=values["id"] or None,
                 max_bytes=max_bytes,
-            )  # fmt: skip
+            )
         except EventValidationError as error:
             for each in error.errors:
                 self._note(each.pointer, each.detail)
