@@ -51,12 +51,23 @@ def describe(error: BaseException) -> tuple[str, str, str]:
         message = f"(its message cannot be shown: {type(unprintable).__name__})"
     try:
         lines = "".join(traceback.format_exception(error))
-    except Exception as unprintable:
-        lines = f"(its traceback cannot be shown: {type(unprintable).__name__})"
+    except Exception:
+        # Python 3.11 parses source to place its carets, and that fails when another thread
+        # parses at the same time. Without positions it does not parse.
+        lines = _without_carets(error)
     if len(lines) > _MAX_TRACEBACK_CHARS:
         half = _MAX_TRACEBACK_CHARS // 2
         lines = f"{lines[:half]}\n... shortened ...\n{lines[-half:]}"
     return type(error).__qualname__, _storable(message[:_MAX_MESSAGE_CHARS]), _storable(lines)
+
+
+def _without_carets(error: BaseException) -> str:
+    try:
+        frames = [f"{f.f_code.co_filename}:{line} in {f.f_code.co_name}"
+                  for f, line in traceback.walk_tb(error.__traceback__)]  # fmt: skip
+        return "\n".join([*frames, "".join(traceback.format_exception_only(error))])
+    except Exception as unprintable:
+        return f"(its traceback cannot be shown: {type(unprintable).__name__})"
 
 
 def _storable(text: str) -> str:

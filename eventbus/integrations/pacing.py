@@ -40,7 +40,7 @@ class Pacer:
             now = time.monotonic()
             pace = self._paces.get(key)
             if pace is None:
-                pace = self._paces[key] = _Pace(call, interval_s, now - interval_s)
+                pace = self._paces[key] = _Pace(call, interval_s, float("-inf"))
             pace.call = call
             if now - pace.last_s >= interval_s:
                 self._make(pace, now)
