@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from eventbus.dispatcher import Dispatcher
-from eventbus.effects import current_effects
+from eventbus.effects import Effects, current_effects
 from eventbus.errors import (
     BusClosedError,
     EffectError,
@@ -76,6 +76,7 @@ class EventBus:
         self._retry = retry or RetryPolicy()
         self._max_event_bytes = max_event_bytes
         self._is_closed = False
+        self.has_stopped = False  # nothing is handled any more
         self._subscribe_lock = threading.Lock()
         self._lanes: dict[str, Lane] = {}  # guarded by _subscribe_lock, replaced when changed
         self._anonymous = itertools.count(1)
@@ -124,7 +125,7 @@ class EventBus:
             "traceparent": traceparent, "correlationid": correlationid, "causationid": causationid,
             "max_bytes": self._max_event_bytes,
         }  # fmt: skip
-        effects = current_effects()
+        effects = self._effects()
         if effects is not None:
             event = effects.publish(type, data, source=source, **attributes)
             return Receipt(BatchReceipt(self, _already(event)))
@@ -155,7 +156,7 @@ class EventBus:
                 errors += error.under(f"/{index}").errors
         if errors:
             raise EventValidationError(errors)
-        effects = current_effects()
+        effects = self._effects()
         if effects is not None:
             return BatchReceipt(self, _already(*[effects.add(event) for event in checked]))
         return self._record(Unit(checked))
@@ -167,10 +168,14 @@ class EventBus:
         in the same transaction, once for all the params that the transaction has for it. Raises
         EffectError outside a handler.
         """
-        effects = current_effects()
+        effects = self._effects()
         if effects is None:
             raise EffectError("a state change can only be asked for while handling an event")
         effects.change(apply, params)
+
+    def _effects(self) -> Effects | None:  # of this bus's handler, not of another's
+        effects = current_effects()
+        return effects if effects is not None and effects.owner is self.log else None
 
     def _record(self, unit: Unit) -> BatchReceipt:
         try:
@@ -261,7 +266,8 @@ class EventBus:
             return name, True
         stable = stable_name(handler)
         if stable is None:
-            chosen = f"ephemeral-{next(self._anonymous)}"
+            numbered = map("ephemeral-{}".format, self._anonymous)
+            chosen = next(candidate for candidate in numbered if candidate not in self._lanes)
             logger.info(
                 "%s for %s has no stable name (a lambda or closure): it gets what is published "
                 "while it lives; give it a name= to make it durable", chosen, pattern,
@@ -336,10 +342,11 @@ class EventBus:
     def close(self, timeout: float = 2.0) -> None:
         """Stop: let running handlers finish for up to ``timeout`` seconds, commit, close the log.
 
-        What is unfinished then is pending in the log and runs at the next start. Idempotent.
+        What is unfinished then is pending in the log and runs at the next start. Idempotent; in a
+        forked process it does nothing.
         """
         with self._subscribe_lock:
-            if self._is_closed:
+            if self._is_closed or self.log.is_forked:
                 return
             self._is_closed = True
         has_stopped = threading.Event()
@@ -347,6 +354,8 @@ class EventBus:
         if not has_stopped.wait(timeout + _STOP_GRACE_S):
             logger.error("a handler blocks the bus's loop; closing without it")
         self.log.close()
+        self.has_stopped = True
+        self._watch.notify_all()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_STOP_GRACE_S / 2)
         self._pool.close()
@@ -359,7 +368,11 @@ class EventBus:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_forever()
+            while not self.has_stopped:
+                try:
+                    self._loop.run_forever()
+                except (SystemExit, KeyboardInterrupt):  # of a task that a handler started
+                    logger.exception("a task on the bus's loop tried to end the process")
             # What never began to stop, or was cut off, must not be dropped in the middle.
             left = asyncio.all_tasks(self._loop)
             for task in left:

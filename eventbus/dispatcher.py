@@ -43,11 +43,11 @@ class Dispatcher:
         self._loop = loop
         self._pool = pool
         self._watch = watch
-        self.runner = Runner(loop, pool, log.in_flight, self._ended)
+        self.runner = Runner(loop, pool, log.in_flight, self._ended, owner=log)
         self._lanes: dict[str, Lane] = {}
         self._by_id: dict[int, Lane] = {}
         self._ephemeral: list[Lane] = []
-        self._due: list[tuple[int, int, Job]] = []
+        self._due: list[tuple[float, int, Job]] = []  # by the loop's clock
         self._tie = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._idle_waiters: list[asyncio.Future[None]] = []
@@ -55,6 +55,10 @@ class Dispatcher:
         # a common lock: it may be off by a commit, and only has to keep a bound roughly.
         self._handed_over = 0
         self._taken = 0
+        # The newest event that was not handed over; told to the loop once until it has looked, so
+        # that nothing piles up while a handler blocks it.
+        self._skipped = 0
+        self._is_skip_told = False
 
     # -- lanes -------------------------------------------------------------------------------
 
@@ -100,20 +104,26 @@ class Dispatcher:
         if not self._ephemeral:
             recorded = [entry for entry in recorded if entry[1]]
         units = [unit for unit in batch if isinstance(unit.token, Job)]
-        skipped: int | None = None
         if recorded and self._handed_over - self._taken > _MAX_HANDED_OVER:
-            recorded, skipped = [], recorded[-1][0].sequence
-        if recorded or units or skipped is not None:
+            self._skipped = recorded[-1][0].sequence or 0
+            recorded = []
+            if not self._is_skip_told:
+                self._is_skip_told = True
+                call_soon(self._loop, self._skip)
+        if recorded or units:
             self._handed_over += len(recorded)
-            call_soon(self._loop, self._committed, recorded, skipped, units)
+            call_soon(self._loop, self._committed, recorded, units)
 
-    def _committed(self, recorded: Deliveries, skipped: int | None, units: list[Unit]) -> None:
+    def _skip(self) -> None:
+        self._is_skip_told = False  # first: what is skipped from here on is told again
+        skipped = self._skipped
+        for lane in list(self._lanes.values()):
+            lane.skip_to(skipped)
+            self._pump(lane)
+
+    def _committed(self, recorded: Deliveries, units: list[Unit]) -> None:
         self._taken += len(recorded)
         touched: set[Lane] = set()
-        if skipped is not None:
-            touched.update(self._lanes.values())
-            for lane in touched:
-                lane.skip_to(skipped)
         for event, subscriptions in recorded:
             lanes = [self._by_id[key] for key in subscriptions if key in self._by_id]
             lanes += [e for e in self._ephemeral if e.subscription.pattern.matches(event.type)]
@@ -140,8 +150,10 @@ class Dispatcher:
             started_us = outcome.started_us if outcome else time.time_ns() // 1_000
             self._failed(job, unit.error, started_us)
         elif outcome is None:
+            lane.succeeded += 1
             lane.release(job)
         else:
+            lane.succeeded += outcome.state == "succeeded"
             job.attempt = outcome.attempt
             if outcome.due_us is None:
                 lane.release(job)
@@ -162,7 +174,6 @@ class Dispatcher:
         # Monotonic: a clock that is set back must not give a negative duration.
         duration_us = int((time.monotonic() - run.started) * 1e6)
         lane.durations_ms.append(duration_us / 1_000)
-        lane.succeeded += 1
         effects = run.effects
         if not effects.events and not effects.changes:
             # Nothing that the next delivery of this key could miss: it need not wait for the
@@ -180,6 +191,7 @@ class Dispatcher:
         elif effects.events or effects.changes:
             self._log.submit(Unit(effects.events, effects=effects.changes, token=job))
         else:
+            lane.succeeded += 1
             lane.release(job)
             self._pump(lane)
             self._check_idle()
@@ -223,7 +235,11 @@ class Dispatcher:
         self._schedule(job, due_us)
 
     def _schedule(self, job: Job, due_us: int) -> None:
-        heapq.heappush(self._due, (due_us, next(self._tie), job))
+        # From here on by the loop's clock, which nobody sets; and never longer than a delay can
+        # be, should the wall clock have been set back since the due time was written.
+        longest_s = job.lane.subscription.policy.longest_delay_s
+        delay_s = min(max(0.0, due_us / 1e6 - time.time()), longest_s)
+        heapq.heappush(self._due, (self._loop.time() + delay_s, next(self._tie), job))
         if self._due[0][2] is job:
             self._set_timer()
 
@@ -232,13 +248,11 @@ class Dispatcher:
             self._timer.cancel()
             self._timer = None
         if self._due:
-            delay_s = max(0.0, self._due[0][0] / 1e6 - time.time())
-            # Not longer than a minute: a clock that is set forward makes things due sooner.
-            self._timer = self._loop.call_later(min(delay_s, 60.0), self._retry_due)
+            self._timer = self._loop.call_at(self._due[0][0], self._retry_due)
 
     def _retry_due(self) -> None:
-        now_us = time.time_ns() // 1_000
-        while self._due and self._due[0][0] <= now_us:
+        now = self._loop.time()
+        while self._due and self._due[0][0] <= now:
             _, _, job = heapq.heappop(self._due)
             if not job.lane.is_closed:
                 job.lane.retry(job)
@@ -249,6 +263,9 @@ class Dispatcher:
 
     def _pump(self, lane: Lane) -> None:
         self.runner.pump(lane)
+        if lane.unread and not lane.will_read_again:
+            lane.will_read_again = True
+            self._loop.call_later(_STORAGE_RETRY_S, self._read_again, lane)
         if not lane.wants_page():
             return
         lane.is_loading = True
@@ -262,7 +279,17 @@ class Dispatcher:
                 page = ([], after, False)
             call_soon(self._loop, self._loaded, lane, *page)
 
-        self._pool.submit(read)
+        try:
+            self._pool.submit(read)
+        except RuntimeError:
+            logger.exception("%s has no thread to read on from %d", lane.subscription.name, after)
+            self._loop.call_soon(self._loaded, lane, [], after, False)
+
+    def _read_again(self, lane: Lane) -> None:
+        if not lane.is_closed:
+            lane.read_again()
+            self._pump(lane)
+            self._check_idle()
 
     def _read_page(self, lane: Lane, after: int) -> tuple[list[Unfinished], int, bool]:
         """Deliveries after a sequence, how far the log was read, whether that was to its end."""

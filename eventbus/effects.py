@@ -16,9 +16,11 @@ MAX_DEPTH = 32
 class Effects:
     """The effects of one attempt of one delivery, in the order in which they were asked for."""
 
-    __slots__ = ("changes", "error", "event", "events", "is_open", "subscription")
+    __slots__ = ("changes", "error", "event", "events", "is_open", "owner", "subscription")
 
-    def __init__(self, event: Event, subscription: str) -> None:
+    def __init__(self, event: Event, subscription: str, owner: object = None) -> None:
+        """``owner`` is the log whose delivery this is: the effects are that bus's alone."""
+        self.owner = owner
         self.event = event
         self.subscription = subscription
         self.events: list[Event] = []
@@ -31,7 +33,7 @@ class Effects:
         self.check_open()
         cause = self.event
         defaults = {
-            "id": derived_id(cause.id, self.subscription, len(self.events)),
+            "id": derived_id(cause.source, cause.id, self.subscription, len(self.events)),
             "source": f"/handlers/{self.subscription}",
             "correlationid": cause.correlationid,
             "causationid": cause.id,
@@ -50,9 +52,9 @@ class Effects:
         self.check_open()
         cause = self.event
         is_first = event.correlationid == event.id
-        index = len(self.events)
+        derived = derived_id(cause.source, cause.id, self.subscription, len(self.events))
         adopted = event.evolve(
-            id=derived_id(cause.id, self.subscription, index) if event.is_new else event.id,
+            id=derived if event.is_new else event.id,
             correlationid=cause.correlationid if is_first else event.correlationid,
             causationid=event.causationid or cause.id,
             traceparent=event.traceparent or cause.traceparent,

@@ -26,13 +26,15 @@ def new_id() -> str:
     return _text(high, _VARIANT | _random.getrandbits(62))
 
 
-def derived_id(cause_id: str, subscription: str, index: int) -> str:
-    """The id of the ``index``-th event that ``subscription`` published while handling ``cause_id``.
+def derived_id(cause_source: str, cause_id: str, subscription: str, index: int) -> str:
+    """The id of the ``index``-th event that ``subscription`` published while handling a cause.
 
-    The same three always give the same id, so that a redelivery cannot publish twice. It is a
+    The same four always give the same id, so that a redelivery cannot publish twice. The cause is
+    its source and id, as only both together are unique (CloudEvents 1.0.2 §3.1.1). It is a
     UUIDv8 (RFC 9562 §5.8): the cause's time bits, so that it sorts near it, then a SHA-256.
     """
-    digest = hashlib.sha256(f"{cause_id}\0{subscription}\0{index}".encode()).digest()
+    key = f"{cause_source}\0{cause_id}\0{subscription}\0{index}"
+    digest = hashlib.sha256(key.encode()).digest()
     high = _time_bits(cause_id, digest) << 16 | 0x8000 | int.from_bytes(digest[6:8], "big") & 0xFFF
     low = _VARIANT | int.from_bytes(digest[8:16], "big") & _RANDOM_62
     return _text(high, low)

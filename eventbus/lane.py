@@ -73,6 +73,8 @@ class Lane:
         self.is_closed = False
         self.running_count = 0
         self.workers = 0
+        self.unread: list[str] = []  # keys whose next delivery could not be read from the log
+        self.will_read_again = False
         self.stuck = 0  # threads still in a sync handler whose attempt has timed out
         self.durations_ms: deque[float] = deque(maxlen=1_000)
         self.succeeded = 0
@@ -86,7 +88,7 @@ class Lane:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is left to do but to wait for retries."""
-        return self.open == 0 and not self.is_behind
+        return self.open == 0 and not self.is_behind and not self.unread
 
     def has_room(self, more: int) -> bool:
         """Whether its concurrency allows ``more`` workers beside those there are.
@@ -134,21 +136,39 @@ class Lane:
     def let_next(self, job: Job) -> None:
         """Let the next delivery of the key go."""
         job.holds_key = False
-        waiting = self.busy[job.key]
+        self._advance(job.key)
+
+    def read_again(self) -> None:
+        """Try once more to read what could not be read."""
+        self.will_read_again = False
+        keys, self.unread = self.unread, []
+        for key in keys:
+            self._advance(key)
+
+    def _advance(self, key: str) -> None:
+        waiting = self.busy[key]
         while waiting:
-            following = waiting.popleft()
-            self.waiting -= 1
-            if isinstance(following, Job):
-                self.waiting_jobs -= 1
-            else:
-                unfinished = self._load(self, following)
+            following = waiting[0]
+            if not isinstance(following, Job):
+                try:
+                    unfinished = self._load(self, following)
+                except Exception:
+                    logger.exception("%s could not read %d", self.subscription.name, following)
+                    self.unread.append(key)
+                    return
+                waiting.popleft()
+                self.waiting -= 1
                 if unfinished is None:
                     continue
-                following = Job(self, unfinished.event, job.key, unfinished.attempt, None)
+                following = Job(self, unfinished.event, key, unfinished.attempt, None)
+            else:
+                waiting.popleft()
+                self.waiting -= 1
+                self.waiting_jobs -= 1
             self.open += 1
             self.ready.append(following)
             return
-        del self.busy[job.key]
+        del self.busy[key]
 
     def wait_for_retry(self, job: Job, due_us: int) -> None:
         """The delivery's attempt has failed; its key stays busy until it is due again."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from eventbus.errors import EffectError, ReceiptTimeoutError
+from eventbus.errors import BusClosedError, EffectError, ReceiptTimeoutError
 from eventbus.event import Event
 from eventbus.log.unit import Unit
 from eventbus.log.values import Delivery
@@ -67,7 +67,8 @@ class BatchReceipt:
         """Block until every durable subscription served here has dealt with the events once.
 
         "Dealt with" is succeeded, dead, or waiting for a retry. Returns all durable deliveries.
-        Must not be called on an event loop. Raises ReceiptTimeoutError after ``timeout`` seconds.
+        Must not be called on an event loop. Raises ReceiptTimeoutError after ``timeout`` seconds,
+        BusClosedError when the bus is closed before.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         found: list[Delivery] = []
@@ -84,6 +85,8 @@ class BatchReceipt:
         with self._bus.watch(event.sequence) as changed:
             while True:
                 changed.clear()
+                if self._bus.has_stopped:
+                    raise BusClosedError(f"the bus was closed before event {event.id} was handled")
                 deliveries = self._bus.log.deliveries(event.sequence)
                 served = self._bus.served()
                 if all(d.state in _SETTLED for d in deliveries if d.subscription in served):

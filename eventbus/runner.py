@@ -18,21 +18,30 @@ from eventbus.workers import WorkerPool
 _WATCHDOG_S = 0.05
 # How long a handler may take to obey its cancellation before its attempt is given up without it.
 _CANCEL_GRACE_S = 1.0
+# How long a worker goes on with handlers that never suspend before it lets others have the loop.
+_SLICE_S = 0.005
 
 
 class Run:
     """One attempt that is under way."""
 
-    __slots__ = ("effects", "is_late", "is_over", "job", "started", "started_us", "task")
+    __slots__ = (
+        "effects", "is_late", "is_over", "is_queued", "job", "started", "started_us", "task",
+    )  # fmt: skip
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, owner: object) -> None:
         self.job = job
-        self.effects = Effects(job.event, job.lane.subscription.name)
-        self.started = time.monotonic()
-        self.started_us = time.time_ns() // 1_000
+        self.effects = Effects(job.event, job.lane.subscription.name, owner)
+        self.begin()
         self.task = asyncio.current_task()
         self.is_late = False  # told to stop, because its time is up
         self.is_over = False  # reported
+
+    def begin(self) -> None:
+        """Its time counts from here."""
+        self.started = time.monotonic()
+        self.started_us = time.time_ns() // 1_000
+        self.is_queued = False  # waits for a thread
 
 
 class Runner:
@@ -44,7 +53,10 @@ class Runner:
         pool: WorkerPool,
         in_flight: InFlight,
         report: Callable[[Run, BaseException | None], None],
+        owner: object,
     ) -> None:
+        """``owner`` is what the effects of all runs belong to."""
+        self._owner = owner
         self._loop = loop
         self._pool = pool
         self._in_flight = in_flight
@@ -90,18 +102,22 @@ class Runner:
         A handler that never suspends costs no task of its own. Before one that might, the next
         worker is started if there is more to do, so concurrency grows only as far as it is used.
         """
+        began = time.monotonic()
         try:
             while lane.ready and lane.has_room(0) and not (self._is_stopping or lane.is_closed):
                 job = lane.ready.popleft()
                 self.pump(lane)
                 await self._attempt(job)
+                if time.monotonic() - began > _SLICE_S:
+                    await asyncio.sleep(0)
+                    began = time.monotonic()
         finally:
             lane.workers -= 1
             self.pump(lane)
 
     async def _attempt(self, job: Job) -> None:
         lane = job.lane
-        run = Run(job)
+        run = Run(job, self._owner)
         self._runs.add(run)
         lane.running_count += 1
         sequence = job.event.sequence or 0
@@ -110,7 +126,7 @@ class Runner:
         try:
             # A copy: what this handler does to the payload is nobody else's business.
             event = job.event.copy()
-            await call_handler(lane.subscription, event, run.effects, self._in_thread(lane))
+            await call_handler(lane.subscription, event, run.effects, self._in_thread(run))
         except BaseException as raised:  # also SystemExit: a handler must not end the bus
             if self._is_closed:
                 raise
@@ -131,7 +147,9 @@ class Runner:
             run.is_over = True
             self._report(run, error)
 
-    def _in_thread(self, lane: Lane) -> Callable[[Callable[[], Any]], Awaitable[Any]]:
+    def _in_thread(self, run: Run) -> Callable[[Callable[[], Any]], Awaitable[Any]]:
+        lane = run.job.lane
+
         def start(function: Callable[[], Any]) -> asyncio.Future[Any]:
             future: asyncio.Future[Any] = self._loop.create_future()
 
@@ -146,11 +164,15 @@ class Runner:
                 else:
                     future.set_exception(error)
 
-            def run() -> None:
-                try:
-                    result, error = function(), None
-                except BaseException as raised:
-                    result, error = None, raised
+            def work() -> None:
+                result: Any = None
+                error: BaseException | None = None
+                if not future.cancelled():  # given up while all threads were taken
+                    run.begin()
+                    try:
+                        result = function()
+                    except BaseException as raised:
+                        error = raised
                 call_soon(self._loop, finished, result, error)
 
             def count_stuck(done: asyncio.Future[Any]) -> None:
@@ -158,7 +180,8 @@ class Runner:
                     lane.stuck += 1
 
             future.add_done_callback(count_stuck)
-            self._pool.submit(run)
+            run.is_queued = True
+            self._pool.submit(work)
             return future
 
         return start
@@ -169,6 +192,8 @@ class Runner:
             return
         now = time.monotonic()
         for run in list(self._runs):
+            if run.is_queued:  # it has not begun: that all threads are taken is not its fault
+                continue
             over_s = now - run.started - run.job.lane.subscription.policy.timeout_s
             if over_s > 0 and not run.is_late and run.task is not None:
                 run.is_late = True

@@ -41,6 +41,11 @@ class RetryPolicy:
             if not getattr(self, name) > 0:
                 raise SubscriptionError(f"{name} must be above 0, not {getattr(self, name)}")
 
+    @property
+    def longest_delay_s(self) -> float:
+        """The most that ``delay_s`` can give."""
+        return self.max_delay_s * (1.0 + _JITTER)
+
     def delay_s(self, attempt: int) -> float:
         """Seconds to wait after attempt number ``attempt`` (from 1) has failed."""
         # Bounded before the power: 2.0 ** 5000 would overflow.

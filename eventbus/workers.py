@@ -25,7 +25,7 @@ class WorkerPool:
         self._is_closed = False
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Run ``job`` in a thread; it must not raise."""
+        """Run ``job`` in a thread; it must not raise. RuntimeError when there can be none."""
         with self._condition:
             self._jobs.append(job)
             if self._idle >= len(self._jobs) or self._threads >= _MAX_THREADS:
@@ -33,7 +33,15 @@ class WorkerPool:
                 return
             self._threads += 1
             name = f"eventbus-worker-{self._threads}"
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except RuntimeError:  # the system allows no more threads
+            with self._condition:
+                self._threads -= 1
+                if self._threads == 0 and job in self._jobs:
+                    self._jobs.remove(job)
+                    raise
+                self._condition.notify()
 
     def close(self) -> None:
         """Let idle threads end; running jobs are left to themselves."""

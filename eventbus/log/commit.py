@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
 
-from eventbus.errors import BusClosedError, EffectError, ReceiptTimeoutError
+from eventbus.errors import (
+    BusClosedError,
+    EffectError,
+    LogLockedError,
+    LogWriteError,
+    ReceiptTimeoutError,
+)
+from eventbus.log.interrupts import interrupts_held_back
 from eventbus.log.unit import Unit
 
 logger = logging.getLogger("eventbus.log")
@@ -34,7 +42,13 @@ class GroupCommit:
         self._committing: int | None = None  # the thread that holds it while it writes
         self._wake = threading.Event()
         self._is_closed = False
+        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="eventbus-writer", daemon=True)
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this is a copy in a child process: files and locks belong to the parent."""
+        return os.getpid() != self._pid
 
     def start(self) -> None:
         self._thread.start()
@@ -47,7 +61,7 @@ class GroupCommit:
 
     def commit(self, unit: Unit) -> None:
         """Queue the unit and block until it is committed; its own error is raised."""
-        self._check_not_committing()
+        self._check_may_commit()
         self._enqueue(unit)
         self.wait(unit)
 
@@ -57,7 +71,7 @@ class GroupCommit:
         Raises the unit's error, or ReceiptTimeoutError after ``timeout_s`` seconds.
         """
         if not unit.is_done:
-            self._check_not_committing()
+            self._check_may_commit()
             if not self._lock.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
                 raise ReceiptTimeoutError(f"not recorded within {timeout_s} s; it still may be")
             try:
@@ -70,7 +84,7 @@ class GroupCommit:
 
     def exclusively(self, function: Callable[[], None]) -> None:
         """Run ``function`` between two commits."""
-        self._check_not_committing()
+        self._check_may_commit()
         with self._lock:
             function()
 
@@ -83,12 +97,22 @@ class GroupCommit:
             self._thread.join()
 
     def _enqueue(self, unit: Unit) -> None:
+        self._check_process()
         with self._gate:
             if self._is_closed:
                 raise BusClosedError("the bus is closed; the event was not recorded")
             self._queue.append(unit)
 
-    def _check_not_committing(self) -> None:
+    def _check_process(self) -> None:
+        if self.is_forked:
+            raise LogLockedError(
+                f"the bus was opened by process {self._pid} and this is process {os.getpid()}, "
+                "forked from it: one embedded database has one bus; open another database here "
+                "or publish over HTTP with RemoteEventBus"
+            )
+
+    def _check_may_commit(self) -> None:
+        self._check_process()
         if self._committing == threading.get_ident():
             raise EffectError(
                 "a commit is being made in this thread: what is called by it (a listener, the "
@@ -103,26 +127,37 @@ class GroupCommit:
                 with self._lock:
                     if self._queue:
                         self._drain_once()
-            if self._is_closed:
+            # In this order: once it is closed nothing is queued any more.
+            if self._is_closed and not self._queue:
                 return
 
     def _drain_once(self) -> None:
+        with interrupts_held_back():
+            batch = self._take_batch()
+            self._committing = threading.get_ident()
+            try:
+                self._write(batch)
+            except BaseException as error:  # write promises not to; no waiter may hang if it does
+                logger.exception("a commit of %d units failed", len(batch))
+                for unit in batch:
+                    unit.error = unit.error or _cut_off(error)
+                if not isinstance(error, Exception):
+                    raise
+            finally:
+                self._committing = None
+                self._release(batch)
+
+    def _take_batch(self) -> list[Unit]:
         batch: list[Unit] = []
         size = 0
         while self._queue and size < _MAX_EVENTS:
+            # A call changes who gets which events: they are recorded before it or after it.
+            if batch and (batch[0].call or self._queue[0].call):
+                break
             unit = self._queue.popleft()
             batch.append(unit)
             size += 1 + len(unit.events)
-        self._committing = threading.get_ident()
-        try:
-            self._write(batch)
-        except Exception as error:  # the write promises not to raise; no waiter may hang if it does
-            logger.exception("a commit of %d units failed", len(batch))
-            for unit in batch:
-                unit.error = unit.error or error
-        finally:
-            self._committing = None
-        self._release(batch)
+        return batch
 
     def _release(self, batch: list[Unit]) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
@@ -133,6 +168,12 @@ class GroupCommit:
                 by_loop.setdefault(loop, []).append(future)
         for loop, futures in by_loop.items():
             call_soon(loop, _resolve, futures)
+
+
+def _cut_off(error: BaseException) -> Exception:
+    if isinstance(error, Exception):
+        return error
+    return LogWriteError(f"the commit was cut off by {error!r}; it may have been made or not")
 
 
 def call_soon(

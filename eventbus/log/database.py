@@ -85,7 +85,7 @@ class Database:
         if parsed.database in (None, "", ":memory:"):
             self._temporary = tempfile.mkdtemp(prefix="eventbus-")
             return Path(self._temporary, "events.db")
-        return Path(parsed.database).absolute()
+        return Path(parsed.database).resolve()  # a link must not get a lock of its own
 
     def _lock(self) -> Any:
         path = self.path.with_name(self.path.name + "-lock")

@@ -82,6 +82,11 @@ class EventLog:
         self._after_commit = after_commit
         self._commit.start()
 
+    @property
+    def is_forked(self) -> bool:
+        """Whether this is a copy in a child process, which must neither write nor close it."""
+        return self._commit.is_forked
+
     def close(self) -> None:
         """Commit what is queued, then close the files."""
         self._commit.close()

@@ -47,7 +47,29 @@ def _create_log(conn: Connection) -> None:
         conn.exec_driver_sql(statement)
 
 
-LOG_MIGRATIONS: tuple[Migration, ...] = (_create_log,)
+def _never_reuse_subscription_ids(conn: Connection) -> None:
+    for statement in (
+        """CREATE TABLE new_subscriptions (
+            id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
+            pattern TEXT NOT NULL, created_us BIGINT NOT NULL, since_sequence BIGINT NOT NULL)""",
+        """INSERT INTO new_subscriptions (id, name, pattern, created_us, since_sequence)
+            SELECT id, name, pattern, created_us, since_sequence FROM subscriptions""",
+        "DROP TABLE subscriptions",
+        "ALTER TABLE new_subscriptions RENAME TO subscriptions",
+        # Ids of forgotten subscriptions that deliveries still bear are not given again either.
+        "DELETE FROM sqlite_sequence WHERE name = 'subscriptions'",
+        """INSERT INTO sqlite_sequence (name, seq) SELECT 'subscriptions', max(
+            coalesce((SELECT max(id) FROM subscriptions), 0),
+            coalesce((SELECT max(subscription) FROM attempts), 0),
+            coalesce((SELECT max(subscription) FROM deliveries WHERE state != 'succeeded'), 0))""",
+        """UPDATE deliveries SET state = 'cancelled'
+            WHERE state IN ('pending', 'retrying', 'dead') AND state != 'succeeded'
+            AND subscription NOT IN (SELECT id FROM subscriptions)""",
+    ):
+        conn.exec_driver_sql(statement)
+
+
+LOG_MIGRATIONS: tuple[Migration, ...] = (_create_log, _never_reuse_subscription_ids)
 
 
 def migrate(conn: Connection, component: str, migrations: Sequence[Migration]) -> None:

@@ -55,6 +55,7 @@ subscriptions = Table(
     Column("pattern", Text, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("since_sequence", BigInteger, nullable=False),
+    sqlite_autoincrement=True,  # an id stands in old deliveries: it never gets a second owner
 )
 
 deliveries = Table(

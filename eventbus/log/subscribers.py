@@ -62,13 +62,13 @@ class Subscribers:
         return Subscriber(known.id, name, pattern, known.since_sequence)
 
     def remove(self, conn: Connection, name: str) -> None:
-        """Forget a subscription; what it had not finished is cancelled."""
+        """Forget a subscription; what it had not finished is cancelled, dead letters too."""
         known = self._by_name[name]
         conn.execute(
             update(_deliveries)  # ix_deliveries_unfinished
             .where(
                 _deliveries.c.subscription == known.id,
-                _deliveries.c.state.in_(("pending", "retrying")),
+                _deliveries.c.state.in_(("pending", "retrying", "dead")),
                 _deliveries.c.state != "succeeded",
             )
             .values(state="cancelled")

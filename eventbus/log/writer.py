@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from eventbus.errors import LogWriteError
@@ -31,6 +31,8 @@ _UPDATE_DELIVERY = Prepared(
     .where(
         _deliveries.c.sequence == bindparam("of_sequence"),
         _deliveries.c.subscription == bindparam("of_subscription"),
+        # Unsubscribed while it ran: it must not come back as one to be retried.
+        _deliveries.c.state != literal_column("'cancelled'"),
     )
     .values({
         name: bindparam(f"new_{name}")
@@ -77,8 +79,10 @@ class Writer:
         except Exception as error:
             failure = _storage_failure(error)
             if failure is None and len(batch) > 1:
-                for unit in batch:
-                    self.write([unit])
+                # By halves: the others are soon found, however many they are.
+                half = len(batch) // 2
+                self.write(batch[:half])
+                self.write(batch[half:])
                 return
             for unit in batch:
                 unit.error = failure or error
@@ -99,6 +103,7 @@ class Writer:
                 self._finish([unit.outcome for unit in batch if unit.outcome is not None])
                 self._change(batch)
         except BaseException:
+            self._conn.connection.rollback()  # when COMMIT itself fails the transaction stays open
             self.last_sequence = before
             for unit, events in zip(batch, given, strict=True):
                 unit.events = events

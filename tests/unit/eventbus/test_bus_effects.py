@@ -196,7 +196,7 @@ def test_ids_of_further_events_are_derived_and_the_same_after_a_redelivery(
     bus.subscribe("a", handle, name="mine")
     cause = bus.publish("a").event
     wait_for_end(bus, 1)
-    expected = [derived_id(cause.id, "mine", index) for index in range(3)]
+    expected = [derived_id(cause.source, cause.id, "mine", index) for index in range(3)]
     assert tried == [expected] * 3
     assert [event.id for event in bus.log.read(1).events] == expected
     assert {uuid.UUID(id).version for id in expected} == {8}

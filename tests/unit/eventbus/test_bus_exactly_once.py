@@ -95,7 +95,11 @@ def is_done(bus: EventBus) -> bool:
 
 def check(bus: EventBus, published: list[Event]) -> None:
     orders = [event.id for event in published]
-    followed = [derived_id(id, name, 0) for id in orders for name in ("sync", "asynchronous")]
+    followed = [
+        derived_id(event.source, event.id, name, 0)
+        for event in published
+        for name in ("sync", "asynchronous")
+    ]
     assert sorted(event.id for event in bus.log.read(0, 100_000).events) == sorted(
         orders + followed
     )

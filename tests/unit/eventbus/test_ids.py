@@ -21,19 +21,22 @@ def test_new_ids_are_unique_and_sort_by_time() -> None:
     }
 
 
-@given(attributes | st.uuids().map(str), attributes, st.integers(0, 1000))
-def test_a_derived_id_is_stable_and_its_own(cause: str, subscription: str, index: int) -> None:
-    derived = derived_id(cause, subscription, index)
-    assert derived == derived_id(cause, subscription, index)
+@given(attributes, attributes | st.uuids().map(str), attributes, st.integers(0, 1000))
+def test_a_derived_id_is_stable_and_its_own(
+    source: str, cause: str, subscription: str, index: int
+) -> None:
+    derived = derived_id(source, cause, subscription, index)
+    assert derived == derived_id(source, cause, subscription, index)
     assert uuid.UUID(derived).version == 8
     others = {
-        derived_id(cause + "x", subscription, index),
-        derived_id(cause, subscription + "x", index),
-        derived_id(cause, subscription, index + 1),
+        derived_id(source + "x", cause, subscription, index),
+        derived_id(source, cause + "x", subscription, index),
+        derived_id(source, cause, subscription + "x", index),
+        derived_id(source, cause, subscription, index + 1),
     }
-    assert len(others | {derived}) == 4
+    assert len(others | {derived}) == 5
 
 
 def test_a_derived_id_sorts_near_its_cause() -> None:
     cause = new_id()
-    assert derived_id(cause, "s", 0)[:13] == cause[:13]
+    assert derived_id("/a", cause, "s", 0)[:13] == cause[:13]
