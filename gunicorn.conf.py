@@ -25,6 +25,7 @@ from eventbus.errors import EventBusError
 IN_FLIGHT_S = 1
 KEPT_ALIVE_S = 0.2
 STOP_S = 0.8
+LAST_ANSWERS_S = 0.2
 OTHER_WORKER_S = 6.0
 BOOT_ERROR = 3  # gunicorn's own number for "stop instead of trying again" (Arbiter)
 
@@ -46,6 +47,7 @@ class BusWorker(ThreadWorker):
         # This process's copy alone: the arbiter keeps its own, longer patience.
         self.cfg.set("graceful_timeout", IN_FLIGHT_S)
         self.reading = {}  # connections that wait for the head of a request, and until when
+        self.answering = set()  # those whose request the app has, until its answer is written
         super().init_process()
 
     def handle_exit(self, sig, frame) -> None:
@@ -69,7 +71,11 @@ class BusWorker(ThreadWorker):
 
     def handle_request(self, req, conn):
         self.reading.pop(conn, None)  # its head is here; the app bounds the wait for its body
-        return super().handle_request(req, conn)
+        self.answering.add(conn)
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            self.answering.discard(conn)
 
     def murder_keepalived(self, force: bool = False) -> None:
         super().murder_keepalived(force)
@@ -167,6 +173,10 @@ def worker_exit(server, worker: BusWorker) -> None:
     stopping = threading.Thread(target=stop, args=(STOP_S,), name="stop", daemon=True)
     stopping.start()
     stopping.join(STOP_S + 0.2)
+    # Who waited for the bus has just been told that it is closed; let those answers out whole.
+    deadline = time.monotonic() + LAST_ANSWERS_S
+    while worker.answering and time.monotonic() < deadline:
+        time.sleep(0.01)
     sys.stdout.flush()
     sys.stderr.flush()
     # A handler or request that hangs would keep the interpreter from ending, as it joins threads.

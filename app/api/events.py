@@ -13,8 +13,8 @@ from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import BatchReceipt, Event, Receipt
 from eventbus.cloudevents import decode
-from eventbus.errors import ReceiptTimeoutError
-from eventbus.log import EventQuery
+from eventbus.errors import BusClosedError, ReceiptTimeoutError
+from eventbus.log import EventLog, EventQuery
 
 MAX_WAIT_S = 30.0
 DEFAULT_WAIT_S = 10.0
@@ -49,7 +49,7 @@ def publish() -> Response:
     receipt.wait(COMMIT_TIMEOUT_S)
     answers = _answers(receipt)
     if wait_s is not None:
-        _add_deliveries(answers, receipt, wait_s)
+        _add_deliveries(parts.bus.log, answers, receipt, wait_s)
     status = 200 if all(entry["duplicate"] for entry in answers) else 202
     return answer({"events": answers} if is_batch else answers[0], status)
 
@@ -123,15 +123,15 @@ def _answers(receipt: Receipt | BatchReceipt) -> list[dict[str, Any]]:
 
 
 def _add_deliveries(
-    answers: list[dict[str, Any]], receipt: Receipt | BatchReceipt, wait_s: float
+    log: EventLog, answers: list[dict[str, Any]], receipt: Receipt | BatchReceipt, wait_s: float
 ) -> None:
+    """What is recorded is acknowledged, also when the wait ends with the bus."""
     try:
         receipt.deliveries(wait_s)
-    except ReceiptTimeoutError:
+    except (ReceiptTimeoutError, BusClosedError):
         is_in_time = False
     else:
         is_in_time = True
-    log = runtime().bus.log
     for entry in answers:
         deliveries = log.deliveries(entry["sequence"])
         is_done = all(delivery.state in FINISHED for delivery in deliveries)

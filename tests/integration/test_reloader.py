@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
@@ -78,7 +79,7 @@ def publish(server: DevelopmentServer) -> int:
         api = Api(server.port)
         try:
             return int(api.publish("a.b")["sequence"])
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0  # between the two processes nobody listens
         finally:
             api.close()
