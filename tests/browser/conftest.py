@@ -26,9 +26,11 @@ _ARGUMENTS = (
 _EXPECTED = ("Failed to load resource", "WebSocket connection to", "htmx: htmx:ws:error")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright is up, its event loop counts as running in the main
+# thread, and tests of the bus that come later would publish as if from a coroutine.
+@pytest.fixture(scope="module")
 def browser(browser_path: str) -> Iterator[Browser]:
-    """One browser for the whole run; every page gets a context of its own."""
+    """One browser for a module's tests; every page gets a context of its own."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=list(_ARGUMENTS))
         yield browser
