@@ -105,8 +105,9 @@ def test_nothing_found_offers_a_way_out(history: ServerProcess, visit: Visit) ->
     page = visit(history, "/events?subject=nobody&since=1h")
     expect(page.get_by_role("heading", name="No event matches")).to_be_visible()
     page.get_by_role("link", name="Search all times").click()
-    assert "since" not in page.url
+    page.wait_for_url(lambda url: "since" not in url)
     page.get_by_role("link", name="Clear the filter").click()
+    page.wait_for_url(lambda url: "subject" not in url)
     assert len(_sequences(page)) == 100
 
 
