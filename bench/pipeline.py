@@ -12,7 +12,9 @@ from bench.report import Figure, median_of
 from eventbus import Event, EventBus
 
 
-async def _publish(bus: EventBus, publishers: int, count: int) -> None:
+async def publish_all(bus: EventBus, publishers: int, count: int) -> None:
+    """``count`` events from ``publishers`` tasks, each waiting for its event to be durable."""
+
     async def one(number: int) -> None:
         for i in range(count // publishers):
             await bus.publish("evaluation.progress", {"eval_id": f"eval-{number}-{i}", "done": i})
@@ -32,7 +34,7 @@ def ours_per_s(publishers: int, count: int, handlers: int = 1) -> float:
         for number in range(handlers):
             bus.subscribe("evaluation.*", handle, name=f"handler-{number}")
         started = time.perf_counter()
-        asyncio.run(_publish(bus, publishers, count))
+        asyncio.run(publish_all(bus, publishers, count))
         if not bus.drain(60):
             raise RuntimeError("the bus did not drain within 60 s")
         elapsed = time.perf_counter() - started

@@ -17,16 +17,17 @@ _GROUP = 1_000
 _GROUPS = 30
 
 
-def _events() -> list[list[Event]]:
+def event_groups(groups: int = _GROUPS) -> list[list[Event]]:
+    """Events to record, a thousand in each group."""
     return [
         [Event.create("evaluation.progress", {"eval_id": f"eval-{g}-{i}", "done": i, "total": 100})
          for i in range(_GROUP)]
-        for g in range(_GROUPS)
+        for g in range(groups)
     ]  # fmt: skip
 
 
 def _ours_per_s() -> float:
-    groups = _events()
+    groups = event_groups()
     with tempfile.TemporaryDirectory() as folder:
         log = EventLog(f"sqlite:///{Path(folder, 'events.db')}")
         log.start(lambda recorded, batch: None)
@@ -39,7 +40,7 @@ def _ours_per_s() -> float:
 
 
 def _bare_per_s() -> float:
-    groups = _events()
+    groups = event_groups()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "events.db")
         EventLog(f"sqlite:///{path}").close()  # the same schema
