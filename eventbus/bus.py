@@ -39,8 +39,8 @@ from eventbus.subscription import (
     Subscription,
     by_subject,
     check_options,
+    choose_name,
     is_async_callable,
-    stable_name,
 )
 from eventbus.validation import MAX_EVENT_BYTES
 from eventbus.watch import Watch
@@ -83,10 +83,10 @@ class EventBus:
         self._watch = Watch()
         self._pool = WorkerPool()
         self._loop = asyncio.new_event_loop()
-        self._dispatcher = Dispatcher(log, self._loop, self._pool, self._watch)
+        self.dispatcher = Dispatcher(log, self._loop, self._pool, self._watch)
         self._thread = threading.Thread(target=self._run, name="eventbus-loop", daemon=True)
         self._thread.start()
-        log.start(self._dispatcher.after_commit)
+        log.start(self.dispatcher.after_commit)
 
     @classmethod
     def open(cls, url: str = "sqlite:///events.db", **options: Any) -> EventBus:
@@ -221,14 +221,14 @@ class EventBus:
         with self._subscribe_lock:
             if self._is_closed:
                 raise BusClosedError("the bus is closed; nothing can be subscribed")
-            chosen, is_durable = self._name_for(handler, name, pattern)
+            chosen, is_durable = choose_name(handler, name, pattern, self._lanes, self._anonymous)
             subscription = Subscription(
                 chosen, pattern, handler, is_durable, is_async_callable(handler), inline,
                 policy, concurrency, key or by_subject,
             )  # fmt: skip
             lane = self._lane(subscription)
             self._lanes = {**self._lanes, chosen: lane}
-            self._loop.call_soon_threadsafe(self._dispatcher.add, lane)
+            self._loop.call_soon_threadsafe(self.dispatcher.add, lane)
         return subscription
 
     def on(self, pattern: str | Pattern, **options: Any) -> Callable[[F], F]:
@@ -254,31 +254,10 @@ class EventBus:
                 raise SubscriptionError(f"no subscription is named {name!r}")
             if lane is not None:
                 self._lanes = {n: known for n, known in self._lanes.items() if n != name}
-                self._loop.call_soon_threadsafe(self._dispatcher.remove, lane)
+                self._loop.call_soon_threadsafe(self.dispatcher.remove, lane)
             if is_stored:
                 self.log.remove_subscriber(name)
             self._watch.notify_all()
-
-    def _name_for(self, handler: Handler, name: str | None, pattern: Pattern) -> tuple[str, bool]:
-        if name is not None:
-            if name in self._lanes:
-                raise SubscriptionError(f"the name {name!r} is taken by another subscription")
-            return name, True
-        stable = stable_name(handler)
-        if stable is None:
-            numbered = map("ephemeral-{}".format, self._anonymous)
-            chosen = next(candidate for candidate in numbered if candidate not in self._lanes)
-            logger.info(
-                "%s for %s has no stable name (a lambda or closure): it gets what is published "
-                "while it lives; give it a name= to make it durable", chosen, pattern,
-            )  # fmt: skip
-            return chosen, False
-        for candidate in (stable, f"{stable}[{pattern}]"):
-            if candidate not in self._lanes:
-                return candidate, True
-        raise SubscriptionError(
-            f"{stable} is subscribed to {pattern} already; give the other one a name="
-        )
 
     def _lane(self, subscription: Subscription) -> Lane:
         if not subscription.is_durable:
@@ -303,6 +282,23 @@ class EventBus:
         event = self.log.get_by_sequence(sequence)
         return None if event is None else Unfinished(event, attempt, None)
 
+    def detach(self, name: str, timeout: float = 2.0) -> None:
+        """Stop serving a durable subscription without forgetting it: what comes stays pending.
+
+        What runs has ``timeout`` seconds to end; what is cut off then runs again, uncounted.
+        Blocks; not for the bus's loop. Does nothing for a name that is not served.
+        """
+        with self._subscribe_lock:
+            lane = self._lanes.get(name)
+            if lane is None or self._is_closed:
+                return
+            ending = self.dispatcher.detach(lane, timeout)
+            future = asyncio.run_coroutine_threadsafe(ending, self._loop)
+            future.result(timeout + _STOP_GRACE_S)
+            self._lanes = {n: known for n, known in self._lanes.items() if n != name}
+            self.log.commit(Unit())  # how its attempts ended is in the log before it is read
+            self._watch.notify_all()
+
     # -- looking -----------------------------------------------------------------------------
 
     def subscriptions(self) -> list[SubscriptionStats]:
@@ -311,7 +307,7 @@ class EventBus:
 
     def running(self) -> list[Running]:
         """The attempts that are under way now, oldest first."""
-        runs = sorted(self._dispatcher.runner.runs, key=lambda run: run.started)
+        runs = sorted(self.dispatcher.runner.runs, key=lambda run: run.started)
         return [Running.of(run) for run in runs]
 
     def served(self) -> set[str]:
@@ -331,7 +327,7 @@ class EventBus:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         self.log.commit(Unit())  # what was submitted before is committed with it
-        waiting = asyncio.run_coroutine_threadsafe(self._dispatcher.wait_idle(), self._loop)
+        waiting = asyncio.run_coroutine_threadsafe(self.dispatcher.wait_idle(), self._loop)
         try:
             waiting.result(None if deadline is None else max(0.0, deadline - time.monotonic()))
         except (TimeoutError, FutureTimeoutError):
@@ -362,7 +358,7 @@ class EventBus:
 
     def _begin_stop(self, timeout_s: float, has_stopped: threading.Event) -> None:
         # The coroutine is made here, on the loop: were that blocked, it would never be awaited.
-        self._stopping = self._loop.create_task(self._dispatcher.stop(timeout_s))
+        self._stopping = self._loop.create_task(self.dispatcher.stop(timeout_s))
         self._stopping.add_done_callback(lambda _: has_stopped.set())
 
     def _run(self) -> None:

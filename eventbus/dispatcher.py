@@ -8,8 +8,14 @@ import itertools
 import logging
 import time
 
-from eventbus.attempt import describe
-from eventbus.errors import HandlerTimeoutError, LogWriteError, RejectError
+from eventbus.errors import (
+    CrashedAttemptError,
+    DeliveryReturnedError,
+    HandlerTimeoutError,
+    LogWriteError,
+    RejectError,
+)
+from eventbus.failures import describe
 from eventbus.lane import PAGE, Job, Lane
 from eventbus.log.commit import call_soon
 from eventbus.log.deliveries import Unfinished
@@ -26,6 +32,7 @@ logger = logging.getLogger("eventbus.dispatcher")
 # Events on their way from the committing threads to the loop; beyond it lanes read the log.
 _MAX_HANDED_OVER = 10_000
 _STORAGE_RETRY_S = 1.0
+_DETACH_POLL_S = 0.005
 
 
 class Dispatcher:
@@ -60,6 +67,11 @@ class Dispatcher:
         self._skipped = 0
         self._is_skip_told = False
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop on which async handlers run, in the thread "eventbus-loop"."""
+        return self._loop
+
     # -- lanes -------------------------------------------------------------------------------
 
     def add(self, lane: Lane) -> None:
@@ -85,6 +97,21 @@ class Dispatcher:
         else:
             self._by_id.pop(lane.id, None)
         self._check_idle()
+
+    def set_concurrency(self, name: str, concurrency: int) -> None:
+        """Let a subscription handle so many events at once from now on; 0 begins no more."""
+        lane = self._lanes.get(name)
+        if lane is not None:
+            lane.concurrency = concurrency
+            self.runner.pump(lane)
+
+    async def detach(self, lane: Lane, timeout_s: float) -> None:
+        """Begin nothing more, give what runs ``timeout_s`` seconds, stop serving the lane."""
+        lane.concurrency = 0
+        deadline = self._loop.time() + timeout_s
+        while lane.running_count and self._loop.time() < deadline:
+            await asyncio.sleep(_DETACH_POLL_S)
+        self.remove(lane)
 
     async def stop(self, timeout_s: float) -> None:
         """Begin nothing more, give what runs ``timeout_s`` seconds, then cut it off.
@@ -168,6 +195,10 @@ class Dispatcher:
         job, lane = run.job, run.job.lane
         if lane.is_closed:
             return
+        if isinstance(error, DeliveryReturnedError):
+            lane.ready.appendleft(job)
+            self._pump(lane)
+            return
         if error is not None:
             self._failed(job, error, run.started_us)
             return
@@ -206,6 +237,8 @@ class Dispatcher:
         is_dead = number >= policy.max_attempts or isinstance(error, RejectError)
         due_us = None if is_dead else now_us + int(policy.delay_s(number) * 1e6)
         kind: AttemptOutcome = "timeout" if isinstance(error, HandlerTimeoutError) else "failed"
+        if isinstance(error, CrashedAttemptError):
+            kind = "crashed"
         lane.failures += 1
         lane.durations_ms.append((now_us - started_us) / 1_000)
         logger.log(

@@ -94,9 +94,31 @@ class CrashedAttemptError(EventBusError):
     """An attempt during which the process died; written to the delivery at the next start."""
 
 
+class ConsumerLostError(CrashedAttemptError):
+    """The process that was handling the event went away and did not come back."""
+
+
+class DeliveryReturnedError(EventBusError):
+    """Raised by a handler that cannot take the event now: it is no attempt, and it runs again."""
+
+
+class RemoteHandlerError(EventBusError):
+    """A handler in another process has failed; class, message and traceback are what it told."""
+
+    def __init__(self, error_class: str, message: str, traceback: str) -> None:
+        super().__init__(message)
+        self.error_class = error_class
+        self.message = message
+        self.traceback = traceback
+
+
 class RejectError(EventBusError):
     """Raised by a handler, itself or a subclass: no retry can help, make it a dead letter now."""
 
 
 class EventLoopError(RejectError):
     """A chain of events causing events that is deeper than the bus allows."""
+
+
+class RemoteRejectError(RemoteHandlerError, RejectError):
+    """A handler in another process has rejected the event for good."""

@@ -60,6 +60,7 @@ class Lane:
         """
         self.subscription = subscription
         self.id = id
+        self.concurrency = subscription.concurrency
         self.ready: deque[Job] = deque()
         self.busy: dict[str, deque[Job | int]] = {}
         self.open = 0  # deliveries that are ready, running or being committed
@@ -96,7 +97,7 @@ class Lane:
         A thread that hangs in a handler takes the place of one: else each time-out would let
         another thread hang, until the pool that all subscriptions share had none left.
         """
-        return self.workers + self.stuck + more <= self.subscription.concurrency
+        return self.workers + self.stuck + more <= self.concurrency
 
     def offer(self, event: Event) -> None:
         """Take a just recorded event, unless the lane is behind."""

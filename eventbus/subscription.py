@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from eventbus.errors import SubscriptionError
 from eventbus.event import Event
 from eventbus.patterns import Pattern
+
+logger = logging.getLogger("eventbus")
 
 Handler = Callable[[Event], Any]
 Key = Callable[[Event], str]
@@ -67,6 +70,11 @@ class Subscription:
     concurrency: int
     key: Key = field(repr=False)
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether its handler runs in another process, whose end is not this one's."""
+        return getattr(self.handler, "is_remote", False)
+
 
 def stable_name(handler: Handler) -> str | None:
     """``module:qualified.name`` of a function or method; None for lambdas, closures and objects."""
@@ -76,6 +84,38 @@ def stable_name(handler: Handler) -> str | None:
     if name is None or module is None or "<" in name:
         return None
     return f"{module}:{name}"
+
+
+def choose_name(
+    handler: Handler,
+    name: str | None,
+    pattern: Pattern,
+    taken: Container[str],
+    numbers: Iterator[int],
+) -> tuple[str, bool]:
+    """A subscription's name and whether it is durable; raises SubscriptionError for a taken one.
+
+    ``numbers`` tells those apart that have none.
+    """
+    if name is not None:
+        if name in taken:
+            raise SubscriptionError(f"the name {name!r} is taken by another subscription")
+        return name, True
+    stable = stable_name(handler)
+    if stable is None:
+        numbered = map("ephemeral-{}".format, numbers)
+        chosen = next(candidate for candidate in numbered if candidate not in taken)
+        logger.info(
+            "%s for %s has no stable name (a lambda or closure): it gets what is published "
+            "while it lives; give it a name= to make it durable", chosen, pattern,
+        )  # fmt: skip
+        return chosen, False
+    for candidate in (stable, f"{stable}[{pattern}]"):
+        if candidate not in taken:
+            return candidate, True
+    raise SubscriptionError(
+        f"{stable} is subscribed to {pattern} already; give the other one a name="
+    )
 
 
 def is_async_callable(handler: Handler) -> bool:
