@@ -15,6 +15,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
 
+from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.dispatcher import Dispatcher
 from eventbus.effects import Effects, current_effects
 from eventbus.errors import (
@@ -26,8 +27,8 @@ from eventbus.errors import (
 )
 from eventbus.event import DEFAULT_SOURCE, Event
 from eventbus.lane import Lane
+from eventbus.lanes import open_lane
 from eventbus.log import EventLog
-from eventbus.log.deliveries import Unfinished
 from eventbus.log.unit import Apply, Unit
 from eventbus.patterns import Pattern
 from eventbus.receipt import BatchReceipt, Receipt
@@ -42,6 +43,7 @@ from eventbus.subscription import (
     choose_name,
     is_async_callable,
 )
+from eventbus.timestamps import from_microseconds
 from eventbus.validation import MAX_EVENT_BYTES
 from eventbus.watch import Watch
 from eventbus.workers import WorkerPool
@@ -69,12 +71,18 @@ class EventBus:
         source: str = DEFAULT_SOURCE,
         retry: RetryPolicy | None = None,
         max_event_bytes: int = MAX_EVENT_BYTES,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """``source`` is the default source of events, ``retry`` the default policy."""
+        """``source`` is the default source of events, ``retry`` the default policy.
+
+        ``clock`` is for tests, which bring one that they move themselves.
+        """
         self.log = log
         self._source = source
         self._retry = retry or RetryPolicy()
         self._max_event_bytes = max_event_bytes
+        self._clock = clock
+        self._stamps = clock is not SYSTEM_CLOCK  # events take their time from it
         self._is_closed = False
         self.has_stopped = False  # nothing is handled any more
         self._subscribe_lock = threading.Lock()
@@ -83,10 +91,10 @@ class EventBus:
         self._watch = Watch()
         self._pool = WorkerPool()
         self._loop = asyncio.new_event_loop()
-        self.dispatcher = Dispatcher(log, self._loop, self._pool, self._watch)
+        self.dispatcher = Dispatcher(log, self._loop, self._pool, self._watch, clock)
         self._thread = threading.Thread(target=self._run, name="eventbus-loop", daemon=True)
         self._thread.start()
-        log.start(self.dispatcher.after_commit)
+        log.start(self.dispatcher.after_commit, clock)
 
     @classmethod
     def open(cls, url: str = "sqlite:///events.db", **options: Any) -> EventBus:
@@ -120,6 +128,8 @@ class EventBus:
 
         Raises EventValidationError, LogWriteError (in a plain thread), BusClosedError.
         """
+        if time is None and self._stamps:
+            time = self.now()
         attributes: dict[str, Any] = {
             "subject": subject, "id": id, "time": time, "dataschema": dataschema,
             "traceparent": traceparent, "correlationid": correlationid, "causationid": causationid,
@@ -149,7 +159,8 @@ class EventBus:
             try:
                 checked.append(
                     item if isinstance(item, Event) else Event.from_dict(
-                        item, source=self._source, max_bytes=self._max_event_bytes
+                        item, source=self._source, max_bytes=self._max_event_bytes,
+                        now=self.now if self._stamps else None,
                     )
                 )  # fmt: skip
             except EventValidationError as error:
@@ -226,7 +237,7 @@ class EventBus:
                 chosen, pattern, handler, is_durable, is_async_callable(handler), inline,
                 policy, concurrency, key or by_subject,
             )  # fmt: skip
-            lane = self._lane(subscription)
+            lane = open_lane(self.log, subscription)
             self._lanes = {**self._lanes, chosen: lane}
             self._loop.call_soon_threadsafe(self.dispatcher.add, lane)
         return subscription
@@ -259,29 +270,6 @@ class EventBus:
                 self.log.remove_subscriber(name)
             self._watch.notify_all()
 
-    def _lane(self, subscription: Subscription) -> Lane:
-        if not subscription.is_durable:
-            lane = Lane(subscription, None, self._load)
-            lane.position = lane.newest = self.log.last_sequence
-            return lane
-        subscriber = self.log.save_subscriber(subscription.name, subscription.pattern)
-        self.log.count_crashed(subscriber, subscription.policy.max_attempts)
-        lane = Lane(subscription, subscriber.id, self._load)
-        reader = self.log.delivery_reader
-        lane.failures = reader.failures(subscriber.id)
-        lane.durations_ms.extend(reader.recent_durations_ms(subscriber.id, self.log.last_sequence))
-        return lane
-
-    def _load(self, lane: Lane, sequence: int) -> Unfinished | None:
-        attempt = 0
-        if lane.id is not None:
-            row = self.log.delivery_reader.one(sequence, lane.id)
-            if row is None or row[0] not in ("pending", "retrying"):
-                return None
-            attempt = row[1]
-        event = self.log.get_by_sequence(sequence)
-        return None if event is None else Unfinished(event, attempt, None)
-
     def detach(self, name: str, timeout: float = 2.0) -> None:
         """Stop serving a durable subscription without forgetting it: what comes stays pending.
 
@@ -298,6 +286,10 @@ class EventBus:
             self._lanes = {n: known for n, known in self._lanes.items() if n != name}
             self.log.commit(Unit())  # how its attempts ended is in the log before it is read
             self._watch.notify_all()
+
+    def now(self) -> datetime:
+        """The time, in UTC, by the clock of this bus."""
+        return from_microseconds(self._clock.time_ns() // 1_000)
 
     # -- looking -----------------------------------------------------------------------------
 

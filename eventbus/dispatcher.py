@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
-import time
 
+from eventbus.clock import Clock
+from eventbus.due import DueQueue
 from eventbus.errors import (
     CrashedAttemptError,
     DeliveryReturnedError,
@@ -44,19 +43,23 @@ class Dispatcher:
     """
 
     def __init__(
-        self, log: EventLog, loop: asyncio.AbstractEventLoop, pool: WorkerPool, watch: Watch
+        self,
+        log: EventLog,
+        loop: asyncio.AbstractEventLoop,
+        pool: WorkerPool,
+        watch: Watch,
+        clock: Clock,
     ) -> None:
         self._log = log
         self._loop = loop
         self._pool = pool
         self._watch = watch
-        self.runner = Runner(loop, pool, log.in_flight, self._ended, owner=log)
+        self._clock = clock
+        self.runner = Runner(loop, pool, log.in_flight, self._ended, owner=log, clock=clock)
+        self.due = DueQueue(loop, clock)
         self._lanes: dict[str, Lane] = {}
         self._by_id: dict[int, Lane] = {}
         self._ephemeral: list[Lane] = []
-        self._due: list[tuple[float, int, Job]] = []  # by the loop's clock
-        self._tie = itertools.count()
-        self._timer: asyncio.TimerHandle | None = None
         self._idle_waiters: list[asyncio.Future[None]] = []
         # Counted up by committing threads (under the commit lock) and down by the loop, without
         # a common lock: it may be off by a commit, and only has to keep a bound roughly.
@@ -118,8 +121,7 @@ class Dispatcher:
 
         What is unfinished stays so in the log.
         """
-        if self._timer is not None:
-            self._timer.cancel()
+        self.due.close()
         for lane in self._lanes.values():
             lane.ready.clear()
         await self.runner.close(timeout_s)
@@ -174,7 +176,7 @@ class Dispatcher:
             again = Unit(unit.events, outcome=outcome, effects=unit.effects, token=job)
             self._loop.call_later(_STORAGE_RETRY_S, self._log.submit, again)
         elif unit.error is not None:
-            started_us = outcome.started_us if outcome else time.time_ns() // 1_000
+            started_us = outcome.started_us if outcome else self._clock.time_ns() // 1_000
             self._failed(job, unit.error, started_us)
         elif outcome is None:
             lane.succeeded += 1
@@ -203,7 +205,7 @@ class Dispatcher:
             self._failed(job, error, run.started_us)
             return
         # Monotonic: a clock that is set back must not give a negative duration.
-        duration_us = int((time.monotonic() - run.started) * 1e6)
+        duration_us = int((self._clock.monotonic() - run.started) * 1e6)
         lane.durations_ms.append(duration_us / 1_000)
         effects = run.effects
         if not effects.events and not effects.changes:
@@ -233,7 +235,7 @@ class Dispatcher:
         policy = lane.subscription.policy
         number = job.attempt + 1
         error_class, message, trace = describe(error)
-        now_us = max(started_us, time.time_ns() // 1_000)
+        now_us = max(started_us, self._clock.time_ns() // 1_000)
         is_dead = number >= policy.max_attempts or isinstance(error, RejectError)
         due_us = None if is_dead else now_us + int(policy.delay_s(number) * 1e6)
         kind: AttemptOutcome = "timeout" if isinstance(error, HandlerTimeoutError) else "failed"
@@ -268,29 +270,12 @@ class Dispatcher:
         self._schedule(job, due_us)
 
     def _schedule(self, job: Job, due_us: int) -> None:
-        # From here on by the loop's clock, which nobody sets; and never longer than a delay can
-        # be, should the wall clock have been set back since the due time was written.
-        longest_s = job.lane.subscription.policy.longest_delay_s
-        delay_s = min(max(0.0, due_us / 1e6 - time.time()), longest_s)
-        heapq.heappush(self._due, (self._loop.time() + delay_s, next(self._tie), job))
-        if self._due[0][2] is job:
-            self._set_timer()
+        self.due.add(due_us, job.lane.subscription.policy.longest_delay_s, self._retry, job)
 
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._due:
-            self._timer = self._loop.call_at(self._due[0][0], self._retry_due)
-
-    def _retry_due(self) -> None:
-        now = self._loop.time()
-        while self._due and self._due[0][0] <= now:
-            _, _, job = heapq.heappop(self._due)
-            if not job.lane.is_closed:
-                job.lane.retry(job)
-                self._pump(job.lane)
-        self._set_timer()
+    def _retry(self, job: Job) -> None:
+        if not job.lane.is_closed:
+            job.lane.retry(job)
+            self._pump(job.lane)
 
     # -- catching up from the log ------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -160,11 +160,17 @@ class Event(Mapping[str, Any]):
 
     @classmethod
     def from_dict(
-        cls, value: Any, *, source: str | None = None, max_bytes: int = MAX_EVENT_BYTES
+        cls,
+        value: Any,
+        *,
+        source: str | None = None,
+        max_bytes: int = MAX_EVENT_BYTES,
+        now: Callable[[], datetime] | None = None,
     ) -> Event:
         """A checked event from a CloudEvents JSON object or the plain form ``{"type", "data"}``.
 
-        ``source`` is used when the object has none. Raises EventValidationError.
+        ``source`` is used when the object has none, ``now()`` when it has no time. Raises
+        EventValidationError.
         """
         if not isinstance(value, Mapping):
             raise EventValidationError(
@@ -193,6 +199,8 @@ class Event(Mapping[str, Any]):
                  if name in value and name not in _NOT_PASSED_ON}  # fmt: skip
         if source is not None and given.get("source") is None:
             given["source"] = source
+        if now is not None and given.get("time") is None:
+            given["time"] = now()
         try:
             event = cls.create(given.pop("type", "missing"), max_bytes=max_bytes, **given)
         except EventValidationError as error:

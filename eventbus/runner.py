@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from eventbus.attempt import call_handler
+from eventbus.clock import Clock
 from eventbus.effects import Effects
 from eventbus.errors import HandlerTimeoutError
 from eventbus.lane import Job, Lane
@@ -26,11 +27,13 @@ class Run:
     """One attempt that is under way."""
 
     __slots__ = (
-        "effects", "is_late", "is_over", "is_queued", "job", "started", "started_us", "task",
+        "clock", "effects", "is_late", "is_over", "is_queued", "job", "started", "started_us",
+        "task",
     )  # fmt: skip
 
-    def __init__(self, job: Job, owner: object) -> None:
+    def __init__(self, job: Job, owner: object, clock: Clock) -> None:
         self.job = job
+        self.clock = clock
         self.effects = Effects(job.event, job.lane.subscription.name, owner)
         self.begin()
         self.task = asyncio.current_task()
@@ -39,8 +42,8 @@ class Run:
 
     def begin(self) -> None:
         """Its time counts from here."""
-        self.started = time.monotonic()
-        self.started_us = time.time_ns() // 1_000
+        self.started = self.clock.monotonic()
+        self.started_us = self.clock.time_ns() // 1_000
         self.is_queued = False  # waits for a thread
 
 
@@ -54,9 +57,11 @@ class Runner:
         in_flight: InFlight,
         report: Callable[[Run, BaseException | None], None],
         owner: object,
+        clock: Clock,
     ) -> None:
         """``owner`` is what the effects of all runs belong to."""
         self._owner = owner
+        self._clock = clock
         self._loop = loop
         self._pool = pool
         self._in_flight = in_flight
@@ -117,7 +122,7 @@ class Runner:
 
     async def _attempt(self, job: Job) -> None:
         lane = job.lane
-        run = Run(job, self._owner)
+        run = Run(job, self._owner, self._clock)
         self._runs.add(run)
         lane.running_count += 1
         sequence = job.event.sequence or 0
@@ -191,7 +196,7 @@ class Runner:
         """Every 50 ms: stop what is over its time, and give up on what does not stop."""
         if self._is_closed:
             return
-        now = time.monotonic()
+        now = self._clock.monotonic()
         for run in list(self._runs):
             if run.is_queued:  # it has not begun: that all threads are taken is not its fault
                 continue

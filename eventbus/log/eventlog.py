@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection, func, select
 
+from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.errors import CrashedAttemptError
 from eventbus.event import Event
 from eventbus.log import schema
@@ -77,9 +77,10 @@ class EventLog:
         self._reader = Reader(self._database, lambda: self.last_sequence, self._types)
         self.delivery_reader = DeliveryReader(self._database)
 
-    def start(self, after_commit: AfterCommit) -> None:
+    def start(self, after_commit: AfterCommit, clock: Clock = SYSTEM_CLOCK) -> None:
         """Begin to take units."""
         self._after_commit = after_commit
+        self._writer.clock = clock
         self._commit.start()
 
     @property
@@ -131,7 +132,7 @@ class EventLog:
 
     def count_crashed(self, subscriber: Subscriber, max_attempts: int) -> None:
         """Write one failed attempt for each of its deliveries that a crash cut off."""
-        now_us = time.time_ns() // 1_000
+        now_us = self._writer.clock.time_ns() // 1_000
         for sequence in self.in_flight.found(subscriber.id):
             row = self.delivery_reader.one(sequence, subscriber.id)
             if row is None or row[0] not in ("pending", "retrying"):

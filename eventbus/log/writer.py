@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 
 from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.errors import LogWriteError
 from eventbus.event import Event
 from eventbus.log import schema
@@ -63,6 +63,7 @@ class Writer:
         self._match = match
         self._after_commit = after_commit
         self.last_sequence = last_sequence
+        self.clock: Clock = SYSTEM_CLOCK
 
     def write(self, batch: list[Unit]) -> None:
         """Commit the units in one transaction; never raises, each unit bears its own error.
@@ -112,7 +113,7 @@ class Writer:
         return recorded
 
     def _append(self, batch: list[Unit], recorded: Deliveries, is_suspicious: bool) -> None:
-        now_us = time.time_ns() // 1_000
+        now_us = self.clock.time_ns() // 1_000
         known = self._known(batch, is_suspicious)
         event_rows = []
         delivery_rows = []
