@@ -15,7 +15,7 @@ help:
 	@echo "make test    every test; 'make test ARGS=\"-k alerts\"' for some of them"
 	@echo "make lint    style, format and types"
 	@echo "make format  let the tools correct style and format"
-	@echo "make bench   the measurements"
+	@echo "make bench   measure beside named peers (about ten minutes); writes docs/benchmarks.md"
 	@echo "make clean   remove the environment and what tests and tools left (not var/)"
 
 # A stamp is newer than the requirements that it was made from, so a changed pin is installed by
@@ -61,7 +61,7 @@ format: $(VENV)/.dev
 
 $(VENV)/.bench: $(VENV)/.dev bench/requirements.txt
 	@echo "installing the peers to measure against (bench/requirements.txt)"
-	@$(PIP) install -r bench/requirements.txt
+	@$(PIP) install --no-deps -r bench/requirements.txt
 	@touch $@
 
 bench: $(VENV)/.bench

@@ -1,14 +1,16 @@
-"""Publish, record, handle, record the delivery: against bubus, which keeps nothing."""
+"""Publish, record, handle, record the delivery; beside emitters and beside peers that keep."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
-from bench.report import Figure, median_of
+from bench import emitters, keepers
+from bench.options import Options
+from bench.report import Figure, Sample, interleaved
 from eventbus import Event, EventBus
 
 
@@ -22,8 +24,11 @@ async def publish_all(bus: EventBus, publishers: int, count: int) -> None:
     await asyncio.gather(*(one(n) for n in range(publishers)))
 
 
-def ours_per_s(publishers: int, count: int, handlers: int = 1) -> float:
-    """Events per second until every delivery is recorded, on ``synchronous=FULL``."""
+def ours_per_s(publishers: int, count: int, handlers: int = 1, others: int = 0) -> float:
+    """Events per second until every delivery is recorded, on ``synchronous=FULL``.
+
+    ``others`` is how many more durable subscriptions there are, with patterns that do not match.
+    """
     folder = tempfile.TemporaryDirectory()
     with folder as path, EventBus.open(f"sqlite:///{Path(path, 'events.db')}") as bus:
         handled = [0]
@@ -33,59 +38,86 @@ def ours_per_s(publishers: int, count: int, handlers: int = 1) -> float:
 
         for number in range(handlers):
             bus.subscribe("evaluation.*", handle, name=f"handler-{number}")
+        for number in range(others):
+            bus.subscribe(f"other-{number}.*", handle, name=f"other-{number}")
         started = time.perf_counter()
         asyncio.run(publish_all(bus, publishers, count))
         if not bus.drain(60):
             raise RuntimeError("the bus did not drain within 60 s")
         elapsed = time.perf_counter() - started
-        expected = count // publishers * publishers * handlers
-        if handled[0] != expected:
-            raise RuntimeError(f"{handled[0]} deliveries instead of {expected}")
-    return count / elapsed
+        published = count // publishers * publishers
+        if handled[0] != published * handlers:
+            raise RuntimeError(f"{handled[0]} deliveries instead of {published * handlers}")
+    return published / elapsed
 
 
-def bubus_per_s(count: int) -> float:
-    """Events per second through bubus with one async handler, 64 published at a time."""
-    from bubus import BaseEvent
-    from bubus import EventBus as Bubus
-
-    logging.getLogger("bubus").setLevel(logging.ERROR)
-
-    class Progress(BaseEvent[None]):
-        done: int
-
-    async def run() -> float:
-        bus = Bubus()
-        handled = [0]
-
-        async def handle(event: Progress) -> None:
-            handled[0] += 1
-
-        bus.on(Progress, handle)
+def thread_per_s(count: int = 2_000) -> float:
+    """Events per second from one plain thread, each waiting for the disk; nobody handles them."""
+    folder = tempfile.TemporaryDirectory()
+    with folder as path, EventBus.open(f"sqlite:///{Path(path, 'events.db')}") as bus:
         started = time.perf_counter()
-        for start in range(0, count, 32):
-            await asyncio.gather(*(bus.dispatch(Progress(done=start + i)) for i in range(32)))
-        elapsed = time.perf_counter() - started
-        await bus.stop()
-        if handled[0] < count:
-            raise RuntimeError(f"bubus handled {handled[0]} of {count}")
-        return count / elapsed
-
-    return asyncio.run(run())
+        for number in range(count):
+            bus.publish("evaluation.progress", {"eval_id": f"eval-{number}", "done": number})
+        return count / (time.perf_counter() - started)
 
 
-def figures(rounds: int) -> list[Figure]:
+def figures(options: Options) -> list[Figure]:
     """The budgets: 20,000/s with 64 publishers, 1,500/s with one, 40 times bubus."""
-    peer = median_of(lambda: bubus_per_s(640), rounds)
-    many = median_of(lambda: ours_per_s(64, 20_000), rounds)
-    three = median_of(lambda: ours_per_s(64, 12_000, 3), rounds)
-    single = median_of(lambda: ours_per_s(1, 2_000), rounds)
-    beside = f"bubus: {peer:,.0f}/s"
+    found = interleaved(
+        {
+            "many": partial(ours_per_s, 64, 20_000),
+            "bubus": emitters.bubus_per_s,
+            "three": partial(ours_per_s, 64, 12_000, 3),
+            "thousand": partial(ours_per_s, 64, 12_000, 1, 999),
+            "pymitter thousand": partial(emitters.pymitter_per_s, 1_000),
+            "one": partial(ours_per_s, 1, 2_000),
+            "huey": partial(keepers.huey_per_s, True),
+            "persist-queue": partial(keepers.persist_queue_per_s, True),
+            "thread": thread_per_s,
+            "huey accepts": partial(keepers.huey_per_s, False),
+            "persist-queue accepts": partial(keepers.persist_queue_per_s, False),
+            "eventsourcing accepts": keepers.eventsourcing_per_s,
+            "file": keepers.file_per_s,
+            "blinker": emitters.blinker_per_s,
+            "pyee": emitters.pyee_per_s,
+            "pyee async": emitters.pyee_async_per_s,
+            "pymitter": emitters.pymitter_per_s,
+        },
+        options.rounds,
+    )
+    many, one, peer = found["many"], found["one"], found["bubus"]
     return [
-        Figure("pipeline, 64 publishers, 1 handler", f"{many:,.0f}/s", beside,
-               f"{many / peer:.0f} ×", "≥ 20,000/s, ≥ 40 ×", many >= 20_000 and many >= 40 * peer),
-        Figure("pipeline, 64 publishers, 3 handlers", f"{three:,.0f}/s", beside,
-               f"{three / peer:.0f} ×", "—", True),
-        Figure("pipeline, 1 publisher, 1 handler", f"{single:,.0f}/s", beside,
-               f"{single / peer:.1f} ×", "≥ 1,500/s", single >= 1_500),
+        Figure("pipeline, 64 publishers, 1 handler", many.shown("/s"), _beside("bubus", peer),
+               _times(many, peer), "≥ 20,000/s, ≥ 40 ×",
+               many.median >= 20_000 and many.median >= 40 * peer.median),
+        Figure("pipeline, 1 publisher, 1 handler", one.shown("/s"),
+               _beside("huey with fsync", found["huey"]), _times(one, found["huey"]),
+               "≥ 1,500/s", one.median >= 1_500),
+        _row("the same", one, "persist-queue", found["persist-queue"]),
+        _row("pipeline, 64 publishers, 3 handlers", found["three"], "bubus (1 handler)", peer),
+        _row("pipeline, 64 publishers, 1,000 wildcard subscriptions of which 1 matches",
+             found["thousand"], "pymitter, 1,000 wildcards", found["pymitter thousand"]),
+        _row("accept one at a time from a thread", found["thread"], "a file, append and fsync",
+             found["file"]),
+        _row("the same", found["thread"], "huey with fsync", found["huey accepts"]),
+        _row("the same", found["thread"], "persist-queue", found["persist-queue accepts"]),
+        _row("the same", found["thread"], "eventsourcing", found["eventsourcing accepts"]),
+        _row("pipeline, 64 publishers, 1 handler, beside emitters that keep nothing", many,
+             "blinker", found["blinker"]),
+        _row("the same", many, "pyee", found["pyee"]),
+        _row("the same", many, "pyee, async listener", found["pyee async"]),
+        _row("the same", many, "pymitter", found["pymitter"]),
     ]  # fmt: skip
+
+
+def _row(what: str, ours: Sample, name: str, peer: Sample) -> Figure:
+    return Figure(what, ours.shown("/s"), _beside(name, peer), _times(ours, peer))
+
+
+def _beside(name: str, peer: Sample) -> str:
+    return f"{name}: {peer.shown('/s')}"
+
+
+def _times(ours: Sample, peer: Sample) -> str:
+    ratio = ours.median / peer.median
+    return f"{ratio:,.0f} ×" if ratio >= 10 else f"{ratio:.2g} ×"

@@ -5,16 +5,19 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
-from bench.report import Figure, median_of
+from bench.options import Options
+from bench.report import Figure, interleaved
 from eventbus.event import Event
 from eventbus.log import EventLog
 from eventbus.log.unit import Unit
 from eventbus.timestamps import to_microseconds
 
 _GROUP = 1_000
-_GROUPS = 30
+_GROUPS = 60
+_COLUMNS = "sequence, id, source, type, subject, time_us, recorded_us, correlationid, depth, data"
 
 
 def event_groups(groups: int = _GROUPS) -> list[list[Event]]:
@@ -39,7 +42,8 @@ def _ours_per_s() -> float:
     return _GROUP * _GROUPS / elapsed
 
 
-def _bare_per_s() -> float:
+def _bare_per_s(are_rows_ready: bool) -> float:
+    """What a program by hand reaches; with ``are_rows_ready`` its rows are made beforehand."""
     groups = event_groups()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "events.db")
@@ -48,29 +52,47 @@ def _bare_per_s() -> float:
         conn.execute("PRAGMA journal_mode = WAL")
         conn.execute("PRAGMA synchronous = FULL")
         conn.execute("PRAGMA cache_size = -65536")
+        insert = f"INSERT INTO events ({_COLUMNS}) VALUES ({','.join('?' * 10)})"
+        ready = [_rows(number, group) for number, group in enumerate(groups)]
         started = time.perf_counter()
-        sequence = 0
-        for group in groups:
-            rows = []
-            for e in group:
-                sequence += 1
-                rows.append((sequence, e.id, e.source, e.type, e.subject, to_microseconds(e.time),
-                             0, e.correlationid, None, None, None, 0, e.data_json))  # fmt: skip
+        for number, group in enumerate(groups):
+            rows = ready[number] if are_rows_ready else _rows(number, group)
             conn.execute("BEGIN IMMEDIATE")
-            conn.executemany(f"INSERT INTO events VALUES ({','.join('?' * 13)})", rows)
+            conn.executemany(insert, rows)
             conn.execute("COMMIT")
         elapsed = time.perf_counter() - started
         conn.close()
     return _GROUP * _GROUPS / elapsed
 
 
-def figures(rounds: int) -> list[Figure]:
+def _rows(number: int, group: list[Event]) -> list[tuple[object, ...]]:
+    return [
+        (number * _GROUP + index + 1, e.id, e.source, e.type, e.subject, to_microseconds(e.time), 0,
+         e.correlationid, 0, e.data_json)
+        for index, e in enumerate(group)
+    ]  # fmt: skip
+
+
+def figures(options: Options) -> list[Figure]:
     """The budget: at least 70 % of bare sqlite3."""
-    bare = median_of(_bare_per_s, rounds)
-    ours = median_of(_ours_per_s, rounds)
+    found = interleaved(
+        {
+            "ours": _ours_per_s,
+            "bare": partial(_bare_per_s, False),
+            "ready": partial(_bare_per_s, True),
+        },
+        options.rounds,
+    )
+    ours, bare, ready = found["ours"], found["bare"], found["ready"]
+    ratio = ours.median / bare.median
     return [
         Figure(
-            "record only, 1,000 a commit, FULL", f"{ours:,.0f}/s", f"bare sqlite3: {bare:,.0f}/s",
-            f"{ours / bare:.0%}", "≥ 70 %", ours / bare >= 0.7,
-        )
+            "record only, 1,000 events a commit", ours.shown("/s"),
+            f"bare sqlite3 executemany, same schema and commits: {bare.shown('/s')}",
+            f"{ratio:.0%}", "≥ 70 %", ratio >= 0.7,
+        ),
+        Figure(
+            "the same against rows that were made beforehand", ours.shown("/s"),
+            f"bare sqlite3 executemany: {ready.shown('/s')}", f"{ours.median / ready.median:.0%}",
+        ),
     ]  # fmt: skip
