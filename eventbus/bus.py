@@ -252,10 +252,10 @@ class EventBus:
         return decorate
 
     def unsubscribe(self, subscription: Subscription | str) -> None:
-        """End a subscription, by itself or by name; a durable one is forgotten.
+        """End a subscription, by itself or by name.
 
-        What it had not finished is cancelled. Blocks for a commit. Raises SubscriptionError for
-        one that is not known.
+        What it had not finished is cancelled; its dead letters stay, until it is subscribed again
+        or they are discarded. Blocks for a commit. Raises SubscriptionError for an unknown one.
         """
         name = subscription if isinstance(subscription, str) else subscription.name
         with self._subscribe_lock:

@@ -69,7 +69,8 @@ class Effects:
             # Also kept, so that a handler that catches it does not go on for ever.
             self.error = EventLoopError(
                 f"event loop: {event.type} would be number {event.depth} in a chain of events "
-                f"causing events; at most {MAX_DEPTH} are allowed"
+                f"causing events; at most {MAX_DEPTH} are allowed; it was caused by "
+                f"{self.event.type} at {self.subscription!r}"
             )
         if self.error is not None:
             raise self.error

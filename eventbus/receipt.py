@@ -15,7 +15,7 @@ from eventbus.log.values import Delivery
 if TYPE_CHECKING:
     from eventbus.bus import EventBus
 
-_SETTLED = frozenset({"succeeded", "retrying", "dead", "cancelled"})
+_SETTLED = frozenset({"succeeded", "retrying", "dead", "discarded", "cancelled"})
 
 
 class BatchReceipt:

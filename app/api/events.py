@@ -20,7 +20,7 @@ MAX_WAIT_S = 30.0
 DEFAULT_WAIT_S = 10.0
 # A commit takes milliseconds; after this the disk is gone, and so must be the client's wait.
 COMMIT_TIMEOUT_S = 30.0
-FINISHED = ("succeeded", "dead", "cancelled")
+FINISHED = ("succeeded", "dead", "discarded", "cancelled")
 # The envelope around the payload of one event: fourteen attributes of at most 1024 characters.
 ENVELOPE_BYTES = 65_536
 

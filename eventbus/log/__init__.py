@@ -9,6 +9,8 @@ from eventbus.log.values import (
     DeliveryPage,
     EventPage,
     EventQuery,
+    Intervention,
+    Selection,
     Trace,
     TypeSeen,
 )
@@ -21,6 +23,8 @@ __all__ = [
     "EventLog",
     "EventPage",
     "EventQuery",
+    "Intervention",
+    "Selection",
     "Trace",
     "TypeCount",
     "TypeSeen",

@@ -1,24 +1,26 @@
-"""Reading deliveries: of one event, by state, and what a subscription still has to do."""
+"""Reading deliveries: of one event, counts, and what a subscription still has to do."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
+from eventbus.errors import EventLoopError
 from eventbus.event import Event
 from eventbus.log import schema
-from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.database import Database
-from eventbus.log.rows import attempt_from_row, delivery_from_row, event_from_row
-from eventbus.log.values import Attempt, Delivery, DeliveryPage, DeliveryState
-from eventbus.timestamps import from_microseconds
+from eventbus.log.lineage import Histories, chain_of
+from eventbus.log.rows import delivery_from_row, event_from_row
+from eventbus.log.values import ChainLink, Delivery, DeliveryState
 
 _events, _deliveries, _attempts = schema.events, schema.deliveries, schema.attempts
 _subscriptions = schema.subscriptions
 
-_UNFINISHED: tuple[DeliveryState, ...] = ("pending", "retrying")
+UNFINISHED: tuple[DeliveryState, ...] = ("pending", "retrying", "dead")
+_TO_DO: tuple[DeliveryState, ...] = ("pending", "retrying")
 _DURATIONS = 1_000
 
 
@@ -39,57 +41,15 @@ class DeliveryReader:
 
     def of_event(self, sequence: int) -> list[Delivery]:
         """All durable deliveries of one event with all their attempts, by subscription name."""
-        query = _joined().where(_deliveries.c.sequence == sequence)  # primary key
+        query = joined().where(_deliveries.c.sequence == sequence)  # primary key
         with self._database.reading() as conn:
             rows = conn.execute(query.order_by(_subscriptions.c.name)).all()
-            tried = conn.execute(  # primary key
-                select(_attempts)
-                .where(_attempts.c.sequence == sequence)
-                .order_by(_attempts.c.number)
-            ).all()
-        return [delivery_from_row(row, _attempts_of(row, tried)) for row in rows]
-
-    def by_state(
-        self, state: DeliveryState, limit: int = 50, cursor: str | None = None
-    ) -> DeliveryPage:
-        """Deliveries in one unfinished state, newest first. Raises CursorError."""
-        before = None if cursor is None else decode_cursor(cursor, 2)
-        found: list[Any] = []
-        with self._database.reading() as conn:
-            # One walk of ix_deliveries_unfinished per subscription, merged: there are few.
-            for (subscription,) in conn.execute(select(_subscriptions.c.id)).all():
-                part = _joined().where(
-                    _deliveries.c.subscription == subscription,
-                    _deliveries.c.state == state,
-                    _deliveries.c.state != "succeeded",
-                )
-                if before is not None:
-                    # Of the page's last sequence, what comes after its subscription is left.
-                    sequence = before[0] + 1 if subscription > before[1] else before[0]
-                    part = part.where(_deliveries.c.sequence < sequence)
-                part = part.order_by(_deliveries.c.sequence.desc()).limit(limit + 1)
-                found += conn.execute(part).all()
-            found.sort(key=lambda row: (-row.sequence, row.subscription))
-            page = found[:limit]
-            deliveries = []
-            for row in page:
-                tried = conn.execute(  # primary key
-                    select(_attempts)
-                    .where(
-                        _attempts.c.sequence == row.sequence,
-                        _attempts.c.subscription == row.subscription,
-                    )
-                    .order_by(_attempts.c.number)
-                ).all()
-                deliveries.append(delivery_from_row(row, _attempts_of(row, tried)))
-        more = len(found) > limit
-        return DeliveryPage(
-            deliveries, encode_cursor(page[-1].sequence, page[-1].subscription) if more else None
-        )
+            is_loop = any(row.error_class == EventLoopError.__name__ for row in rows)
+            return values_of(conn, rows, chain_of(conn, sequence) if is_loop else None)
 
     def counts(self) -> dict[str, int]:
-        """How many deliveries are in each unfinished state."""
-        counts = {"pending": 0, "retrying": 0, "dead": 0}
+        """How many deliveries are in each unfinished state, those of removed subscriptions too."""
+        counts: dict[str, int] = dict.fromkeys(UNFINISHED, 0)
         for by_state in self.counts_by_subscription().values():
             for state in counts:
                 counts[state] += by_state.get(state, 0)
@@ -97,9 +57,13 @@ class DeliveryReader:
 
     def counts_by_subscription(self) -> dict[int, dict[str, int]]:
         """Unfinished deliveries by subscription id and state."""
-        query = (  # ix_deliveries_unfinished alone answers it
+        query = (  # ix_deliveries_unfinished alone answers it, without what is over
             select(_deliveries.c.subscription, _deliveries.c.state, func.count())
-            .where(_deliveries.c.state != "succeeded")
+            .where(
+                _deliveries.c.subscription.in_(select(_subscriptions.c.id)),
+                _deliveries.c.state.in_(UNFINISHED),
+                _deliveries.c.state != "succeeded",
+            )
             .group_by(_deliveries.c.subscription, _deliveries.c.state)
         )
         counts: dict[int, dict[str, int]] = {}
@@ -136,7 +100,7 @@ class DeliveryReader:
             .join_from(_deliveries, _events, _deliveries.c.sequence == _events.c.sequence)
             .where(
                 _deliveries.c.subscription == subscription,
-                _deliveries.c.state.in_(_UNFINISHED),
+                _deliveries.c.state.in_(_TO_DO),
                 _deliveries.c.state != "succeeded",
                 _deliveries.c.sequence > after,
             )
@@ -157,7 +121,8 @@ class DeliveryReader:
         return None if row is None else (row.state, row.attempt)
 
 
-def _joined() -> Select[Any]:
+def joined() -> Select[Any]:
+    """Deliveries with what ``values_of`` needs of their events and subscriptions."""
     return (
         select(
             *_deliveries.c,
@@ -165,15 +130,24 @@ def _joined() -> Select[Any]:
             _events.c.type.label("event_type"),
             _events.c.subject,
             _subscriptions.c.name.label("subscription_name"),
+            _subscriptions.c.removed_us,
         )
         .join_from(_deliveries, _events, _deliveries.c.sequence == _events.c.sequence)
         .outerjoin(_subscriptions, _subscriptions.c.id == _deliveries.c.subscription)
     )
 
 
-def _attempts_of(row: Any, tried: Any) -> list[Attempt]:
-    found = [attempt_from_row(a) for a in tried if a.subscription == row.subscription]
-    if row.state == "succeeded":
-        started_at = from_microseconds(row.finished_us - row.duration_us)
-        found.append(Attempt(row.attempt, started_at, row.duration_us / 1_000, "succeeded"))
+def values_of(
+    conn: Connection, rows: Sequence[Row[Any]], chain: list[ChainLink] | None = None
+) -> list[Delivery]:
+    """Rows of ``joined`` as deliveries with their histories; ``chain`` is for event loops."""
+    histories = Histories(conn, [(row.sequence, row.subscription) for row in rows])
+    found = []
+    for row in rows:
+        key = (row.sequence, row.subscription)
+        is_loop = row.error_class == EventLoopError.__name__
+        found.append(delivery_from_row(
+            row, histories.attempts(key, row), histories.round(key), histories.interventions(key),
+            chain if is_loop else None,
+        ))  # fmt: skip
     return found

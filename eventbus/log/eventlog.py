@@ -16,6 +16,7 @@ from eventbus.log.commit import GroupCommit
 from eventbus.log.counts import TypeCount
 from eventbus.log.database import Database
 from eventbus.log.deliveries import DeliveryReader
+from eventbus.log.delivery_lists import DeliveryLists
 from eventbus.log.inflight import InFlight
 from eventbus.log.known_types import KnownTypes
 from eventbus.log.migrations import LOG_MIGRATIONS, Migration, migrate
@@ -29,6 +30,7 @@ from eventbus.log.values import (
     DeliveryState,
     EventPage,
     EventQuery,
+    Selection,
     Trace,
     TypeSeen,
 )
@@ -76,6 +78,7 @@ class EventLog:
         """Grows with every commit of any kind: whether anything changed."""
         self._reader = Reader(self._database, lambda: self.last_sequence, self._types)
         self.delivery_reader = DeliveryReader(self._database)
+        self.delivery_lists = DeliveryLists(self._database, self._types)
 
     def start(self, after_commit: AfterCommit, clock: Clock = SYSTEM_CLOCK) -> None:
         """Begin to take units."""
@@ -120,7 +123,7 @@ class EventLog:
         return saved[0]
 
     def remove_subscriber(self, name: str) -> None:
-        """Forget a durable subscription and cancel what it had not finished."""
+        """End a durable subscription and cancel what it had not finished."""
         self._commit.commit(Unit(
             call=lambda conn: self._subscribers.remove(conn, name),
             token=lambda: self._subscribers.removed(name),
@@ -221,9 +224,13 @@ class EventLog:
         return self.delivery_reader.of_event(sequence)
 
     def list_deliveries(
-        self, state: DeliveryState, limit: int = 50, cursor: str | None = None
+        self,
+        state: DeliveryState,
+        limit: int = 50,
+        cursor: str | None = None,
+        selection: Selection | None = None,
     ) -> DeliveryPage:
-        return self.delivery_reader.by_state(state, limit, cursor)
+        return self.delivery_lists.page(state, limit, cursor, selection)
 
     def delivery_counts(self) -> dict[str, int]:
         return self.delivery_reader.counts()

@@ -52,3 +52,9 @@ class KnownTypes:
 def matches_rows(pattern: Pattern) -> ColumnElement[bool]:
     """The condition that a row's type matches, tried row by row (see ``database``)."""
     return func.eventbus_type_matches(pattern.text, _type) == 1
+
+
+def type_matches(types: KnownTypes, pattern: Pattern) -> ColumnElement[bool]:
+    """The condition that an event's type matches, by names where they are known."""
+    wanted = types.matching(pattern)
+    return matches_rows(pattern) if wanted is None else _type.in_(wanted)

@@ -69,7 +69,31 @@ def _never_reuse_subscription_ids(conn: Connection) -> None:
         conn.exec_driver_sql(statement)
 
 
-LOG_MIGRATIONS: tuple[Migration, ...] = (_create_log, _never_reuse_subscription_ids)
+def _add_operations(conn: Connection) -> None:
+    for statement in (
+        "ALTER TABLE subscriptions ADD COLUMN removed_us BIGINT",
+        """CREATE TABLE operations (
+            id INTEGER NOT NULL PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL,
+            selection TEXT NOT NULL, requested_by TEXT NOT NULL, reason TEXT, rate FLOAT,
+            total BIGINT NOT NULL, done BIGINT NOT NULL, skipped BIGINT NOT NULL,
+            position BIGINT NOT NULL, started_us BIGINT NOT NULL, finished_us BIGINT,
+            stopped_by TEXT, error TEXT, event_id TEXT NOT NULL)""",
+        """CREATE TABLE interventions (
+            sequence BIGINT NOT NULL, subscription INTEGER NOT NULL, number INTEGER NOT NULL,
+            operation INTEGER NOT NULL, at_us BIGINT NOT NULL, state TEXT,
+            attempt INTEGER NOT NULL, failures INTEGER NOT NULL, finished_us BIGINT,
+            duration_us BIGINT,
+            PRIMARY KEY (sequence, subscription, number)) WITHOUT ROWID""",
+        "CREATE INDEX ix_interventions_operation ON interventions (operation)",
+    ):
+        conn.exec_driver_sql(statement)
+
+
+LOG_MIGRATIONS: tuple[Migration, ...] = (
+    _create_log,
+    _never_reuse_subscription_ids,
+    _add_operations,
+)
 
 
 def migrate(conn: Connection, component: str, migrations: Sequence[Migration]) -> None:

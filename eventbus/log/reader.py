@@ -12,7 +12,7 @@ from eventbus.log import schema
 from eventbus.log.counts import TypeCount, count_all, count_types
 from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.database import Database
-from eventbus.log.known_types import KnownTypes, matches_rows
+from eventbus.log.known_types import KnownTypes, type_matches
 from eventbus.log.rows import event_from_row
 from eventbus.log.values import Chunk, EventPage, EventQuery, Trace, TypeSeen
 from eventbus.patterns import Pattern
@@ -65,7 +65,7 @@ class Reader:
             # Rows are cheap to walk and dear to build: take those of matching types only.
             end = min(end, after + _STEP)
             where = (_events.c.sequence > after) & (_events.c.sequence <= end)
-            query = select(_events).where(where, self._of_type(pattern))
+            query = select(_events).where(where, type_matches(self._types, pattern))
         else:
             query = select(_events).where(_events.c.sequence > after, _events.c.sequence <= end)
         with self._database.reading() as conn:
@@ -141,13 +141,9 @@ class Reader:
         wanted = self._types.matching(pattern)
         with self._database.reading() as conn:
             if wanted is None:
-                where = None if pattern.matches_all else self._of_type(pattern)
+                where = None if pattern.matches_all else type_matches(self._types, pattern)
                 return count_all(conn, pattern.text, where, after, upto)
             return count_types(conn, wanted, after, upto)
-
-    def _of_type(self, pattern: Pattern) -> ColumnElement[bool]:
-        wanted = self._types.matching(pattern)
-        return matches_rows(pattern) if wanted is None else _events.c.type.in_(wanted)
 
     def _tries_rows(self, pattern: Pattern | None) -> bool:
         """Whether the pattern can only be told by looking at every row."""
@@ -195,7 +191,7 @@ class Reader:
                 statement = select(merged)
                 order = position.desc() if query.order == "desc" else position.asc()
             else:
-                statement = select(_events).where(*where, self._of_type(query.pattern))
+                statement = select(_events).where(*where, type_matches(self._types, query.pattern))
         return list(conn.execute(statement.order_by(order).limit(limit)))
 
     def _scan(

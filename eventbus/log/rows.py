@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from eventbus.event import Event
-from eventbus.log.values import Attempt, Delivery
+from eventbus.log.values import Attempt, ChainLink, Delivery, Intervention
 from eventbus.timestamps import from_microseconds
 
 
@@ -29,8 +29,14 @@ def event_from_row(row: Row[Any]) -> Event:
     )
 
 
-def delivery_from_row(row: Row[Any], attempts: list[Attempt]) -> Delivery:
-    """A Delivery from a row of ``deliveries`` joined with its event and subscription names."""
+def delivery_from_row(
+    row: Row[Any],
+    attempts: list[Attempt],
+    round: int,
+    interventions: list[Intervention],
+    chain: list[ChainLink] | None = None,
+) -> Delivery:
+    """A Delivery from a row of ``deliveries`` joined with its event and its subscription."""
     return Delivery(
         sequence=row.sequence,
         event_id=row.event_id,
@@ -45,17 +51,22 @@ def delivery_from_row(row: Row[Any], attempts: list[Attempt]) -> Delivery:
         error_class=row.error_class,
         error_message=row.error_message,
         attempts=attempts,
+        round=round,
+        interventions=interventions,
+        is_removed=row.subscription_name is None or row.removed_us is not None,
+        chain=chain,
     )
 
 
-def attempt_from_row(row: Row[Any]) -> Attempt:
-    """An Attempt from a row of ``attempts``."""
+def attempt_from_row(row: Row[Any], number: int, round: int) -> Attempt:
+    """An Attempt from a row of ``attempts``, as it counts in its round."""
     return Attempt(
-        number=row.number,
+        number=number,
         started_at=from_microseconds(row.started_us),
         duration_ms=row.duration_us / 1_000,
         outcome=row.outcome,
         error_class=row.error_class,
         error_message=row.error_message,
         traceback=row.traceback,
+        round=round,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -55,6 +56,8 @@ subscriptions = Table(
     Column("pattern", Text, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("since_sequence", BigInteger, nullable=False),
+    # Its deliveries stay in the log, and need its name: an unsubscribed one is only marked.
+    Column("removed_us", BigInteger),
     sqlite_autoincrement=True,  # an id stands in old deliveries: it never gets a second owner
 )
 
@@ -98,6 +101,46 @@ attempts = Table(
     sqlite_with_rowid=False,
 )
 ix_attempts_subscription = Index("ix_attempts_subscription", attempts.c.subscription)
+
+# What a person did to many deliveries at once: redrive, discard, replay.
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("selection", Text, nullable=False),  # JSON
+    Column("requested_by", Text, nullable=False),
+    Column("reason", Text),
+    Column("rate", Float),
+    Column("total", BigInteger, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("skipped", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),  # a replay has dealt with events up to here
+    Column("started_us", BigInteger, nullable=False),
+    Column("finished_us", BigInteger),
+    Column("stopped_by", Text),
+    Column("error", Text),
+    Column("event_id", Text, nullable=False),  # of the event that told of its start
+)
+
+# What operations did to one delivery, and what it was before; redrive and replay begin a round.
+interventions = Table(
+    "interventions",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True),
+    Column("subscription", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("operation", Integer, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("state", Text),  # before; None when it had not been delivered to this subscription
+    Column("attempt", Integer, nullable=False),  # that had ended in the round before
+    Column("failures", Integer, nullable=False),  # rows of ``attempts`` by then, of all rounds
+    Column("finished_us", BigInteger),
+    Column("duration_us", BigInteger),
+    sqlite_with_rowid=False,
+)
+ix_interventions_operation = Index("ix_interventions_operation", interventions.c.operation)
 
 schema_versions = Table(
     "schema_versions",

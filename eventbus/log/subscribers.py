@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from eventbus.log import schema
 from eventbus.patterns import Pattern, PatternIndex
@@ -30,7 +30,8 @@ class Subscribers:
         self._by_name: dict[str, Subscriber] = {}
         self._index: PatternIndex[int] = PatternIndex()
         with conn.begin():
-            for row in conn.execute(select(_subscriptions).order_by(_subscriptions.c.id)):
+            stored = select(_subscriptions).where(_subscriptions.c.removed_us.is_(None))
+            for row in conn.execute(stored.order_by(_subscriptions.c.id)):
                 self._put(Subscriber(row.id, row.name, Pattern(row.pattern), row.since_sequence))
 
     def match(self, type: str) -> tuple[int, ...]:
@@ -47,6 +48,15 @@ class Subscribers:
         """Store a subscription, or give a known one its new pattern from now on."""
         known = self._by_name.get(name)
         if known is None:
+            removed = select(_subscriptions.c.id).where(_subscriptions.c.name == name)
+            key = conn.execute(removed).scalar()
+            if key is not None:  # unsubscribed before: its dead letters are its own again
+                conn.execute(
+                    update(_subscriptions)
+                    .where(_subscriptions.c.id == key)
+                    .values(pattern=pattern.text, since_sequence=last_sequence, removed_us=None)
+                )
+                return Subscriber(key, name, pattern, last_sequence)
             result = conn.execute(insert(_subscriptions).values(
                 name=name, pattern=pattern.text, created_us=time.time_ns() // 1_000,
                 since_sequence=last_sequence,
@@ -62,18 +72,22 @@ class Subscribers:
         return Subscriber(known.id, name, pattern, known.since_sequence)
 
     def remove(self, conn: Connection, name: str) -> None:
-        """Forget a subscription; what it had not finished is cancelled, dead letters too."""
+        """End a subscription: what it had not finished is cancelled, its dead letters stay."""
         known = self._by_name[name]
         conn.execute(
             update(_deliveries)  # ix_deliveries_unfinished
             .where(
                 _deliveries.c.subscription == known.id,
-                _deliveries.c.state.in_(("pending", "retrying", "dead")),
+                _deliveries.c.state.in_(("pending", "retrying")),
                 _deliveries.c.state != "succeeded",
             )
             .values(state="cancelled")
         )
-        conn.execute(delete(_subscriptions).where(_subscriptions.c.id == known.id))
+        conn.execute(
+            update(_subscriptions)
+            .where(_subscriptions.c.id == known.id)
+            .values(removed_us=time.time_ns() // 1_000)
+        )
 
     def saved(self, subscriber: Subscriber) -> None:
         """Take a committed ``save`` into effect."""

@@ -9,7 +9,10 @@ from typing import Literal
 from eventbus.event import Event
 from eventbus.patterns import Pattern
 
-DeliveryState = Literal["pending", "running", "succeeded", "retrying", "dead", "cancelled"]
+DeliveryState = Literal[
+    "pending", "running", "succeeded", "retrying", "dead", "discarded", "cancelled"
+]
+OperationKind = Literal["redrive", "discard", "replay"]
 AttemptOutcome = Literal["succeeded", "failed", "timeout", "crashed"]
 
 
@@ -76,7 +79,7 @@ class TypeSeen:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One run of a handler for one delivery; ``number`` counts from 1."""
+    """One run of a handler for one delivery; ``number`` counts from 1 in each ``round``."""
 
     number: int
     started_at: datetime
@@ -85,11 +88,42 @@ class Attempt:
     error_class: str | None = None
     error_message: str | None = None
     traceback: str | None = None
+    round: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """What a person did to a delivery by an operation; ``state_before`` None: not delivered yet.
+
+    ``attempt`` is the number of attempts that had ended in the round before.
+    """
+
+    kind: OperationKind
+    operation: int
+    at: datetime
+    by: str
+    reason: str | None
+    state_before: DeliveryState | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLink:
+    """An event in a chain of events that caused each other."""
+
+    sequence: int
+    id: str
+    type: str
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event at one subscription; ``attempt`` is the number of attempts that have ended."""
+    """One event at one subscription.
+
+    ``attempt`` is the number of attempts that have ended in this ``round``; redriving and
+    replaying, which ``interventions`` tell of, begin a new one. ``is_removed``: nobody is
+    subscribed under the name any more. ``chain`` is given with an event loop, oldest first.
+    """
 
     sequence: int
     event_id: str
@@ -104,11 +138,35 @@ class Delivery:
     error_class: str | None
     error_message: str | None
     attempts: list[Attempt] = field(default_factory=list)
+    round: int = 1
+    interventions: list[Intervention] = field(default_factory=list)
+    is_removed: bool = False
+    chain: list[ChainLink] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which deliveries are meant; every given condition must hold.
+
+    ``since`` (inclusive) and ``until`` (exclusive) bound when the last attempt ended: of a dead
+    letter, when it died. ``deliveries`` names single ones by sequence and subscription.
+    """
+
+    pattern: Pattern | None = None
+    subscription: str | None = None
+    error_class: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    deliveries: tuple[tuple[int, str], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPage:
-    """One page of deliveries, newest first; ``next`` continues it, None at the end."""
+    """One page of deliveries, newest first; ``next`` continues it, None at the end.
+
+    A search by conditions stops after a bounded number of rows: then a page may be short, even
+    empty, while ``next`` goes on.
+    """
 
     deliveries: list[Delivery]
     next: str | None

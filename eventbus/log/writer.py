@@ -25,7 +25,20 @@ Deliveries = list[tuple[Event, tuple[int, ...]]]
 _events, _deliveries, _attempts = schema.events, schema.deliveries, schema.attempts
 _INSERT_EVENT = Prepared(insert(_events))
 _INSERT_DELIVERY = Prepared(insert(_deliveries), "sequence", "subscription", "state", "attempt")
-_INSERT_ATTEMPT = Prepared(insert(_attempts))
+# Numbered through all rounds of a delivery, which begin to count anew when it is redriven.
+_INSERT_ATTEMPT = Prepared(
+    insert(_attempts)
+    .inline()
+    .values(
+        number=select(literal_column("coalesce(max(number), 0) + 1"))
+        .where(
+            _attempts.c.sequence == bindparam("of_sequence"),
+            _attempts.c.subscription == bindparam("of_subscription"),
+        )
+        .scalar_subquery()
+    ),
+    *[column.name for column in _attempts.c if column.name != "number"],
+)
 _UPDATE_DELIVERY = Prepared(
     update(_deliveries)
     .where(
@@ -164,8 +177,8 @@ class Writer:
         ])  # fmt: skip
         _INSERT_ATTEMPT.run(self._conn, [
             (
-                o.sequence, o.subscription, o.attempt, o.started_us, o.finished_us - o.started_us,
-                o.kind, o.error_class, o.error_message, o.traceback,
+                o.sequence, o.subscription, o.sequence, o.subscription, o.started_us,
+                o.finished_us - o.started_us, o.kind, o.error_class, o.error_message, o.traceback,
             )
             for o in outcomes
             if o.kind != "succeeded"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 from eventbus import Event, EventBus
 from eventbus.errors import BusClosedError, LogLockedError
@@ -91,17 +91,15 @@ def test_a_new_subscription_inherits_nothing_of_a_forgotten_one(bus: EventBus) -
     bus.subscribe("a", Failing(), name="old", max_attempts=1)
     bus.publish("a").deliveries(LONG_S)
     bus.unsubscribe("old")
-    assert bus.log.delivery_counts()["dead"] == 0
     bus.subscribe("b", nothing, name="new")
     assert [(s.name, s.dead, s.failures) for s in bus.subscriptions()] == [("new", 0, 0)]
-    assert bus.log.deliveries(1)[0].subscription == "(removed 1)"
 
 
 def test_a_log_of_the_first_version_gives_no_id_again(url: str) -> None:
     log = EventLog(url)
     conn = log._database.writer
     with conn.begin():
-        for table in ("subscriptions", "events", "deliveries", "attempts", "schema_versions"):
+        for table in inspect(conn).get_table_names():
             conn.exec_driver_sql(f"DROP TABLE {table}")
     migrate(conn, "log", LOG_MIGRATIONS[:1])
     with conn.begin():
