@@ -30,6 +30,7 @@ from eventbus.lane import Lane
 from eventbus.lanes import open_lane
 from eventbus.log import EventLog
 from eventbus.log.unit import Apply, Unit
+from eventbus.loop import LoopThread
 from eventbus.patterns import Pattern
 from eventbus.receipt import BatchReceipt, Receipt
 from eventbus.statistics import Running, SubscriptionStats, subscription_stats
@@ -44,8 +45,10 @@ from eventbus.subscription import (
     is_async_callable,
 )
 from eventbus.timestamps import from_microseconds
+from eventbus.trouble import Trouble
 from eventbus.validation import MAX_EVENT_BYTES
 from eventbus.watch import Watch
+from eventbus.watchdog import Watchdog
 from eventbus.workers import WorkerPool
 
 logger = logging.getLogger("eventbus")
@@ -90,19 +93,31 @@ class EventBus:
         self._anonymous = itertools.count(1)
         self._watch = Watch()
         self._pool = WorkerPool()
-        self._loop = asyncio.new_event_loop()
+        self._loop_thread = LoopThread()
+        self._loop = self._loop_thread.loop
         self.dispatcher = Dispatcher(log, self._loop, self._pool, self._watch, clock)
-        self._thread = threading.Thread(target=self._run, name="eventbus-loop", daemon=True)
-        self._thread.start()
-        log.start(self.dispatcher.after_commit, clock)
+        self._watchdog = Watchdog(log, self._loop_thread, self.dispatcher)
+        self._loop_thread.start()
+        try:
+            log.start(self.dispatcher.after_commit, clock)
+            self._watchdog.start()
+        except BaseException:
+            self._loop_thread.stop(_STOP_GRACE_S)
+            raise
 
     @classmethod
     def open(cls, url: str = "sqlite:///events.db", **options: Any) -> EventBus:
         """A bus on the log at ``url`` (``sqlite:///path``; ``sqlite://`` is a temporary file).
 
-        ``options`` are those of the constructor. Raises LogError, LogLockedError, SchemaError.
+        ``options`` are those of the constructor. Raises LogError, LogLockedError, SchemaError,
+        NoThreadError.
         """
-        return cls(EventLog(url), **options)
+        log = EventLog(url)
+        try:
+            return cls(log, **options)
+        except BaseException:
+            log.close()
+            raise
 
     # -- publishing --------------------------------------------------------------------------
 
@@ -302,6 +317,10 @@ class EventBus:
         runs = sorted(self.dispatcher.runner.runs, key=lambda run: run.started)
         return [Running.of(run) for run in runs]
 
+    def troubles(self) -> list[Trouble]:
+        """Why the bus cannot do all of its work now; empty when it can."""
+        return self._watchdog.troubles()
+
     def served(self) -> set[str]:
         """The names of the subscriptions that have a handler in this process."""
         return set(self._lanes)
@@ -337,6 +356,7 @@ class EventBus:
             if self._is_closed or self.log.is_forked:
                 return
             self._is_closed = True
+        self._watchdog.close()
         has_stopped = threading.Event()
         self._loop.call_soon_threadsafe(self._begin_stop, timeout, has_stopped)
         if not has_stopped.wait(timeout + _STOP_GRACE_S):
@@ -344,30 +364,13 @@ class EventBus:
         self.log.close()
         self.has_stopped = True
         self._watch.notify_all()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_STOP_GRACE_S / 2)
+        self._loop_thread.stop(_STOP_GRACE_S / 2)
         self._pool.close()
 
     def _begin_stop(self, timeout_s: float, has_stopped: threading.Event) -> None:
         # The coroutine is made here, on the loop: were that blocked, it would never be awaited.
         self._stopping = self._loop.create_task(self.dispatcher.stop(timeout_s))
         self._stopping.add_done_callback(lambda _: has_stopped.set())
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            while not self.has_stopped:
-                try:
-                    self._loop.run_forever()
-                except (SystemExit, KeyboardInterrupt):  # of a task that a handler started
-                    logger.exception("a task on the bus's loop tried to end the process")
-            # What never began to stop, or was cut off, must not be dropped in the middle.
-            left = asyncio.all_tasks(self._loop)
-            for task in left:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        finally:
-            self._loop.close()
 
     def __enter__(self) -> EventBus:
         return self

@@ -54,6 +54,10 @@ class EffectError(EventBusError, RuntimeError):
     """An effect asked for outside a running handler, or after its attempt had ended."""
 
 
+class NoThreadError(EventBusError, RuntimeError):
+    """The system allows no more threads, and this one is needed."""
+
+
 class BusClosedError(EventBusError, RuntimeError):
     """The bus is closed and takes no more events."""
 
@@ -80,6 +84,18 @@ class LogLockedError(LogError):
 
 class LogWriteError(LogError):
     """A write could not be made durable (disk full, read-only, damaged); nothing was recorded."""
+
+
+class LogReadError(LogError):
+    """The log could not be read: damaged, too many open files, a disk that fails."""
+
+
+class LogDamagedError(LogWriteError):
+    """The database file is damaged; nothing more is written to it until it is restored."""
+
+
+class BackupError(LogError):
+    """A backup that could not be made, or one that cannot be restored; nothing was replaced."""
 
 
 class SchemaError(LogError):
@@ -122,3 +138,7 @@ class EventLoopError(RejectError):
 
 class RemoteRejectError(RemoteHandlerError, RejectError):
     """A handler in another process has rejected the event for good."""
+
+
+class TooManyEffectsError(RejectError):
+    """A handler asked for more in one delivery than one transaction may hold."""

@@ -80,6 +80,7 @@ class Lane:
         self.durations_ms: deque[float] = deque(maxlen=1_000)
         self.succeeded = 0
         self.failures = 0
+        self.blocked_count = 0  # how often its handler held up the bus's loop
         self._load = load
 
     @property

@@ -23,6 +23,7 @@ class SubscriptionStats:
     ``lag`` counts matching events that are not finished; ``failures`` failed attempts, ever;
     ``succeeded`` deliveries in this process. ``p50_ms``, ``p95_ms``, ``p99_ms`` are of the newest
     1000 durations, None before the first. ``is_active``: a handler serves it in this process.
+    ``blocked_loop``: how often its handler made all others wait, in this process.
     """
 
     name: str
@@ -38,6 +39,7 @@ class SubscriptionStats:
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
+    blocked_loop: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def subscription_stats(log: EventLog, lanes: Mapping[str, Lane]) -> list[Subscri
             retrying=retrying, dead=dead, succeeded=lane.succeeded if lane else 0,
             failures=failures, p50_ms=percentile(durations, 50),
             p95_ms=percentile(durations, 95), p99_ms=percentile(durations, 99),
+            blocked_loop=lane.blocked_count if lane else 0,
         ))  # fmt: skip
     return stats
 

@@ -8,6 +8,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from eventbus.errors import (
     BusClosedError,
@@ -18,6 +19,7 @@ from eventbus.errors import (
 )
 from eventbus.log.interrupts import interrupts_held_back
 from eventbus.log.unit import Unit
+from eventbus.threads import start_thread
 
 logger = logging.getLogger("eventbus.log")
 
@@ -50,8 +52,19 @@ class GroupCommit:
         """Whether this is a copy in a child process: files and locks belong to the parent."""
         return os.getpid() != self._pid
 
+    @property
+    def is_committing(self) -> bool:
+        """Whether a commit is under way now."""
+        return self._committing is not None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the writer's thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
-        self._thread.start()
+        """Begin to commit what is submitted. Raises NoThreadError."""
+        start_thread(self._thread)
 
     def submit(self, unit: Unit) -> None:
         """Queue the unit and return at once."""
@@ -124,7 +137,9 @@ class GroupCommit:
             self._wake.wait()
             self._wake.clear()
             while self._queue:
-                with self._lock:
+                # What the function of an effect raises must not end this thread: every event loop
+                # would wait for it for ever. The units have it as their error.
+                with suppress(BaseException), self._lock:
                     if self._queue:
                         self._drain_once()
             # In this order: once it is closed nothing is queued any more.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,11 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from eventbus.errors import LogError, LogLockedError
+from eventbus.errors import LogDamagedError, LogError
+from eventbus.log.companions import COMPANIONS
+from eventbus.log.integrity import quick_check
+from eventbus.log.lockfile import LockFile
+from eventbus.log.storage import ADVICE, Storage, open_failure
 from eventbus.patterns import Pattern
 
 _BUSY_TIMEOUT_MS = 5_000
@@ -34,15 +36,22 @@ class Database:
     def __init__(self, url: str) -> None:
         """``url`` is ``sqlite:///path``; ``sqlite://`` is a temporary file that ``close`` removes.
 
-        Raises LogError for a url that is not SQLite's, LogLockedError when it is open elsewhere.
+        Raises LogError for a url that is not SQLite's or a file that cannot be opened,
+        LogLockedError when it is open elsewhere, LogDamagedError.
         """
         self._temporary: str | None = None
+        self.storage = Storage()
         self.path = self._resolve(url)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock_file = self._lock()
+            self._lock = LockFile(self.path)
         except OSError as error:
             raise LogError(f"cannot open the log {self.path}: {error}") from error
+        try:
+            self._check_file()
+        except BaseException:
+            self._lock.close(is_clean=False)
+            raise
         address = f"sqlite:///{self.path}"
         try:
             self._write_engine = _engine(address, begin="BEGIN IMMEDIATE", poolclass=StaticPool)
@@ -54,23 +63,66 @@ class Database:
             event.listen(self._read_engine, "connect", _set_up_reader)
             self.writer: Connection = self._write_engine.connect()
         except SQLAlchemyError as error:
-            self._lock_file.close()
-            raise LogError(f"cannot open the log {self.path}: {error}") from error
+            self._lock.close(is_clean=not self.owes_check)
+            raise open_failure(self.path, error) from error
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A read-only connection inside one transaction: everything read in it is one state."""
-        with self._read_engine.connect() as conn:
-            yield conn
+        """A read-only connection inside one transaction: everything read in it is one state.
+
+        What the storage does to those who read in it is raised as LogReadError.
+        """
+        try:
+            with self._read_engine.connect() as conn:
+                yield conn
+        except SQLAlchemyError as error:
+            failure = self.storage.read_failed(error)
+            if failure is None:
+                raise
+            raise failure from error
+        self.storage.read()
 
     def close(self) -> None:
         """Close all connections (which folds the WAL into the file) and give the lock back."""
         self._read_engine.dispose()
-        self.writer.close()
+        with suppress(SQLAlchemyError):  # a disk that fails cannot be written for the last time
+            self.writer.close()
         self._write_engine.dispose()
-        self._lock_file.close()
+        if self.storage.is_damaged:
+            with suppress(OSError):
+                self._lock.mark("damaged")
+        self._lock.close(is_clean=not (self.owes_check or self.storage.is_damaged))
         if self._temporary is not None:
             shutil.rmtree(self._temporary)
+
+    def _check_file(self) -> None:
+        """Refuse what would lose events if it were written to."""
+        is_there = self.path.exists()
+        wal = COMPANIONS[0].of(self.path)
+        has_wal = wal.exists() and wal.stat().st_size > 0
+        self.owes_check = is_there and (has_wal or bool(self._lock.found))
+        """Whether a holder before did not come to its end, and nobody has checked the file since:
+        its WAL or its mark is still there."""
+        if self._lock.found_state == "restoring":
+            self._lock.mark("restoring")  # still so, also for the next one
+            raise LogError(
+                f"a restore of {self.path} was cut off in the middle: run `flask restore` again"
+            )
+        if is_there and (links := self.path.stat().st_nlink) > 1:
+            raise LogError(
+                f"{self.path} has {links} names (hard links): SQLite keeps what was committed last "
+                "beside the name by which it was opened, so opening another one loses it; remove "
+                "the other names, or make copies with `flask backup`"
+            )
+        if self._lock.found_state == "damaged":
+            self._lock.mark("damaged")
+            problems = quick_check(self.path)
+            if problems:
+                raise LogDamagedError(
+                    f"the log {self.path} is damaged ({problems[0]}; {len(problems)} findings in "
+                    f"all): {ADVICE}"
+                )
+            self._lock.mark("running")
 
     def _resolve(self, url: str) -> Path:
         try:
@@ -86,24 +138,6 @@ class Database:
             self._temporary = tempfile.mkdtemp(prefix="eventbus-")
             return Path(self._temporary, "events.db")
         return Path(parsed.database).resolve()  # a link must not get a lock of its own
-
-    def _lock(self) -> Any:
-        path = self.path.with_name(self.path.name + "-lock")
-        lock_file = path.open("a+")
-        try:
-            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock_file.seek(0)
-            holder = lock_file.read().strip() or "unknown"
-            lock_file.close()
-            raise LogLockedError(
-                f"{self.path} is open for writing in another process (pid {holder}): one embedded "
-                "database has one bus; stop that process or use another EVENTBUS_DATABASE_URL"
-            ) from None
-        lock_file.truncate(0)
-        lock_file.write(str(os.getpid()))
-        lock_file.flush()
-        return lock_file
 
 
 def _engine(address: str, *, begin: str, **options: Any) -> Engine:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.errors import CrashedAttemptError
@@ -18,9 +20,11 @@ from eventbus.log.database import Database
 from eventbus.log.deliveries import DeliveryReader
 from eventbus.log.delivery_lists import DeliveryLists
 from eventbus.log.inflight import InFlight
+from eventbus.log.integrity import IntegrityReport
 from eventbus.log.known_types import KnownTypes
 from eventbus.log.migrations import LOG_MIGRATIONS, Migration, migrate
 from eventbus.log.reader import Reader
+from eventbus.log.storage import open_failure
 from eventbus.log.subscribers import Subscriber, Subscribers
 from eventbus.log.unit import Outcome, Unit
 from eventbus.log.values import (
@@ -55,6 +59,7 @@ class EventLog:
     def __init__(self, url: str) -> None:
         """Open or create the log. Raises LogError, LogLockedError or SchemaError."""
         self._database = Database(url)
+        self.storage = self._database.storage
         try:
             conn = self._database.writer
             migrate(conn, "log", LOG_MIGRATIONS)
@@ -65,11 +70,14 @@ class EventLog:
             self.in_flight = InFlight(
                 self._database.path.with_name(self._database.path.name + "-inflight")
             )
+        except SQLAlchemyError as error:
+            self._database.close()
+            raise open_failure(self._database.path, error) from error
         except BaseException:
             self._database.close()
             raise
         self._writer = Writer(conn, newest, self._subscribers.match, self._committed)
-        self._commit = GroupCommit(self._writer.write)
+        self._commit = GroupCommit(self._write)
         self._listeners: list[Listener] = []
         self._after_commit: AfterCommit | None = None
         self.last_sequence: int = newest
@@ -96,6 +104,32 @@ class EventLog:
         self._commit.close()
         self.in_flight.close()
         self._database.close()
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._database.path
+
+    @property
+    def owes_check(self) -> bool:
+        """Whether a process that had the log open did not close it, and nobody checked it since."""
+        return self._database.owes_check
+
+    def checked(self, report: IntegrityReport) -> None:
+        """Take the result of a check of this log: a damaged one takes no more events."""
+        if report.problems:
+            self.storage.damaged(report.problems[0])
+        self._database.owes_check = False
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether a commit is under way now."""
+        return self._commit.is_committing
+
+    @property
+    def is_writer_alive(self) -> bool:
+        """Whether what event loops submit is committed."""
+        return self._commit.is_alive
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -174,7 +208,14 @@ class EventLog:
     def remove_listener(self, listener: Listener) -> None:
         self._listeners = [known for known in self._listeners if known != listener]
 
+    def _write(self, batch: list[Unit]) -> None:
+        if self.storage.refuse(batch):
+            self._committed([], batch)
+        else:
+            self._writer.write(batch)
+
     def _committed(self, recorded: Deliveries, batch: list[Unit]) -> None:
+        self.storage.wrote(batch)
         for unit in batch:
             if unit.call is not None and unit.error is None and unit.token is not None:
                 unit.token()

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Iterable
 
 from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
-from eventbus.errors import LogWriteError
 from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.prepared import Prepared
 from eventbus.log.rows import event_from_row
+from eventbus.log.storage import write_failure
 from eventbus.log.unit import Apply, Outcome, Unit
 from eventbus.timestamps import to_microseconds
 
@@ -55,12 +55,6 @@ _UPDATE_DELIVERY = Prepared(
 )  # fmt: skip
 _ID_LOOKUP = 500
 
-# SQLite result codes that say "this database cannot be written now", not "this row is wrong".
-_STORAGE_CODES = frozenset(
-    {"SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB",
-     "SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_NOMEM", "SQLITE_PERM"}
-)  # fmt: skip
-
 
 class Writer:
     """Writes batches of units on the one writing connection; its caller holds the commit lock."""
@@ -91,8 +85,8 @@ class Writer:
                 # Most likely somebody published the same new event object twice: look up all ids.
                 recorded = self._transaction(batch, is_suspicious=True)
         except Exception as error:
-            failure = _storage_failure(error)
-            if failure is None and len(batch) > 1:
+            failure = write_failure(error)
+            if len(batch) > 1 and (failure is None or isinstance(error, MemoryError)):
                 # By halves: the others are soon found, however many they are.
                 half = len(batch) // 2
                 self.write(batch[:half])
@@ -209,15 +203,3 @@ def _event_row(event: Event, now_us: int) -> tuple[object, ...]:
         event.depth,
         event.data_json,
     )
-
-
-def _storage_failure(error: Exception) -> LogWriteError | None:
-    """The LogWriteError for an error of the storage itself, None for any other error."""
-    if not isinstance(error, SQLAlchemyError):
-        return None
-    original = error.orig if isinstance(error, DBAPIError) else None
-    name = getattr(original, "sqlite_errorname", "") or ""
-    base = "_".join(name.split("_")[:2])
-    if base in _STORAGE_CODES:
-        return LogWriteError(f"cannot write the log, nothing was recorded: {original} ({name})")
-    return None

@@ -1,0 +1,168 @@
+"""The storage's state: which errors are its own, whether it fails now, whether it is damaged."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from eventbus.errors import LogDamagedError, LogError, LogReadError, LogWriteError
+from eventbus.log.unit import Unit
+from eventbus.trouble import Trouble
+
+logger = logging.getLogger("eventbus.log")
+
+# SQLite result codes that say "this database cannot be used now", not "this row is wrong".
+_STORAGE_CODES = frozenset(
+    {"SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB",
+     "SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_NOMEM", "SQLITE_PERM"}
+)  # fmt: skip
+_DAMAGE_CODES = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
+_PROBE_BYTES = 65_536
+
+ADVICE = "stop the server and restore a backup with `flask restore`; docs/reliability.md says more"
+
+
+def storage_code(error: BaseException) -> str | None:
+    """The base result code when the storage itself is at fault, None for any other error."""
+    if not isinstance(error, DBAPIError):
+        return None
+    name = getattr(error.orig, "sqlite_errorname", "") or ""
+    base = "_".join(name.split("_")[:2])
+    return base if base in _STORAGE_CODES else None
+
+
+def write_failure(error: Exception) -> LogWriteError | None:
+    """The LogWriteError for an error of the storage or of a lack of memory, else None."""
+    if isinstance(error, MemoryError):
+        return LogWriteError("cannot write the log, nothing was recorded: out of memory")
+    code = storage_code(error)
+    if code is None or not isinstance(error, DBAPIError):
+        return None
+    name = getattr(error.orig, "sqlite_errorname", code)
+    if code in _DAMAGE_CODES:
+        return LogDamagedError(f"the log is damaged, nothing was recorded: {error.orig} ({name})")
+    return LogWriteError(f"cannot write the log, nothing was recorded: {error.orig} ({name})")
+
+
+def open_failure(path: Path, error: SQLAlchemyError) -> LogError:
+    """The LogError for a database that cannot be opened; says what to do."""
+    original = getattr(error, "orig", None) or error
+    if storage_code(error) in _DAMAGE_CODES:
+        return LogDamagedError(f"cannot open the log {path}, it is damaged ({original}): {ADVICE}")
+    return LogError(f"cannot open the log {path}: {original}")
+
+
+class Storage:
+    """Told of every commit and of every failed read; from any thread.
+
+    Damage is for good: nothing more is written until a restart finds the file whole again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards the three below
+        self._write_failure: Trouble | None = None
+        self._read_failure: Trouble | None = None
+        self._damage: Trouble | None = None
+        self._probe: Unit | None = None
+
+    @property
+    def is_damaged(self) -> bool:
+        return self._damage is not None
+
+    def troubles(self) -> list[Trouble]:
+        """What is wrong now, the worst first."""
+        with self._lock:
+            found = (self._damage, self._write_failure, self._read_failure)
+            return [trouble for trouble in found if trouble is not None]
+
+    def damaged(self, detail: str) -> None:
+        """Note that the file is damaged."""
+        with self._lock:
+            if self._damage is None:
+                logger.critical("the log is damaged and takes no more events: %s; %s", detail,
+                                ADVICE)  # fmt: skip
+                self._damage = Trouble.now("damage", f"the log is damaged ({detail}): {ADVICE}")
+
+    def refuse(self, batch: list[Unit]) -> bool:
+        """Give every unit its error when nothing may be written any more; returns whether so."""
+        damage = self._damage
+        if damage is None:
+            return False
+        for unit in batch:
+            unit.error = LogDamagedError(f"nothing was recorded: {damage.detail}")
+        return True
+
+    def wrote(self, batch: list[Unit]) -> None:
+        """Note how a commit ended."""
+        error = batch[0].error if batch else None
+        if isinstance(error, LogDamagedError):
+            self.damaged(str(error))
+        elif isinstance(error, LogWriteError):
+            with self._lock:
+                if self._write_failure is None:
+                    self._write_failure = Trouble.now("storage", str(error))
+        elif self._write_failure is not None and any(_writes(unit) for unit in batch):
+            with self._lock:
+                logger.warning("the log can be written again")
+                self._write_failure = None
+
+    def read_failed(self, error: SQLAlchemyError) -> LogReadError | None:
+        """Note a failed read; the error to raise for it, None when the storage is not at fault."""
+        code = storage_code(error)
+        if isinstance(error, PoolTimeoutError):
+            failure = LogReadError("cannot read the log: all of its reading connections are taken")
+        elif code is None:
+            return None
+        else:
+            failure = LogReadError(f"cannot read the log: {getattr(error, 'orig', error)} ({code})")
+        if code in _DAMAGE_CODES:
+            self.damaged(str(getattr(error, "orig", error)))
+        with self._lock:
+            if self._read_failure is None:
+                logger.error("%s", failure)
+                self._read_failure = Trouble.now("storage", str(failure))
+        return failure
+
+    def read(self) -> None:
+        """Note a read that went well."""
+        if self._read_failure is not None:
+            with self._lock:
+                self._read_failure = None
+
+    def probe(self) -> Unit | None:
+        """While writing fails: a unit that tries whether there is room again; else None.
+
+        Without it a server that nobody publishes to, because it is not ready, would never be.
+        """
+        is_waiting = self._probe is not None and not self._probe.is_done
+        if self._write_failure is None or self._damage is not None or is_waiting:
+            return None
+        self._probe = Unit(call=_write_probe)
+        return self._probe
+
+    def clear_probe(self) -> Unit | None:
+        """A unit that removes what a probe wrote, None when it wrote nothing."""
+        if self._probe is None or not self._probe.is_done:
+            return None
+        written, self._probe = self._probe, None
+        return Unit(call=_remove_probe) if written.error is None else None
+
+
+def _writes(unit: Unit) -> bool:
+    return unit.error is None and bool(unit.events or unit.outcome or unit.effects or unit.call)
+
+
+def _write_probe(conn: Connection) -> None:
+    # In a commit of its own: pages that the same transaction frees again are not written at all.
+    _remove_probe(conn)
+    conn.exec_driver_sql("CREATE TABLE storage_probe (data BLOB)")
+    conn.exec_driver_sql(f"INSERT INTO storage_probe VALUES (zeroblob({_PROBE_BYTES}))")
+
+
+def _remove_probe(conn: Connection) -> None:
+    conn.exec_driver_sql("DROP TABLE IF EXISTS storage_probe")
