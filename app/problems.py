@@ -95,6 +95,9 @@ def as_problem(error: Exception) -> ProblemError:
         case LogError():
             log.error("the log failed: %s", error)
             return _unavailable("The event log failed", str(error))
+        case MemoryError():
+            log.error("no memory left in %s %s", request.method, request.path, exc_info=error)
+            return _unavailable("Out of memory", "the server has no memory left for this")
         case _ if type(error).__module__ == "gunicorn.http.errors":
             # The transfer coding broke in the middle of the body, which is read on demand.
             return ProblemError(400, "Bad Request", f"the body cannot be read: {error}")

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, cast
 from flask import Flask, current_app
 
 from app.config import Settings
+from app.start_check import StartCheck
 from eventbus import EventBus, RetryPolicy
 from eventbus.errors import BusClosedError, EventBusError, LogLockedError
+from eventbus.threads import start_thread
 from handlers import Handlers, HandlerSettings, install
 
 if TYPE_CHECKING:
@@ -31,12 +33,14 @@ class Runtime:
     """Starts and stops the parts in the right order, once; they belong to it.
 
     ``start`` and ``stop`` may be called from any thread, any number of times; ``_lock`` guards
-    them. After ``start``, ``bus``, ``handlers`` and ``hub`` are there for good.
+    them. After ``start``, ``bus``, ``handlers``, ``hub`` and ``start_check`` are there for
+    good.
     """
 
     bus: EventBus
     handlers: Handlers
     hub: LiveHub
+    start_check: StartCheck
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         self.settings = settings
@@ -106,6 +110,9 @@ class Runtime:
                 metric_rules=settings.metric_rules,
             ),
         )
+        self.start_check = StartCheck(bus)
+        self.start_check.start()
+        parts.callback(self.start_check.close)
         checks = _Checks(self.handlers, settings.check_s)
         checks.start()
         parts.callback(checks.close)
@@ -124,7 +131,7 @@ class _Checks:
         self._thread = threading.Thread(target=self._run, name="handler-checks", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         self._closing.set()

@@ -21,6 +21,7 @@ from app.live.view import POSITION_EVERY_S, JsonRenderer, PageRenderer, Renderer
 from app.rate import RateMeter
 from eventbus import Pattern
 from eventbus.patterns import PatternIndex
+from eventbus.threads import start_thread
 
 if TYPE_CHECKING:
     from eventbus import Event, EventBus
@@ -78,7 +79,7 @@ class LiveHub:
         self.log.add_listener(self._rate.count)
         self._feed.open()
         self.position = self._feed.position
-        self._thread.start()
+        start_thread(self._thread)
         self._panel_watch.start()
 
     def close(self) -> None:

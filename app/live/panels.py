@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from app.live.fragments import PANELS, Fragments
+from eventbus.threads import start_thread
 
 if TYPE_CHECKING:
     from eventbus import EventBus
@@ -86,7 +87,7 @@ class PanelWatch:
         self._thread = threading.Thread(target=self._run, name="eventbus-panels", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        start_thread(self._thread)
 
     def wake(self) -> None:
         """A page came, which has no panels yet."""

@@ -128,6 +128,10 @@ class Storage:
                 self._read_failure = Trouble.now("storage", str(failure))
         return failure
 
+    def try_read(self, conn: Connection) -> None:
+        """Read something on a connection that ``reading`` lends."""
+        conn.exec_driver_sql("SELECT 1 FROM schema_versions LIMIT 1").all()
+
     def read(self) -> None:
         """Note a read that went well."""
         if self._read_failure is not None:

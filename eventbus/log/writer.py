@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, insert, literal_column, select, up
 from sqlalchemy.exc import IntegrityError
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
+from eventbus.errors import EffectError
 from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.prepared import Prepared
@@ -84,7 +85,12 @@ class Writer:
             except IntegrityError:
                 # Most likely somebody published the same new event object twice: look up all ids.
                 recorded = self._transaction(batch, is_suspicious=True)
-        except Exception as error:
+        except BaseException as raised:
+            # SystemExit of a state change's function is a fault of that change, like any other.
+            error: Exception = (
+                raised if isinstance(raised, Exception)
+                else EffectError(f"a state change raised {raised!r}")
+            )  # fmt: skip
             failure = write_failure(error)
             if len(batch) > 1 and (failure is None or isinstance(error, MemoryError)):
                 # By halves: the others are soon found, however many they are.

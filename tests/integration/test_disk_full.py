@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.helpers.server import ServerProcess
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit(2)")
+StartServer = Callable[..., ServerProcess]
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +35,20 @@ def log(url: str) -> Iterator[EventLog]:
     log.start(lambda recorded, batch: None)
     yield log
     log.close()
+
+
+@pytest.fixture
+def run_process(url: str) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Runs a script in another process that has ``bus`` open on ``url``, and ``die()``."""
+
+    def run(script: str) -> subprocess.CompletedProcess[str]:
+        head = (
+            "import os, signal\nfrom tests.helpers.bus import open_bus\n"
+            f"bus = open_bus({url!r})\ndef die(): os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", head + script], capture_output=True, text=True, timeout=60,
+            cwd=Path(__file__).parents[3], env={**os.environ, "PYTHONPATH": "."},
+        )  # fmt: skip
+
+    return run

@@ -1,0 +1,67 @@
+"""Disks that are small, read-only or broken: mounted for a test, or made by SQLite's own means."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from eventbus import EventBus
+
+
+@contextmanager
+def mounted_disk(directory: Path, size_kib: int) -> Iterator[Path]:
+    """A file system of its own at ``directory``; skips the test where that is not allowed."""
+    directory.mkdir()
+    options = f"size={size_kib}k"
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no file system can be mounted here: {getattr(error, 'stderr', error)}")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True, timeout=10)
+
+
+def make_read_only(directory: Path) -> None:
+    """Mount ``mounted_disk``'s directory so that nothing can be written; no file may be open."""
+    command = ["mount", "-o", "remount,ro", str(directory)]
+    subprocess.run(command, check=True, capture_output=True, timeout=10)
+
+
+def pragma(bus: EventBus, text: str) -> object:
+    """Run a PRAGMA on the writing connection between two commits; gives its value."""
+    found: list[object] = []
+
+    def run() -> None:
+        conn = bus.log._database.writer
+        result = conn.exec_driver_sql(f"PRAGMA {text}")
+        row = result.first() if result.returns_rows else None
+        found.append(row[0] if row else None)
+        conn.rollback()
+
+    bus.log._commit.exclusively(run)
+    return found[0]
+
+
+def fill_up(bus: EventBus) -> None:
+    """Let the database not grow any more, as on a full disk; ``make_room`` ends it."""
+    pragma(bus, f"max_page_count = {pragma(bus, 'page_count')}")
+
+
+def make_room(bus: EventBus) -> None:
+    """End ``fill_up``."""
+    pragma(bus, "max_page_count = 1000000")
+
+
+def damage(path: Path, first_page: int = 3, page_count: int = 1) -> None:
+    """Overwrite pages in the middle of a database file, as a broken disk does."""
+    page_size = int.from_bytes(path.read_bytes()[16:18], "big")
+    with path.open("r+b") as file:
+        file.seek((first_page - 1) * page_size)
+        file.write(b"\xa5" * page_size * page_count)
