@@ -6,7 +6,7 @@ import os
 
 from flask import Flask, request
 
-from app import api, demo, live, pages, problems, security
+from app import api, consume, demo, live, pages, problems, security
 from app.config import PROJECT_ROOT, Settings
 from app.runtime import Runtime, runtime
 
@@ -38,6 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     api.register(app)
     live.register(app)
+    consume.register(app)
     pages.register(app)
     demo.register(app)
     return app

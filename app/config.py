@@ -49,6 +49,7 @@ class Settings:
     read_timeout_s: float = 10.0
     live_tick_ms: int = 100
     ping_every_s: float = 25.0
+    consumer_grace_s: float = 5.0
     max_attempts: int = 5
     handler_timeout_s: float = 30.0
     backoff_first_s: float = 1.0
@@ -278,6 +279,12 @@ VARIABLES: tuple[Variable, ...] = (
         "seconds from 0.1 to 3600",
         "How often every WebSocket is pinged; a peer that has not answered by the next time is "
         "taken for dead. Shorter than the patience of a proxy on the way.",
+    ),
+    Variable(
+        "EVENTBUS_CONSUMER_GRACE_S", "consumer_grace_s", _number(0, 3_600),
+        "seconds from 0 to 3600",
+        "How long a remote consumer whose connection broke may take to come back before the events "
+        "that it was handling count as failed.",
     ),
     Variable(
         "EVENTBUS_MAX_ATTEMPTS", "max_attempts", _whole(1, 100), "a whole number from 1 to 100",

@@ -16,6 +16,7 @@ from flask import Flask, current_app
 from app.config import Settings
 from app.start_check import StartCheck
 from eventbus import EventBus, RetryPolicy
+from eventbus.consumers import ConsumerGroups
 from eventbus.errors import BusClosedError, EventBusError, LogLockedError
 from eventbus.threads import start_thread
 from handlers import Handlers, HandlerSettings, install
@@ -33,13 +34,14 @@ class Runtime:
     """Starts and stops the parts in the right order, once; they belong to it.
 
     ``start`` and ``stop`` may be called from any thread, any number of times; ``_lock`` guards
-    them. After ``start``, ``bus``, ``handlers``, ``hub`` and ``start_check`` are there for
-    good.
+    them. After ``start``, ``bus``, ``handlers``, ``hub``, ``consumers`` and ``start_check`` are
+    there for good.
     """
 
     bus: EventBus
     handlers: Handlers
     hub: LiveHub
+    consumers: ConsumerGroups
     start_check: StartCheck
 
     def __init__(self, app: Flask, settings: Settings) -> None:
@@ -92,6 +94,7 @@ class Runtime:
     def close_sockets(self) -> None:
         """Close every WebSocket, which sets their threads free; browsers will reconnect."""
         if self.is_started:
+            self.consumers.close()
             self.hub.close()
 
     def _start_parts(self, parts: ExitStack, wait_for_lock_s: float) -> None:
@@ -119,6 +122,9 @@ class Runtime:
         self.hub = LiveHub(bus, self.handlers, self._app, settings)
         self.hub.start()
         parts.callback(self.hub.close)
+        self.consumers = ConsumerGroups(bus, settings.consumer_grace_s)
+        self.consumers.start()
+        parts.callback(self.consumers.close)
 
 
 class _Checks:

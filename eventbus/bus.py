@@ -297,7 +297,11 @@ class EventBus:
                 return
             ending = self.dispatcher.detach(lane, timeout)
             future = asyncio.run_coroutine_threadsafe(ending, self._loop)
-            future.result(timeout + _STOP_GRACE_S)
+            try:
+                future.result(timeout + _STOP_GRACE_S)
+            except FutureTimeoutError:  # the loop is blocked
+                future.cancel()
+                raise
             self._lanes = {n: known for n, known in self._lanes.items() if n != name}
             self.log.commit(Unit())  # how its attempts ended is in the log before it is read
             self._watch.notify_all()

@@ -114,6 +114,10 @@ class ConsumerLostError(CrashedAttemptError):
     """The process that was handling the event went away and did not come back."""
 
 
+class ConsumerProtocolError(EventBusError, ValueError):
+    """A consumer has sent what it must not send; its connection is closed."""
+
+
 class DeliveryReturnedError(EventBusError):
     """Raised by a handler that cannot take the event now: it is no attempt, and it runs again."""
 

@@ -133,16 +133,21 @@ def by_subject(event: Event) -> str:
     return event.subject
 
 
+def check_name(name: object) -> None:
+    """Raises SubscriptionError for what cannot name a subscription."""
+    is_text = isinstance(name, str) and bool(name.strip()) and name.isprintable()
+    if not is_text or len(str(name)) > _MAX_NAME_CHARS:
+        raise SubscriptionError(
+            f"a name must be 1 to {_MAX_NAME_CHARS} printable characters, not {str(name)[:300]!r}"
+        )
+
+
 def check_options(handler: Handler, name: str | None, concurrency: int) -> None:
     """Raises SubscriptionError, which names the option and the value."""
     if not callable(handler):
         raise SubscriptionError(f"a handler must be callable, {handler!r} is not")
     if name is not None:
-        is_text = isinstance(name, str) and bool(name.strip()) and name.isprintable()
-        if not is_text or len(name) > _MAX_NAME_CHARS:
-            raise SubscriptionError(
-                f"a name must be 1 to {_MAX_NAME_CHARS} printable characters, not {name!r}"
-            )
+        check_name(name)
     if not 1 <= concurrency <= _MAX_CONCURRENCY:
         raise SubscriptionError(
             f"concurrency must be from 1 to {_MAX_CONCURRENCY}, not {concurrency}"

@@ -42,13 +42,13 @@ def alert(alert_id: str) -> Response:
 @blueprint.post("/alerts/<alert_id>/acknowledge")
 def acknowledge(alert_id: str) -> Response:
     """Say that somebody (``by``) looks after it."""
-    return _change(alert_id, "alert.acknowledged", "acknowledged", _by(parameters.body_object()))
+    return _change(alert_id, "alert.acknowledged", "acknowledged", by(parameters.body_object()))
 
 
 @blueprint.post("/alerts/<alert_id>/resolve")
 def resolve(alert_id: str) -> Response:
     """Say that it is over; the next occurrence reopens it as regressed."""
-    return _change(alert_id, "alert.resolved", "resolved", _by(parameters.body_object()))
+    return _change(alert_id, "alert.resolved", "resolved", by(parameters.body_object()))
 
 
 @blueprint.post("/alerts/<alert_id>/mute")
@@ -61,7 +61,7 @@ def mute(alert_id: str) -> Response:
         raise ProblemError(
             400, "Wrong body", f"for {detail}", [{"pointer": "/for", "detail": detail}]
         )
-    return _change(alert_id, "alert.muted", "muted", {"mode": span, **_by(body)})
+    return _change(alert_id, "alert.muted", "muted", {"mode": span, **by(body)})
 
 
 def _change(alert_id: str, type: str, state: str, data: dict[str, Any]) -> Response:
@@ -97,7 +97,7 @@ def _found(alert_id: str) -> Any:
     return found
 
 
-def _by(body: dict[str, Any]) -> dict[str, Any]:
+def by(body: dict[str, Any]) -> dict[str, Any]:
     """Who asks. There is no login yet, so this is what they say themselves."""
     by = body.get("by", NOBODY_NAMED)
     if not (isinstance(by, str) and by.strip() and by.isprintable() and len(by) <= MAX_NAME_CHARS):

@@ -86,15 +86,22 @@ class Client:
         raise ClientGoneError
 
     def close(self, code: int, reason: str, patience_s: float) -> None:
-        """End the connection: a close frame, a while for the peer's answer, then the end.
+        """End the connection: a close frame, a while for the peer's answer, then the end."""
+        close_websocket(self._ws, self.sock, code, reason, patience_s)
 
-        Returns when the reader thread has ended, so that the server may reuse the descriptor.
-        """
-        try:
-            self._ws.close(code, reason)
-        except (OSError, ConnectionClosed, LocalProtocolError):
-            log.debug("the peer had closed already")
-        # The reader thread may still have to write the answer to the peer's own close frame.
-        self._ws.thread.join(patience_s)
-        self.sock.close()
-        self._ws.thread.join(_READER_END_S)
+
+def close_websocket(
+    ws: Server, sock: OutboundSocket, code: int, reason: str, patience_s: float
+) -> None:
+    """Send a close frame, give the peer ``patience_s`` to answer it, end the connection.
+
+    Returns when the reader thread has ended, so that the server may reuse the descriptor.
+    """
+    try:
+        ws.close(code, reason)
+    except (OSError, ConnectionClosed, LocalProtocolError):
+        log.debug("the peer had closed already")
+    # The reader thread may still have to write the answer to the peer's own close frame.
+    ws.thread.join(patience_s)
+    sock.close()
+    ws.thread.join(_READER_END_S)

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+from wsproto.utilities import LocalProtocolError
 
 from tests.helpers.api import Answer
 
@@ -104,6 +105,10 @@ class RawWebSocket:
         """End the connection without a word, as a lost network does."""
         self._sock.close()
 
+    def say_goodbye(self, code: int) -> None:
+        """Begin to close the connection in order."""
+        self._sock.sendall(self._connection.send(CloseConnection(code)))
+
     def send(self, data: str | bytes) -> None:
         """Send one message."""
         event = TextMessage(data) if isinstance(data, str) else BytesMessage(data)
@@ -139,5 +144,7 @@ class RawWebSocket:
                 self._sock.sendall(self._connection.send(event.response()))
             case CloseConnection():
                 self.close_code = event.code
-                with suppress(OSError):  # who closes because of an error does not wait for this
+                with suppress(
+                    OSError, LocalProtocolError
+                ):  # who closes because of an error does not wait for this
                     self._sock.sendall(self._connection.send(event.response()))

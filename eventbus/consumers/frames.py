@@ -1,0 +1,108 @@
+"""The messages between the bus and a consumer: JSON objects, one per WebSocket text message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eventbus.errors import (
+    ConsumerProtocolError,
+    EventValidationError,
+    FieldError,
+    RemoteHandlerError,
+    RemoteRejectError,
+)
+from eventbus.event import Event
+from eventbus.validation import encode_json, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How the handling of a delivery ended: events to publish with its success, or an error."""
+
+    delivery: int
+    events: tuple[Event, ...] = ()
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The consumer takes no more; what it holds it will still answer."""
+
+
+def ready_frame(subscription: str, prefetch: int, session: str) -> str:
+    """The first message: the consumer serves the subscription from now on."""
+    return encode_json({"ready": subscription, "prefetch": prefetch, "session": session})
+
+
+def delivery_frame(delivery: int, event: Event) -> str:
+    """An event to handle."""
+    return f'{{"delivery":{delivery},"event":{event.to_json()}}}'
+
+
+def cancel_frame(delivery: int) -> str:
+    """The time for this delivery is up: stop, and answer when it has ended."""
+    return f'{{"cancel":{delivery}}}'
+
+
+def settled_frame(deliveries: Iterable[int]) -> str:
+    """What was answered for these is in the log; they will not be asked for again."""
+    return encode_json({"settled": list(deliveries)})
+
+
+def parse(text: str | bytes, source: str, max_event_bytes: int) -> Answer | Leave:
+    """A message of a consumer; ``source`` is that of its events without one.
+
+    Raises ConsumerProtocolError for what is no such message. An event that breaks the rules of
+    the envelope is an error of the delivery, as it would be in a handler.
+    """
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ConsumerProtocolError("a message must be a JSON object") from None
+    if not isinstance(message, Mapping):
+        raise ConsumerProtocolError(f"a message must be a JSON object, not {shown(message)}")
+    match message:
+        case {"leave": True}:
+            return Leave()
+        case {"ack": int(delivery)} if not isinstance(message["ack"], bool):
+            return _ack(delivery, message.get("events", []), source, max_event_bytes)
+        case {"nack": int(delivery)} if not isinstance(message["nack"], bool):
+            return Answer(delivery, error=_error(message))
+    keys = ", ".join(shown(key) for key in list(message)[:5]) or "nothing"
+    raise ConsumerProtocolError(
+        f"a message must have ack or nack with the number of a delivery, or leave, not {keys}"
+    )
+
+
+def _ack(delivery: int, items: Any, source: str, max_event_bytes: int) -> Answer:
+    if not isinstance(items, list):
+        raise ConsumerProtocolError(f"events must be an array, not {shown(items)}")
+    events: list[Event] = []
+    errors: list[FieldError] = []
+    for index, item in enumerate(items):
+        try:
+            events.append(Event.from_dict(item, source=source, max_bytes=max_event_bytes))
+        except EventValidationError as error:
+            errors += error.under(f"/events/{index}").errors
+    if errors:
+        return Answer(delivery, error=EventValidationError(errors[:20]))
+    return Answer(delivery, tuple(events))
+
+
+def _error(message: Mapping[str, Any]) -> Exception:
+    told = message.get("error")
+    if not isinstance(told, Mapping):
+        raise ConsumerProtocolError(f"a nack must have an error object, not {shown(told)}")
+    texts = []
+    for name, default in (("class", "Exception"), ("message", ""), ("traceback", "")):
+        value = told.get(name, default)
+        if not isinstance(value, str):
+            raise ConsumerProtocolError(f"error.{name} must be text, not {shown(value)}")
+        texts.append(value)
+    is_final = message.get("reject", False)
+    if not isinstance(is_final, bool):
+        raise ConsumerProtocolError(f"reject must be true or false, not {shown(is_final)}")
+    return (RemoteRejectError if is_final else RemoteHandlerError)(*texts)
