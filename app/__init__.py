@@ -6,7 +6,7 @@ import os
 
 from flask import Flask, request
 
-from app import api, consume, demo, live, pages, problems, security
+from app import api, cli, consume, demo, live, pages, problems, security
 from app.config import PROJECT_ROOT, Settings
 from app.runtime import Runtime, runtime
 
@@ -41,4 +41,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     consume.register(app)
     pages.register(app)
     demo.register(app)
+    cli.register(app)
     return app

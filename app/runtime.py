@@ -159,9 +159,13 @@ def runtime() -> Runtime:
     return found
 
 
+def database_path(settings: Settings) -> Path:
+    """The file that ``settings`` name."""
+    return Path(settings.database_url.removeprefix("sqlite:///").partition("?")[0])
+
+
 def _open_bus(settings: Settings, wait_for_lock_s: float) -> EventBus:
-    path = settings.database_url.removeprefix("sqlite:///").partition("?")[0]
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    database_path(settings).parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait_for_lock_s
     while True:
         try:

@@ -8,7 +8,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """A file ``database + suffix``; ``is_data`` when a backup must have it too."""
+    """A file ``database + suffix``.
+
+    ``is_data`` when a backup must have it too: then it is itself an SQLite database, and its copy
+    is made after the log's.
+    """
 
     suffix: str
     meaning: str

@@ -1,0 +1,13 @@
+"""The commands of `flask`, one file for each noun; none of them starts a bus in its own process."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+
+def register(app: Flask) -> None:
+    """Add the commands."""
+    from app.cli import backup  # only for the command line: a server never needs them
+
+    for module in (backup,):
+        module.register(app)
