@@ -7,12 +7,10 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from datetime import datetime
-from types import TracebackType
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
@@ -21,18 +19,19 @@ from eventbus.effects import Effects, current_effects
 from eventbus.errors import (
     BusClosedError,
     EffectError,
-    EventValidationError,
-    FieldError,
     SubscriptionError,
 )
 from eventbus.event import DEFAULT_SOURCE, Event
 from eventbus.lane import Lane
 from eventbus.lanes import open_lane
 from eventbus.log import EventLog
+from eventbus.log.schedules import Request
 from eventbus.log.unit import Apply, Unit
 from eventbus.loop import LoopThread
 from eventbus.patterns import Pattern
-from eventbus.receipt import BatchReceipt, Receipt
+from eventbus.receipt import BatchReceipt, Receipt, already
+from eventbus.scheduled import ScheduledEvent, read_events
+from eventbus.scheduler import Cancellation, Scheduler
 from eventbus.statistics import Running, SubscriptionStats, subscription_stats
 from eventbus.subscription import (
     Handler,
@@ -96,6 +95,7 @@ class EventBus:
         self._loop_thread = LoopThread()
         self._loop = self._loop_thread.loop
         self.dispatcher = Dispatcher(log, self._loop, self._pool, self._watch, clock)
+        self._scheduler = Scheduler(log, self._loop, clock, self.dispatcher.due)
         self._watchdog = Watchdog(log, self._loop_thread, self.dispatcher)
         self._loop_thread.start()
         try:
@@ -104,6 +104,7 @@ class EventBus:
         except BaseException:
             self._loop_thread.stop(_STOP_GRACE_S)
             raise
+        self._loop.call_soon_threadsafe(self._scheduler.start)
 
     @classmethod
     def open(cls, url: str = "sqlite:///events.db", **options: Any) -> EventBus:
@@ -134,16 +135,20 @@ class EventBus:
         traceparent: str | None = None,
         correlationid: str | None = None,
         causationid: str | None = None,
+        delay: float | timedelta | None = None,
+        at: datetime | str | None = None,
     ) -> Receipt:
         """Record an event and hand it to every matching subscription.
 
         In a plain thread it returns when the event is durable; on a running event loop it returns
         at once, and ``await receipt`` waits; in a handler the event is part of the handler's
-        effects. It is recorded also when nobody waits.
+        effects. It is recorded also when nobody waits. With ``delay`` (seconds) or ``at`` it is
+        scheduled now and recorded when it is due; see docs/scheduling.md.
 
         Raises EventValidationError, LogWriteError (in a plain thread), BusClosedError.
         """
-        if time is None and self._stamps:
+        is_timed = time is not None
+        if not is_timed and self._stamps:
             time = self.now()
         attributes: dict[str, Any] = {
             "subject": subject, "id": id, "time": time, "dataschema": dataschema,
@@ -151,9 +156,15 @@ class EventBus:
             "max_bytes": self._max_event_bytes,
         }  # fmt: skip
         effects = self._effects()
+        if delay is not None or at is not None:
+            source = source or (self._source if effects is None else effects.source)
+            event = Event.create(type, data, source=source, **attributes)
+            return self.publish_event(ScheduledEvent.of(
+                event, delay=delay, at=at, is_timed=is_timed, now=self.now()
+            ))  # fmt: skip
         if effects is not None:
             event = effects.publish(type, data, source=source, **attributes)
-            return Receipt(BatchReceipt(self, _already(event)))
+            return Receipt(BatchReceipt(self, already(event)))
         source = self._source if source is None else source
         event = Event.create(type, data, source=source, **attributes)
         return Receipt(self._record(Unit([event])))
@@ -165,27 +176,29 @@ class EventBus:
     def publish_many(self, events: Iterable[Event | Mapping[str, Any]]) -> BatchReceipt:
         """Record several events together, whole or not at all; otherwise as ``publish``.
 
-        A mapping is read as by ``Event.from_dict``. Raises EventValidationError with the index
-        of each wrong event at the head of its pointers.
+        A mapping is read as by ``Event.from_dict`` and may have ``delay`` or ``at``. Raises
+        EventValidationError with the index of each wrong event at the head of its pointers.
         """
-        checked: list[Event] = []
-        errors: list[FieldError] = []
-        for index, item in enumerate(events):
-            try:
-                checked.append(
-                    item if isinstance(item, Event) else Event.from_dict(
-                        item, source=self._source, max_bytes=self._max_event_bytes,
-                        now=self.now if self._stamps else None,
-                    )
-                )  # fmt: skip
-            except EventValidationError as error:
-                errors += error.under(f"/{index}").errors
-        if errors:
-            raise EventValidationError(errors)
+        checked = read_events(
+            events, source=self._source, max_bytes=self._max_event_bytes,
+            now=self.now if self._stamps else None,
+        )  # fmt: skip
         effects = self._effects()
+        if any(isinstance(event, ScheduledEvent) for event in checked):
+            unit, order = self._scheduler.arrange(checked, effects)
+            return BatchReceipt(self, unit, order) if unit.is_done else self._record(unit, order)
         if effects is not None:
-            return BatchReceipt(self, _already(*[effects.add(event) for event in checked]))
+            return BatchReceipt(self, already(*[effects.add(event) for event in checked]))
         return self._record(Unit(checked))
+
+    def cancel(self, id: str, *, source: str | None = None, by: str | None = None) -> Cancellation:
+        """Take back what is scheduled under ``id`` (by every source when none is given).
+
+        It is true when there was anything, and that is recorded as ``bus.schedule.cancelled``,
+        with who it was, ``by``. Blocks and returns as ``publish``; in a handler it is an effect.
+        """
+        unit, found = self._scheduler.cancel(id, source, by, self._effects(), self._source)
+        return Cancellation(BatchReceipt(self, unit) if unit.is_done else self._record(unit), found)
 
     def effect(self, apply: Apply, params: Any) -> None:
         """Ask for a state change; only in a handler.
@@ -203,14 +216,14 @@ class EventBus:
         effects = current_effects()
         return effects if effects is not None and effects.owner is self.log else None
 
-    def _record(self, unit: Unit) -> BatchReceipt:
+    def _record(self, unit: Unit, order: Sequence[int | Request] | None = None) -> BatchReceipt:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             self.log.commit(unit)
         else:
             self.log.submit(unit)
-        return BatchReceipt(self, unit)
+        return BatchReceipt(self, unit, order)
 
     # -- subscribing -------------------------------------------------------------------------
 
@@ -239,11 +252,7 @@ class EventBus:
         if isinstance(pattern, str):
             pattern = Pattern(pattern)
         check_options(handler, name, concurrency)
-        policy = self._retry
-        if max_attempts is not None:
-            policy = replace(policy, max_attempts=max_attempts)
-        if timeout is not None:
-            policy = replace(policy, timeout_s=timeout)
+        policy = self._retry.changed(max_attempts, timeout)
         with self._subscribe_lock:
             if self._is_closed:
                 raise BusClosedError("the bus is closed; nothing can be subscribed")
@@ -336,13 +345,15 @@ class EventBus:
     # -- life --------------------------------------------------------------------------------
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Block until nothing is pending or running; what waits for a retry is not waited for.
+        """Block until nothing is pending or running, but for what waits for a retry or a due time.
 
         Returns whether that came about within ``timeout`` seconds.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         self.log.commit(Unit())  # what was submitted before is committed with it
-        waiting = asyncio.run_coroutine_threadsafe(self.dispatcher.wait_idle(), self._loop)
+        waiting = asyncio.run_coroutine_threadsafe(
+            self._scheduler.settle(self.dispatcher), self._loop
+        )
         try:
             waiting.result(None if deadline is None else max(0.0, deadline - time.monotonic()))
         except (TimeoutError, FutureTimeoutError):
@@ -372,6 +383,7 @@ class EventBus:
         self._pool.close()
 
     def _begin_stop(self, timeout_s: float, has_stopped: threading.Event) -> None:
+        self._scheduler.close()
         # The coroutine is made here, on the loop: were that blocked, it would never be awaited.
         self._stopping = self._loop.create_task(self.dispatcher.stop(timeout_s))
         self._stopping.add_done_callback(lambda _: has_stopped.set())
@@ -379,17 +391,5 @@ class EventBus:
     def __enter__(self) -> EventBus:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
-
-
-def _already(*events: Event) -> Unit:
-    """A unit that nobody has to wait for: its events are effects of the handler that runs."""
-    unit = Unit(events)
-    unit.is_done = True
-    return unit

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from eventbus.errors import EventValidationError, FieldError, UnsupportedContentTypeError
 from eventbus.event import Event
+from eventbus.scheduled import read_event
 from eventbus.validation import JSON_CONTENT_TYPE, MAX_EVENT_BYTES, shown
 
 STRUCTURED_CONTENT_TYPE = "application/cloudevents+json"
@@ -48,6 +49,8 @@ def decode(
     an array of such. ``source`` stands in for a missing one there; ``max_bytes`` bounds the
     data of each event as JSON in UTF-8.
 
+    An event with ``delay`` or ``at`` is a ScheduledEvent.
+
     Raises EventValidationError, whose pointers begin with the index of the event in an array, and
     UnsupportedContentTypeError.
     """
@@ -58,7 +61,7 @@ def decode(
         return _structured(value, max_bytes)
 
     def short(value: Any) -> Event:
-        return Event.from_dict(value, source=source, max_bytes=max_bytes)
+        return read_event(value, source=source, max_bytes=max_bytes)
 
     if media_type == STRUCTURED_CONTENT_TYPE:
         return Decoded([structured(_parse(body))], is_batch=False)
@@ -130,7 +133,7 @@ def _structured(value: Any, max_bytes: int) -> Event:
         if value.get(name) is None
     ]
     try:
-        event = Event.from_dict(_with_plain_data(value), max_bytes=max_bytes)
+        event = read_event(_with_plain_data(value), max_bytes=max_bytes)
     except EventValidationError as error:
         told = {problem.pointer for problem in missing}
         others = [problem for problem in error.errors if problem.pointer not in told]

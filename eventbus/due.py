@@ -34,7 +34,7 @@ class DueQueue:
         since the due time was written.
         """
         clock = self._clock
-        delay_ns = min(max(0, due_us * 1_000 - clock.time_ns()), int(longest_s * 1e9))
+        delay_ns = int(min(max(0, due_us * 1_000 - clock.time_ns()), longest_s * 1e9))
         entry = (clock.monotonic_ns() + delay_ns, next(self._tie), call, item)
         heapq.heappush(self._heap, entry)
         if self._heap[0] is entry:

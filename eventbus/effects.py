@@ -16,7 +16,9 @@ MAX_DEPTH = 32
 class Effects:
     """The effects of one attempt of one delivery, in the order in which they were asked for."""
 
-    __slots__ = ("changes", "error", "event", "events", "is_open", "owner", "subscription")
+    __slots__ = (
+        "changes", "error", "event", "events", "is_open", "later_count", "owner", "subscription",
+    )  # fmt: skip
 
     def __init__(self, event: Event, subscription: str, owner: object = None) -> None:
         """``owner`` is the log whose delivery this is: the effects are that bus's alone."""
@@ -27,6 +29,12 @@ class Effects:
         self.changes: list[tuple[Apply, Any]] = []
         self.error: EventLoopError | None = None
         self.is_open = True
+        self.later_count = 0
+
+    @property
+    def source(self) -> str:
+        """The source of further events that are given none."""
+        return f"/handlers/{self.subscription}"
 
     def publish(self, type: str, data: Any, **attributes: Any) -> Event:
         """A further event of this delivery; what is not given follows from the causing event."""
@@ -34,14 +42,15 @@ class Effects:
         cause = self.event
         defaults = {
             "id": derived_id(cause.source, cause.id, self.subscription, len(self.events)),
-            "source": f"/handlers/{self.subscription}",
+            "source": self.source,
             "correlationid": cause.correlationid,
             "causationid": cause.id,
             "traceparent": cause.traceparent,
         }
         given = {name: value for name, value in attributes.items() if value is not None}
         event = Event.create(type, data, **{**defaults, **given}, depth=cause.depth + 1)
-        self._collect(event)
+        self._check_depth(event)
+        self.events.append(event)
         return event
 
     def add(self, event: Event) -> Event:
@@ -49,10 +58,20 @@ class Effects:
 
         Returns it as it will be recorded: with an id that a redelivery gives it again, too.
         """
+        adopted = self._adopt(event, len(self.events))
+        self.events.append(adopted)
+        return adopted
+
+    def adopt_later(self, event: Event) -> Event:
+        """The same for an event that the handler schedules: it is another change's, not ours."""
+        self.later_count += 1
+        return self._adopt(event, -self.later_count)
+
+    def _adopt(self, event: Event, index: int) -> Event:
         self.check_open()
         cause = self.event
         is_first = event.correlationid == event.id
-        derived = derived_id(cause.source, cause.id, self.subscription, len(self.events))
+        derived = derived_id(cause.source, cause.id, self.subscription, index)
         adopted = event.evolve(
             id=derived if event.is_new else event.id,
             correlationid=cause.correlationid if is_first else event.correlationid,
@@ -61,10 +80,10 @@ class Effects:
             depth=cause.depth + 1,
             is_new=False,
         )
-        self._collect(adopted)
+        self._check_depth(adopted)
         return adopted
 
-    def _collect(self, event: Event) -> None:
+    def _check_depth(self, event: Event) -> None:
         if event.depth > MAX_DEPTH and self.error is None:
             # Also kept, so that a handler that catches it does not go on for ever.
             self.error = EventLoopError(
@@ -74,7 +93,6 @@ class Effects:
             )
         if self.error is not None:
             raise self.error
-        self.events.append(event)
 
     def change(self, apply: Apply, params: Any) -> None:
         """A state change: ``apply`` gets a list of such ``params`` inside the transaction."""

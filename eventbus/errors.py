@@ -58,6 +58,10 @@ class NoThreadError(EventBusError, RuntimeError):
     """The system allows no more threads, and this one is needed."""
 
 
+class ScheduleChangedError(EventBusError):
+    """What a handler cancels was recorded or cancelled while it ran; its next attempt sees that."""
+
+
 class BusClosedError(EventBusError, RuntimeError):
     """The bus is closed and takes no more events."""
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from eventbus.errors import BusClosedError, EffectError, ReceiptTimeoutError
 from eventbus.event import Event
+from eventbus.log.schedules import Request
 from eventbus.log.unit import Unit
 from eventbus.log.values import Delivery
+from eventbus.scheduled import ScheduledEvent
 
 if TYPE_CHECKING:
     from eventbus.bus import EventBus
@@ -23,22 +26,36 @@ class BatchReceipt:
 
     ``await receipt`` (on any loop) and ``receipt.wait(timeout_s)`` (in any plain thread) give the
     recorded events in the order of publishing and raise LogWriteError when nothing was recorded.
+    For a scheduled event that is when its schedule is durable.
     Inside a handler they give the events as they will be recorded when the handler returns.
     """
 
-    def __init__(self, bus: EventBus, unit: Unit) -> None:
+    def __init__(
+        self, bus: EventBus, unit: Unit, order: Sequence[int | Request] | None = None
+    ) -> None:
+        """``order`` tells where in the unit each event is, when some are only scheduled."""
         self._bus = bus
         self._unit = unit
+        self._order = order
 
     @property
     def events(self) -> list[Event]:
-        """The events, with their sequences once they are recorded."""
-        return list(self._unit.events)
+        """The events, with their sequences once they are recorded.
+
+        What is recorded later is a ScheduledEvent until then, which tells when: ``at``.
+        """
+        events = self._unit.events
+        if self._order is None:
+            return list(events)
+        return [events[key] if isinstance(key, int) else key.event for key in self._order]
 
     @property
     def duplicates(self) -> list[bool]:
         """For each event whether it had been recorded before; known once it is durable."""
-        return [index in self._unit.duplicates for index in range(len(self._unit.events))]
+        known = self._unit.duplicates
+        if self._order is None:
+            return [index in known for index in range(len(self._unit.events))]
+        return [key in known if isinstance(key, int) else key.is_duplicate for key in self._order]
 
     @property
     def is_recorded(self) -> bool:
@@ -73,6 +90,8 @@ class BatchReceipt:
         deadline = None if timeout is None else time.monotonic() + timeout
         found: list[Delivery] = []
         for event in self.wait(timeout):
+            if isinstance(event, ScheduledEvent):
+                continue  # nobody has got it yet
             found += self._settled(event, deadline)
         return found
 
@@ -108,6 +127,11 @@ class Receipt:
         return self._batch.events[0]
 
     @property
+    def at(self) -> datetime | None:
+        """When a scheduled event is due; None for one that is recorded now."""
+        return getattr(self.event, "at", None)
+
+    @property
     def duplicate(self) -> bool:
         """Whether an event with this source and id had been recorded before."""
         return self._batch.duplicates[0]
@@ -128,3 +152,10 @@ class Receipt:
     def deliveries(self, timeout: float | None = None) -> list[Delivery]:
         """Block until the event's durable deliveries were dealt with once; see BatchReceipt."""
         return self._batch.deliveries(timeout)
+
+
+def already(*events: Event) -> Unit:
+    """A unit that nobody has to wait for: its events are effects of the handler that runs."""
+    unit = Unit(events)
+    unit.is_done = True
+    return unit

@@ -52,7 +52,15 @@ class ReplayBus:
 
         return decorate
 
-    def publish(self, type: str, data: Mapping[str, Any] | None = None, **attributes: Any) -> _Done:
+    def publish(
+        self,
+        type: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        delay: object = None,
+        at: object = None,
+        **attributes: Any,
+    ) -> _Done:
         """Check the event as live, then drop it."""
         if self._effects is None:
             raise EffectError("a replay bus takes events from its log alone")

@@ -6,7 +6,7 @@ import inspect
 import logging
 import random
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from eventbus.errors import SubscriptionError
@@ -43,6 +43,11 @@ class RetryPolicy:
         for name in ("timeout_s", "base_delay_s", "max_delay_s"):
             if not getattr(self, name) > 0:
                 raise SubscriptionError(f"{name} must be above 0, not {getattr(self, name)}")
+
+    def changed(self, max_attempts: int | None, timeout_s: float | None) -> RetryPolicy:
+        """The policy with what is not None instead of its own. Raises SubscriptionError."""
+        given = {"max_attempts": max_attempts, "timeout_s": timeout_s}
+        return replace(self, **{name: v for name, v in given.items() if v is not None})  # type: ignore[arg-type]
 
     @property
     def longest_delay_s(self) -> float:

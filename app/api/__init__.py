@@ -11,6 +11,7 @@ from app.api import (
     events,
     health,
     queues,
+    scheduled,
     stats,
     subscriptions,
 )
@@ -18,6 +19,6 @@ from app.api import (
 
 def register(app: Flask) -> None:
     """Add all routes of the API to ``app``."""
-    for part in (events, evaluations, alerts, stats, subscriptions, deliveries, queues):
+    for part in (events, evaluations, alerts, stats, subscriptions, deliveries, queues, scheduled):
         app.register_blueprint(part.blueprint, url_prefix="/api")
     app.register_blueprint(health.blueprint)

@@ -15,6 +15,7 @@ from eventbus import BatchReceipt, Event, Receipt
 from eventbus.cloudevents import decode
 from eventbus.errors import BusClosedError, ReceiptTimeoutError
 from eventbus.log import EventLog, EventQuery
+from eventbus.scheduled import ScheduledEvent
 
 MAX_WAIT_S = 30.0
 DEFAULT_WAIT_S = 10.0
@@ -31,7 +32,8 @@ blueprint = Blueprint("events", __name__)
 def publish() -> Response:
     """Record one event or a batch; 202, or 200 when all were duplicates.
 
-    A JSON object or array, or CloudEvents in structured, binary or batched mode. With
+    A JSON object or array, or CloudEvents in structured, binary or batched mode. One with
+    ``delay`` or ``at`` is scheduled: its answer has no sequence yet, but ``at``. With
     ``wait=handled`` the answer comes when the handlers are done, or after ``timeout`` seconds
     (10, at most 30): each event then has ``handled`` and ``deliveries``.
     """
@@ -117,9 +119,13 @@ def _answers(receipt: Receipt | BatchReceipt) -> list[dict[str, Any]]:
     else:
         marked = zip([receipt.event], [receipt.duplicate], strict=True)
     return [
-        {"id": event.id, "sequence": event.sequence, "duplicate": duplicate}
+        {"id": event.id, "sequence": event.sequence, "duplicate": duplicate, **_due(event)}
         for event, duplicate in marked
     ]
+
+
+def _due(event: Event) -> dict[str, Any]:
+    return {"at": event.at} if isinstance(event, ScheduledEvent) else {}
 
 
 def _add_deliveries(
@@ -133,6 +139,9 @@ def _add_deliveries(
     else:
         is_in_time = True
     for entry in answers:
+        if entry["sequence"] is None:  # scheduled: nobody has it yet
+            entry.update(handled=False, deliveries=[])
+            continue
         deliveries = log.deliveries(entry["sequence"])
         is_done = all(delivery.state in FINISHED for delivery in deliveries)
         entry["handled"] = is_in_time and is_done

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from eventbus.cloudevents import BATCH_CONTENT_TYPE, encode_batch
 from eventbus.event import Event
+from eventbus.scheduled import ScheduledEvent
 
 PATH = "/api/events"
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -129,7 +130,7 @@ def _judged(
 
 
 def _recorded(content: bytes, events: Sequence[Event]) -> list[Event] | None:
-    """The events with their sequences; None when this is no answer to them.
+    """The events with their sequences or due times; None when this is no answer to them.
 
     Anything may answer 200 at a wrong address; only a bus confirms each event by its id.
     """
@@ -138,10 +139,15 @@ def _recorded(content: bytes, events: Sequence[Event]) -> list[Event] | None:
         return None
     recorded = []
     for event, entry in zip(events, answers, strict=True):
-        sequence = entry.get("sequence") if isinstance(entry, dict) else None
-        if not isinstance(sequence, int) or entry.get("id") != event.id:
+        if not isinstance(entry, dict) or entry.get("id") != event.id:
             return None
-        recorded.append(event.evolve(sequence=sequence))
+        sequence, at = entry.get("sequence"), entry.get("at")
+        if isinstance(sequence, int):
+            recorded.append(event.evolve(sequence=sequence))
+        elif isinstance(at, str):
+            recorded.append(ScheduledEvent.of(event, at=at))
+        else:
+            return None
     return recorded
 
 

@@ -11,7 +11,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from eventbus.client.outbox import ClientStats, Outbox
 from eventbus.client.receipt import RemoteReceipt
 from eventbus.errors import BusClosedError
 from eventbus.event import Event
+from eventbus.scheduled import ScheduledEvent
 from eventbus.validation import MAX_EVENT_BYTES
 
 DEFAULT_SOURCE = "/remote"
@@ -112,8 +113,12 @@ class RemoteEventBus:
         traceparent: str | None = None,
         correlationid: str | None = None,
         causationid: str | None = None,
+        delay: float | timedelta | None = None,
+        at: datetime | str | None = None,
     ) -> RemoteReceipt:
         """Queue an event and return at once; see ``EventBus.publish`` for the parameters.
+
+        A ``delay`` counts from when the bus has taken the event, so it never ends too early.
 
         Raises EventValidationError, and BusClosedError after ``close``.
         """
@@ -122,6 +127,8 @@ class RemoteEventBus:
             dataschema=dataschema, traceparent=traceparent, correlationid=correlationid,
             causationid=causationid, max_bytes=self._max_event_bytes,
         )  # fmt: skip
+        if delay is not None or at is not None:
+            event = ScheduledEvent.of(event, delay=delay, at=at, is_timed=time is not None)
         return self.publish_event(event)
 
     def publish_event(self, event: Event) -> RemoteReceipt:

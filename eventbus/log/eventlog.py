@@ -24,6 +24,7 @@ from eventbus.log.integrity import IntegrityReport
 from eventbus.log.known_types import KnownTypes
 from eventbus.log.migrations import LOG_MIGRATIONS, Migration, migrate
 from eventbus.log.reader import Reader
+from eventbus.log.schedules import Schedules
 from eventbus.log.storage import open_failure
 from eventbus.log.subscribers import Subscriber, Subscribers
 from eventbus.log.unit import Outcome, Unit
@@ -64,6 +65,7 @@ class EventLog:
             conn = self._database.writer
             migrate(conn, "log", LOG_MIGRATIONS)
             self._subscribers = Subscribers(conn)
+            self.schedules = Schedules(conn, self._database)
             with conn.begin():
                 newest = conn.execute(select(func.max(schema.events.c.sequence))).scalar() or 0
                 self._types = KnownTypes(conn)

@@ -89,10 +89,24 @@ def _add_operations(conn: Connection) -> None:
         conn.exec_driver_sql(statement)
 
 
+def _create_scheduled(conn: Connection) -> None:
+    for statement in (
+        """CREATE TABLE scheduled (
+            number INTEGER NOT NULL PRIMARY KEY, due_us BIGINT NOT NULL, id TEXT NOT NULL,
+            source TEXT NOT NULL, type TEXT NOT NULL, subject TEXT NOT NULL,
+            time_us BIGINT NOT NULL, correlationid TEXT NOT NULL, causationid TEXT,
+            traceparent TEXT, dataschema TEXT, depth INTEGER NOT NULL, data TEXT NOT NULL,
+            CONSTRAINT uq_scheduled_id_source UNIQUE (id, source))""",
+        "CREATE INDEX ix_scheduled_due ON scheduled (due_us)",
+    ):
+        conn.exec_driver_sql(statement)
+
+
 LOG_MIGRATIONS: tuple[Migration, ...] = (
     _create_log,
     _never_reuse_subscription_ids,
     _add_operations,
+    _create_scheduled,
 )
 
 

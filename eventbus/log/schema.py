@@ -142,6 +142,28 @@ interventions = Table(
 )
 ix_interventions_operation = Index("ix_interventions_operation", interventions.c.operation)
 
+# Beside the events and not among them: what is not due has no sequence yet, and the hot table
+# needs no further column for it.
+scheduled = Table(
+    "scheduled",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("due_us", BigInteger, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    Column("correlationid", Text, nullable=False),
+    Column("causationid", Text),
+    Column("traceparent", Text),
+    Column("dataschema", Text),
+    Column("depth", Integer, nullable=False),
+    Column("data", Text, nullable=False),
+    UniqueConstraint("id", "source", name="uq_scheduled_id_source"),
+)
+ix_scheduled_due = Index("ix_scheduled_due", scheduled.c.due_us)
+
 schema_versions = Table(
     "schema_versions",
     metadata,

@@ -57,3 +57,8 @@ class Failing:
 def open_bus(url: str, **options: Any) -> EventBus:
     """A bus that retries within milliseconds."""
     return EventBus.open(url, **{"retry": FAST, **options})
+
+
+def recorded(bus: EventBus) -> list[str]:
+    """The types that are in the log, in its order."""
+    return [event.type for event in bus.log.read(0).events]

@@ -19,8 +19,8 @@ WEB_SUFFIXES = {".js": ("/*", "//"), ".css": ("/*",), ".html": ("{#",)}
 # The client's side of the library: what a producer installs, without any dependency.
 CLIENT_SIDE = (
     "eventbus", "eventbus.client", "eventbus.cloudevents", "eventbus.errors", "eventbus.event",
-    "eventbus.ids", "eventbus.integrations", "eventbus.patterns", "eventbus.timestamps",
-    "eventbus.validation",
+    "eventbus.ids", "eventbus.integrations", "eventbus.patterns", "eventbus.scheduled",
+    "eventbus.timestamps", "eventbus.validation",
 )  # fmt: skip
 # Integrations are loaded by what they integrate with, which is then installed.
 MAY_IMPORT = {"eventbus/integrations/inspect_ai.py": {"inspect_ai"}}
