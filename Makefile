@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast demo lint format bench browser clean
+.PHONY: help run test test-fast demo lint format bench soak browser clean
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make lint    style, format and types"
 	@echo "make format  let the tools correct style and format"
 	@echo "make bench   measure beside named peers (about ten minutes); writes docs/benchmarks.md"
+	@echo "make soak    half an hour of steady load, everything checked; ARGS=\"--minutes 3\" for less"
 	@echo "make clean   remove the environment and what tests and tools left (not var/)"
 
 # A stamp is newer than the requirements that it was made from, so a changed pin is installed by
@@ -66,6 +67,9 @@ $(VENV)/.bench: $(VENV)/.dev bench/requirements.txt
 
 bench: $(VENV)/.bench
 	@exec $(BIN)/python -m bench $(ARGS)
+
+soak: $(VENV)/.dev
+	@exec $(BIN)/python -m bench.soak $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info test-results

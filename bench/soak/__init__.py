@@ -1,0 +1,1 @@
+"""A soak: the real server under a steady load for long, every socket's stream checked whole."""
