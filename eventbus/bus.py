@@ -28,6 +28,7 @@ from eventbus.log import EventLog
 from eventbus.log.schedules import Request
 from eventbus.log.unit import Apply, Unit
 from eventbus.loop import LoopThread
+from eventbus.operations import Operations
 from eventbus.patterns import Pattern
 from eventbus.receipt import BatchReceipt, Receipt, already
 from eventbus.scheduled import ScheduledEvent, read_events
@@ -95,12 +96,14 @@ class EventBus:
         self._loop_thread = LoopThread()
         self._loop = self._loop_thread.loop
         self.dispatcher = Dispatcher(log, self._loop, self._pool, self._watch, clock)
+        self.operations = Operations(self)
         self._scheduler = Scheduler(log, self._loop, clock, self.dispatcher.due)
         self._watchdog = Watchdog(log, self._loop_thread, self.dispatcher)
         self._loop_thread.start()
         try:
             log.start(self.dispatcher.after_commit, clock)
             self._watchdog.start()
+            self.operations.start()
         except BaseException:
             self._loop_thread.stop(_STOP_GRACE_S)
             raise
@@ -372,6 +375,7 @@ class EventBus:
                 return
             self._is_closed = True
         self._watchdog.close()
+        self.operations.close()
         has_stopped = threading.Event()
         self._loop.call_soon_threadsafe(self._begin_stop, timeout, has_stopped)
         if not has_stopped.wait(timeout + _STOP_GRACE_S):

@@ -22,6 +22,7 @@ from eventbus.log.eventlog import EventLog
 from eventbus.log.unit import Outcome, Unit
 from eventbus.log.values import AttemptOutcome, DeliveryState
 from eventbus.log.writer import Deliveries
+from eventbus.returning import Returns
 from eventbus.runner import Run, Runner
 from eventbus.watch import Watch
 from eventbus.workers import WorkerPool
@@ -57,6 +58,7 @@ class Dispatcher:
         self._clock = clock
         self.runner = Runner(loop, pool, log.in_flight, self._ended, owner=log, clock=clock)
         self.due = DueQueue(loop, clock)
+        self.returns = Returns(self.lane_of, self._pump)
         self._lanes: dict[str, Lane] = {}
         self._by_id: dict[int, Lane] = {}
         self._ephemeral: list[Lane] = []
@@ -99,6 +101,7 @@ class Dispatcher:
             self._ephemeral = [known for known in self._ephemeral if known is not lane]
         else:
             self._by_id.pop(lane.id, None)
+        self.returns.removed(lane)
         self._check_idle()
 
     def set_concurrency(self, name: str, concurrency: int) -> None:
@@ -186,6 +189,7 @@ class Dispatcher:
             job.attempt = outcome.attempt
             if outcome.due_us is None:
                 lane.release(job)
+                self.returns.finished(lane, outcome.sequence)
             else:
                 self._retry_later(job, outcome.due_us)
             self._watch.notify(outcome.sequence)
@@ -324,7 +328,8 @@ class Dispatcher:
         lane.is_loading = False
         if lane.is_closed:
             return
-        for job in lane.take_page(page, position, is_last):
+        taken = self.returns.without(lane, page)
+        for job in lane.take_page(taken, position, is_last):
             self._schedule(job, job.due_us or 0)
         if not page and not is_last:  # the read failed: not again at once
             self._loop.call_later(_STORAGE_RETRY_S, self._pump, lane)
@@ -347,6 +352,10 @@ class Dispatcher:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
+
+    def lane_of(self, id: int) -> Lane | None:
+        """The lane that serves a durable subscription, by its id; on the loop."""
+        return self._by_id.get(id)
 
     def lanes(self) -> dict[str, Lane]:
         """The lanes that are served, by subscription name; a snapshot."""

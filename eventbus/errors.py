@@ -50,6 +50,10 @@ class SubscriptionError(EventBusError, ValueError):
     """A subscription that cannot be made: taken name, wrong option, nothing to call."""
 
 
+class OperationError(EventBusError, ValueError):
+    """A redrive, discard or replay that cannot be made."""
+
+
 class EffectError(EventBusError, RuntimeError):
     """An effect asked for outside a running handler, or after its attempt had ended."""
 

@@ -129,6 +129,12 @@ class Lane:
             self.is_behind = False
         return [job for job in taken if job is not None and job.due_us is not None]
 
+    def take_back(self, unfinished: Unfinished) -> None:
+        """Take a delivery that is to be done again, wherever in the log the lane is."""
+        position = self.position
+        self._take(unfinished)
+        self.position = position
+
     def release(self, job: Job) -> None:
         """The delivery is finished for good, and that is committed."""
         self.open -= 1

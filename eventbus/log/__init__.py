@@ -2,6 +2,7 @@
 
 from eventbus.log.counts import TypeCount
 from eventbus.log.eventlog import EventLog
+from eventbus.log.selections import Replayed, Selection
 from eventbus.log.values import (
     Attempt,
     Chunk,
@@ -10,7 +11,7 @@ from eventbus.log.values import (
     EventPage,
     EventQuery,
     Intervention,
-    Selection,
+    Operation,
     Trace,
     TypeSeen,
 )
@@ -24,6 +25,8 @@ __all__ = [
     "EventPage",
     "EventQuery",
     "Intervention",
+    "Operation",
+    "Replayed",
     "Selection",
     "Trace",
     "TypeCount",

@@ -7,12 +7,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
 
+from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.database import Database
 from eventbus.log.deliveries import joined, values_of
 from eventbus.log.known_types import KnownTypes, type_matches
-from eventbus.log.values import DeliveryPage, DeliveryState, Selection
+from eventbus.log.rows import event_from_row
+from eventbus.log.selections import Selection
+from eventbus.log.values import DeliveryPage, DeliveryState
 from eventbus.timestamps import to_microseconds
 
 _events, _deliveries = schema.events, schema.deliveries
@@ -113,6 +116,17 @@ class DeliveryLists:
         if len(found) == limit:
             return found, found[-1], False
         return found, edge, scanned < _STEP
+
+    def subscription_ids(self, name: str | None) -> list[int]:
+        """The id of one subscription, or of all, also of removed ones."""
+        with self._database.reading() as conn:
+            return _ids(conn, name)
+
+    def events(self, sequences: Sequence[int]) -> list[Event]:
+        """These events, ascending; a few hundred at most."""
+        query = select(_events).where(_events.c.sequence.in_(sequences))
+        with self._database.reading() as conn:
+            return [event_from_row(row) for row in conn.execute(query.order_by(_events.c.sequence))]
 
     def _walk(
         self, selection: Selection, subscription: int, upto_us: int

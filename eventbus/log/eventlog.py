@@ -24,7 +24,9 @@ from eventbus.log.integrity import IntegrityReport
 from eventbus.log.known_types import KnownTypes
 from eventbus.log.migrations import LOG_MIGRATIONS, Migration, migrate
 from eventbus.log.reader import Reader
+from eventbus.log.replays import ReplayReader
 from eventbus.log.schedules import Schedules
+from eventbus.log.selections import Selection
 from eventbus.log.storage import open_failure
 from eventbus.log.subscribers import Subscriber, Subscribers
 from eventbus.log.unit import Outcome, Unit
@@ -35,7 +37,6 @@ from eventbus.log.values import (
     DeliveryState,
     EventPage,
     EventQuery,
-    Selection,
     Trace,
     TypeSeen,
 )
@@ -89,6 +90,7 @@ class EventLog:
         self._reader = Reader(self._database, lambda: self.last_sequence, self._types)
         self.delivery_reader = DeliveryReader(self._database)
         self.delivery_lists = DeliveryLists(self._database, self._types)
+        self.replay_reader = ReplayReader(self._database, self._types)
 
     def start(self, after_commit: AfterCommit, clock: Clock = SYSTEM_CLOCK) -> None:
         """Begin to take units."""

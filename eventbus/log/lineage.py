@@ -70,7 +70,12 @@ class Histories:
         return sorted(found, key=lambda attempt: (attempt.round, attempt.number))
 
     def _begins(self, key: Key) -> list[Row[Any]]:
-        return [row for row in self._interventions[key] if row.kind != "discard"]
+        # A first delivery, by a replay, is the first round.
+        return [
+            row
+            for row in self._interventions[key]
+            if row.kind != "discard" and row.state is not None
+        ]
 
 
 def chain_of(conn: Connection, sequence: int) -> list[ChainLink]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from eventbus.event import Event
 from eventbus.patterns import Pattern
@@ -13,6 +13,7 @@ DeliveryState = Literal[
     "pending", "running", "succeeded", "retrying", "dead", "discarded", "cancelled"
 ]
 OperationKind = Literal["redrive", "discard", "replay"]
+OperationState = Literal["running", "finished", "stopped", "failed"]
 AttemptOutcome = Literal["succeeded", "failed", "timeout", "crashed"]
 
 
@@ -145,22 +146,6 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Which deliveries are meant; every given condition must hold.
-
-    ``since`` (inclusive) and ``until`` (exclusive) bound when the last attempt ended: of a dead
-    letter, when it died. ``deliveries`` names single ones by sequence and subscription.
-    """
-
-    pattern: Pattern | None = None
-    subscription: str | None = None
-    error_class: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    deliveries: tuple[tuple[int, str], ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class DeliveryPage:
     """One page of deliveries, newest first; ``next`` continues it, None at the end.
 
@@ -169,4 +154,40 @@ class DeliveryPage:
     """
 
     deliveries: list[Delivery]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a person does to many deliveries: redrive, discard or replay.
+
+    ``total`` were selected at its start. ``done`` of them are dealt with: made pending again, or
+    discarded; ``skipped`` are not, because they were not any more what they had been, or, in a
+    replay, were to be done anyway. ``selection`` is as the API writes it; ``rate`` (events a
+    second) is a replay's; ``outcomes`` counts by state what has become of the done ones.
+    """
+
+    id: int
+    kind: OperationKind
+    state: OperationState
+    selection: dict[str, Any]
+    by: str
+    reason: str | None
+    rate: float | None
+    total: int
+    done: int
+    skipped: int
+    started_at: datetime
+    finished_at: datetime | None
+    stopped_by: str | None
+    error: str | None
+    event_id: str
+    outcomes: dict[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationPage:
+    """One page of operations, newest first; ``next`` continues it, None at the end."""
+
+    operations: list[Operation]
     next: str | None

@@ -1,0 +1,334 @@
+"""What people do to many deliveries: redrive, discard and replay, in steps, while the bus runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eventbus.errors import BusClosedError, LogWriteError, OperationError
+from eventbus.event import Event
+from eventbus.ids import new_id
+from eventbus.log import operations as stored
+from eventbus.log.replays import Stretch
+from eventbus.log.selections import Replayed, Selection
+from eventbus.log.subscribers import Subscriber
+from eventbus.log.unit import Unit
+from eventbus.log.values import Operation, OperationKind, OperationPage, OperationState
+from eventbus.operation_steps import DiscardSteps, RedriveSteps, ReplaySteps, Steps
+from eventbus.timestamps import to_microseconds
+
+if TYPE_CHECKING:
+    from eventbus.bus import EventBus
+
+logger = logging.getLogger("eventbus.operations")
+
+_STORAGE_RETRY_S = 1.0
+_IDLE_S = 60.0
+_STOP_WITHIN_S = 5.0
+_CLOSE_WITHIN_S = 1.0
+# Single deliveries that the event of an operation's start names; the operation has them all.
+_MOST_NAMED = 100
+# Operations that run at the same time; each holds a place in memory.
+_MOST_RUNNING = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an operation would do: ``total`` deliveries, by subscription.
+
+    ``excluded`` are dead letters that cannot be redriven, because nobody is subscribed under
+    their subscription's name any more; ``skipped`` of the total are left alone by a replay.
+    """
+
+    total: int
+    subscriptions: dict[str, int]
+    excluded: dict[str, int]
+    skipped: int = 0
+
+
+class _Run:
+    """An operation that is under way."""
+
+    def __init__(self, operation: Operation, steps: Steps) -> None:
+        self.operation = operation
+        self.steps = steps
+        self.due = 0.0  # by the monotonic clock
+        self.stopped_by: str | None = None
+        self.ended = threading.Event()
+
+
+class Operations:
+    """Any thread may call it. The steps run in the thread "eventbus-operations".
+
+    Each step is one short transaction that changes deliveries, notes what they were before, and
+    counts itself, so an operation that a crash cuts off goes on at the next start with exact
+    counts. Start and end are events of the types ``bus.<kind>.started``, ``.finished``,
+    ``.stopped`` and ``.failed``.
+    """
+
+    def __init__(self, bus: EventBus) -> None:
+        self._bus = bus
+        self._log = bus.log
+        self._lock = threading.Lock()  # guards _runs, _newest_id and _thread
+        self._runs: dict[int, _Run] = {}
+        self._refused: dict[str, str] = {}
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        with self._log.reading() as conn:
+            self._newest_id = stored.newest_id(conn)
+            self._left = stored.running(conn)
+
+    def start(self) -> None:
+        """Go on with what the last process left running."""
+        with self._lock:
+            for operation, position in self._left:
+                self._add(_Run(operation, self._steps(operation, position)))
+            self._left = []
+
+    def close(self) -> None:
+        """Stop after the current step; what runs goes on at the next start."""
+        self._closing.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_WITHIN_S)
+
+    # -- dead letters ------------------------------------------------------------------------
+
+    def preview(self, kind: OperationKind, selection: Selection) -> Preview:
+        """How many dead letters a redrive or a discard would be about. Raises OperationError."""
+        return self._preview(kind, selection, self._now_us())
+
+    def redrive(self, selection: Selection, by: str, reason: str | None = None) -> Operation:
+        """Have the selected dead letters delivered again, their attempts counted afresh.
+
+        Those that die while it runs are not selected. Raises OperationError, LogWriteError.
+        """
+        now_us = self._now_us()
+        total = self._preview("redrive", selection, now_us).total
+        return self._begin("redrive", selection, by, reason, total, now_us)
+
+    def discard(self, selection: Selection, by: str, reason: str) -> Operation:
+        """Give the selected dead letters up for good. Raises OperationError, LogWriteError."""
+        if not reason.strip():
+            raise OperationError("discarding needs a reason that says why nobody misses them")
+        now_us = self._now_us()
+        total = self._preview("discard", selection, now_us).total
+        return self._begin("discard", selection, by, reason, total, now_us)
+
+    def _preview(self, kind: OperationKind, selection: Selection, now_us: int) -> Preview:
+        counts = self._log.delivery_lists.count(selection, now_us)
+        subscribed = {subscriber.name for subscriber in self._log.subscribers()}
+        excluded: dict[str, int] = {}
+        if kind == "redrive":
+            excluded = {name: n for name, n in counts.items() if name not in subscribed}
+            counts = {name: n for name, n in counts.items() if name in subscribed}
+        return Preview(sum(counts.values()), counts, excluded)
+
+    # -- replay ------------------------------------------------------------------------------
+
+    def refuse_replay(self, subscription: str, hint: str) -> None:
+        """Allow no replay to a subscription that keeps state; ``hint`` says what to do instead."""
+        self._refused[subscription] = hint
+
+    def preview_replay(self, replayed: Replayed) -> Preview:
+        """How many events a replay would be about. Raises OperationError."""
+        own = self._replayable(replayed.subscription)
+        stretch = self._stretch(replayed)
+        reader = self._log.replay_reader
+        total, skipped = reader.count(replayed, own.pattern, own.id, stretch)
+        return Preview(total, {replayed.subscription: total} if total else {}, {}, skipped)
+
+    def replay(
+        self, replayed: Replayed, by: str, reason: str | None = None, rate: float | None = None
+    ) -> Operation:
+        """Deliver recorded events again to one durable subscription, ``rate`` a second.
+
+        What is pending or retrying is skipped, and what was discarded. Raises OperationError for
+        a subscription that is unknown or keeps state, LogWriteError.
+        """
+        if rate is not None and not rate > 0:
+            raise OperationError(f"the rate must be events a second above 0, not {rate}")
+        own = self._replayable(replayed.subscription)
+        stretch = self._stretch(replayed)
+        total, _ = self._log.replay_reader.count(replayed, own.pattern, own.id, stretch)
+        # What is recorded from now on is delivered anyway.
+        bounded = Replayed(
+            replayed.subscription, replayed.pattern, stretch.first, stretch.last,
+            replayed.since, replayed.until,
+        )  # fmt: skip
+        position = stretch.first - 1
+        return self._begin("replay", bounded, by, reason, total, self._now_us(), position, rate)
+
+    def _replayable(self, name: str) -> Subscriber:
+        if name in self._refused:
+            raise OperationError(
+                f"{name!r} keeps state that a second delivery would apply twice; "
+                f"{self._refused[name]}"
+            )
+        for subscriber in self._log.subscribers():
+            if subscriber.name == name:
+                return subscriber
+        raise OperationError(f"no durable subscription is named {name!r}")
+
+    def _stretch(self, replayed: Replayed) -> Stretch:
+        return self._log.replay_reader.stretch(replayed, self._log.last_sequence)
+
+    # -- looking and stopping ----------------------------------------------------------------
+
+    def get(self, id: int) -> Operation | None:
+        """One operation as it is now, None for an unknown id."""
+        with self._log.reading() as conn:
+            return stored.get(conn, id)
+
+    def list(self, limit: int = 50, cursor: str | None = None) -> OperationPage:
+        """Operations, newest first. Raises CursorError."""
+        with self._log.reading() as conn:
+            return stored.page(conn, limit, cursor)
+
+    def stop(self, id: int, by: str) -> Operation | None:
+        """End an operation after its current step; what it did stays done. None: unknown id.
+
+        One that has ended stays as it is.
+        """
+        with self._lock:
+            run = self._runs.get(id)
+        if run is not None:
+            run.stopped_by = run.stopped_by or by
+            run.due = 0.0
+            self._wake.set()
+            run.ended.wait(_STOP_WITHIN_S)
+        return self.get(id)
+
+    def wait(self, id: int, timeout: float | None = None) -> bool:
+        """Block until an operation has ended; whether it did within ``timeout`` seconds."""
+        with self._lock:
+            run = self._runs.get(id)
+        return run is None or run.ended.wait(timeout)
+
+    # -- life of an operation ----------------------------------------------------------------
+
+    def _begin(
+        self, kind: OperationKind, selection: Selection | Replayed, by: str, reason: str | None,
+        total: int, now_us: int, position: int = 0, rate: float | None = None,
+    ) -> Operation:  # fmt: skip
+        with self._lock:
+            if self._closing.is_set():
+                raise BusClosedError("the bus is closed; no operation can begin")
+            if len(self._runs) >= _MOST_RUNNING:
+                raise OperationError(
+                    f"{_MOST_RUNNING} operations are running, the most there may be: stop one "
+                    "or wait"
+                )
+            id = self._newest_id + 1
+            operation = Operation(
+                id, kind, "running", selection.to_dict(), by, reason, rate, total, 0, 0,
+                self._bus.now(), None, None, None, new_id(),
+            )  # fmt: skip
+            self._log.commit(Unit(
+                [self._event(operation, "started", operation.event_id)],
+                call=lambda conn: stored.create(conn, operation, now_us, position),
+            ))  # fmt: skip
+            self._newest_id = id
+            self._add(_Run(operation, self._steps(operation, position, now_us)))
+        return operation
+
+    def _add(self, run: _Run) -> None:
+        self._runs[run.operation.id] = run
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._work, name="eventbus-operations", daemon=True
+            )
+            self._thread.start()
+        self._wake.set()
+
+    def _steps(self, operation: Operation, position: int, started_us: int | None = None) -> Steps:
+        if started_us is None:
+            started_us = to_microseconds(operation.started_at)
+        if operation.kind == "replay":
+            replayed = Replayed.from_dict(operation.selection)
+            return ReplaySteps(self._bus, operation, replayed, position, self._closing)
+        selection = Selection.from_dict(operation.selection)
+        kind = RedriveSteps if operation.kind == "redrive" else DiscardSteps
+        return kind(self._bus, operation, selection, started_us, self._closing)
+
+    def _work(self) -> None:
+        while not self._closing.is_set():
+            self._wake.clear()
+            with self._lock:
+                runs = list(self._runs.values())
+            for run in runs:
+                if run.due <= time.monotonic() and not self._closing.is_set():
+                    self._step(run)
+            with self._lock:
+                next_due = min((run.due for run in self._runs.values()), default=None)
+            pause_s = _IDLE_S if next_due is None else max(0.0, next_due - time.monotonic())
+            self._wake.wait(pause_s)
+
+    def _step(self, run: _Run) -> None:
+        try:
+            if run.stopped_by is not None:
+                self._end(run, "stopped")
+                return
+            pause_s = run.steps.step()
+            if pause_s is None:
+                self._end(run, "finished")
+            else:
+                run.due = time.monotonic() + pause_s
+        except BusClosedError:
+            return  # it goes on at the next start
+        except LogWriteError as error:
+            logger.warning("operation %d is held up: %s", run.operation.id, error)
+            run.due = time.monotonic() + _STORAGE_RETRY_S
+        except Exception as error:
+            logger.exception("operation %d failed", run.operation.id)
+            self._fail(run, f"{type(error).__name__}: {error}")
+
+    def _fail(self, run: _Run, why: str) -> None:
+        try:
+            self._end(run, "failed", why)
+        except Exception:
+            logger.exception("the end of operation %d could not be recorded", run.operation.id)
+            run.due = time.monotonic() + _STORAGE_RETRY_S
+
+    def _end(self, run: _Run, state: OperationState, error: str | None = None) -> None:
+        id, by = run.operation.id, run.stopped_by
+        with self._log.reading() as conn:
+            now = stored.get(conn, id) or run.operation
+        # Nobody else changes its counts, so the event can tell them as the row will have them.
+        skipped = now.skipped if state != "finished" else max(now.skipped, now.total - now.done)
+        event = self._event(
+            now, state, done=now.done, skipped=skipped, stopped_by=by, error=error,
+            total=max(now.total, now.done + skipped),
+        )  # fmt: skip
+        finished_us = self._now_us()
+        self._log.commit(Unit(
+            [event], call=lambda conn: stored.end(conn, id, state, finished_us, by, error)
+        ))  # fmt: skip
+        with self._lock:
+            self._runs.pop(id, None)
+        run.ended.set()
+
+    def _event(
+        self, operation: Operation, what: str, id: str | None = None, **more: object
+    ) -> Event:
+        selection = operation.selection
+        if len(named := selection.get("deliveries", ())) > _MOST_NAMED:
+            selection = {"deliveries": named[:_MOST_NAMED], "more": len(named) - _MOST_NAMED}
+        data = {
+            "operation": operation.id, "by": operation.by, "reason": operation.reason,
+            "selection": selection, "rate": operation.rate, "total": operation.total, **more,
+        }  # fmt: skip
+        begun = None if id is not None else operation.event_id
+        return Event.create(
+            f"bus.{operation.kind}.{what}",
+            {name: value for name, value in data.items() if value is not None},
+            id=id, subject=f"operation-{operation.id}", time=self._bus.now(),
+            correlationid=begun, causationid=begun,
+        )  # fmt: skip
+
+    def _now_us(self) -> int:
+        return to_microseconds(self._bus.now())
