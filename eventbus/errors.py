@@ -122,6 +122,31 @@ class ConsumerLostError(CrashedAttemptError):
     """The process that was handling the event went away and did not come back."""
 
 
+class BusUnavailableError(EventBusError, ConnectionError):
+    """A remote bus could not be asked, or not now."""
+
+
+class MissingPackageError(EventBusError, ImportError):
+    """What was asked for needs a package that is not installed; the message says which."""
+
+
+class HandshakeRefusedError(EventBusError):
+    """A bus answered, but not with the WebSocket that was asked for."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(f"it answered {status}: {detail}")
+        self.status = status
+        self.detail = detail
+
+
+class SocketClosedError(EventBusError):
+    """A WebSocket has ended; ``code`` is that of RFC 6455 §7.4.1."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason or f"closed with code {code}")
+        self.code = code
+
+
 class ConsumerProtocolError(EventBusError, ValueError):
     """A consumer has sent what it must not send; its connection is closed."""
 

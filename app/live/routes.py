@@ -62,7 +62,8 @@ def page(ws: Server) -> None:
 def stream(ws: Server) -> None:
     """Every matching event after ``after`` (default: now), as JSON, without a hole."""
     hub, wanted = runtime().hub, _wanted()
-    after = hub.position if wanted.after is None else wanted.after
+    # The log's end, not the hub's: what was published before the request is not "from now on".
+    after = hub.log.last_sequence if wanted.after is None else wanted.after
     StreamSession(hub, Client(ws, wanted.sock, "json", wanted.pattern, after)).run()
 
 

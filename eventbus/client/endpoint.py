@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from eventbus.cloudevents import BATCH_CONTENT_TYPE, encode_batch
+from eventbus.errors import BusUnavailableError, SubscriptionError
 from eventbus.event import Event
 from eventbus.scheduled import ScheduledEvent
 
@@ -74,7 +75,8 @@ class Endpoint:
         self._connection: http.client.HTTPConnection = kind(
             parts.hostname, parts.port, timeout=timeout_s
         )
-        self._path = parts.path.rstrip("/") + PATH
+        self._base = parts.path.rstrip("/")
+        self._path = self._base + PATH
 
     def post(self, events: Sequence[Event]) -> Outcome:
         """Send one batch and read the answer; does not raise for anything that a network does."""
@@ -91,6 +93,27 @@ class Endpoint:
         except (OSError, http.client.HTTPException) as error:
             return Unavailable(_described(error))
         return _judged(status, headers, content, events)
+
+    def delete(self, path: str) -> str | None:
+        """Delete what is at ``path``; returns why the bus will not, None when it is done.
+
+        Raises BusUnavailableError.
+        """
+        try:
+            self._connection.request("DELETE", self._base + path)
+            response = self._connection.getresponse()
+            content = response.read(MAX_ANSWER_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise BusUnavailableError(f"the bus cannot be asked: {_described(error)}") from error
+        finally:
+            self._connection.close()
+        if 200 <= response.status < 300:
+            return None
+        problem = _problem(content)
+        reason = f"it answered {response.status}: {problem['detail'] or response.reason}"
+        if response.status >= 500 or response.status in _NOT_ABOUT_EVENTS - {404}:
+            raise BusUnavailableError(reason)
+        return reason
 
     def abort(self) -> None:
         """Break off what is being sent or waited for."""
@@ -112,6 +135,13 @@ class Endpoint:
         except BaseException:
             self._connection.close()
             raise
+
+
+def delete_subscription(url: str, name: str, timeout_s: float) -> None:
+    """End a durable subscription at the bus. Raises SubscriptionError, BusUnavailableError."""
+    reason = Endpoint(url, timeout_s).delete(f"/api/subscriptions/{quote(name, safe='')}")
+    if reason is not None:
+        raise SubscriptionError(f"the subscription {name!r} was not ended: {reason}")
 
 
 def _judged(

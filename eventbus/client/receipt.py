@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+import time
+from collections.abc import Callable, Generator, Sequence
 
 from eventbus.errors import EventBusError, ReceiptTimeoutError
 from eventbus.event import Event
@@ -79,6 +80,37 @@ class RemoteReceipt:
         if isinstance(outcome, Event):
             return outcome
         raise outcome
+
+
+class RemoteBatchReceipt:
+    """The receipts of events that were published together, as one; see RemoteReceipt."""
+
+    def __init__(self, receipts: Sequence[RemoteReceipt]) -> None:
+        self.receipts = tuple(receipts)
+
+    @property
+    def events(self) -> list[Event]:
+        """The events, with their sequences once they are recorded."""
+        return [receipt.event for receipt in self.receipts]
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the bus has confirmed that all of them are durable."""
+        return all(receipt.is_recorded for receipt in self.receipts)
+
+    def wait(self, timeout: float | None = None) -> list[Event]:
+        """Block until all are recorded. Raises ReceiptTimeoutError after ``timeout`` s."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        return [
+            receipt.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            for receipt in self.receipts
+        ]
+
+    def __await__(self) -> Generator[object, None, list[Event]]:
+        events = []
+        for receipt in self.receipts:
+            events.append((yield from receipt.__await__()))
+        return events
 
 
 _ENVELOPE_SIZE = 400

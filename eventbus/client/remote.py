@@ -1,31 +1,37 @@
-"""RemoteEventBus: publishes to a bus in another process, in the background, whatever happens."""
+"""RemoteEventBus: publish to, and subscribe at, a bus in another process, whatever happens."""
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import random
 import threading
 import time
-import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from eventbus.client.endpoint import Accepted, Endpoint, Refused, Unavailable
+from eventbus.client.effects import effects_of
+from eventbus.client.endpoint import Accepted, Endpoint, Unavailable
+from eventbus.client.lifetime import EXIT_TIMEOUT_S, end_with_the_process
 from eventbus.client.notices import Notices
+from eventbus.client.opening import open_subscriptions
 from eventbus.client.outbox import ClientStats, Outbox
-from eventbus.client.receipt import RemoteReceipt
+from eventbus.client.receipt import RemoteBatchReceipt, RemoteReceipt
+from eventbus.client.refusals import without_refused
 from eventbus.errors import BusClosedError
 from eventbus.event import Event
-from eventbus.scheduled import ScheduledEvent
+from eventbus.scheduled import ScheduledEvent, read_events
+from eventbus.subscription import Handler
 from eventbus.validation import MAX_EVENT_BYTES
 
+if TYPE_CHECKING:
+    from eventbus.client.subscriptions import RemoteSubscription, Subscriptions
+    from eventbus.patterns import Pattern
+
+F = TypeVar("F", bound=Handler)
+
 DEFAULT_SOURCE = "/remote"
-EXIT_TIMEOUT_S = 2.0
 MAX_BATCH_BYTES = 1_000_000  # an eighth of what a bus accepts in one request by default
 _CLOSING_BACKOFF_S = 0.25
 
@@ -33,7 +39,7 @@ log = logging.getLogger("eventbus.client")
 
 
 class RemoteEventBus:
-    """The publishing side of an event bus that runs elsewhere, at ``url``.
+    """An event bus that runs elsewhere, at ``url``.
 
     ``publish`` only puts the event into a bounded queue, so it never waits for the network and
     never fails because of it: use it from any thread and from coroutines. A daemon thread,
@@ -60,6 +66,7 @@ class RemoteEventBus:
         backoff_first_s: float = 0.25,
         backoff_max_s: float = 10.0,
         max_event_bytes: int = MAX_EVENT_BYTES,
+        ping_every_s: float = 20.0,
     ) -> None:
         """``source`` is that of events published without one.
 
@@ -70,7 +77,8 @@ class RemoteEventBus:
         """
         for name, value in (("max_pending", max_pending), ("batch_size", batch_size),
                             ("max_pending_bytes", max_pending_bytes), ("timeout_s", timeout_s),
-                            ("backoff_first_s", backoff_first_s)):  # fmt: skip
+                            ("backoff_first_s", backoff_first_s),
+                            ("ping_every_s", ping_every_s)):  # fmt: skip
             if value <= 0:
                 raise ValueError(f"{name} must be greater than 0, not {value!r}")
         self.url = url
@@ -78,6 +86,7 @@ class RemoteEventBus:
         self._max_event_bytes = max_event_bytes
         self._linger_s = linger_s
         self._timeout_s = timeout_s
+        self._ping_every_s = ping_every_s
         self._backoff_s = (backoff_first_s, max(backoff_first_s, backoff_max_s))
         # What is on its way is never dropped, so leave room for newer events beside it.
         self._outbox_limits = (
@@ -85,13 +94,14 @@ class RemoteEventBus:
         )  # fmt: skip
         self._batch_size = self._outbox_limits[2]
         self._start_empty()
-        _end_with_the_process(self)
+        end_with_the_process(self)
 
     def _start_empty(self) -> None:
         self._endpoint = Endpoint(self.url, self._timeout_s)
         self._outbox = Outbox(*self._outbox_limits)
         self._notices = Notices(self.url, self._outbox_limits[0])
         self._thread: threading.Thread | None = None
+        self._subscriptions: Subscriptions | None = None
         self._is_closed = False  # takes no more events; guarded, as all below, by outbox.changed
         self._is_patient = True  # while closing: whether a failure is worth another attempt
         self._abandoned = threading.Event()  # nobody waits for what is left
@@ -122,17 +132,43 @@ class RemoteEventBus:
 
         Raises EventValidationError, and BusClosedError after ``close``.
         """
-        event = Event.create(
-            type, data, source=source or self.source, subject=subject, id=id, time=time,
-            dataschema=dataschema, traceparent=traceparent, correlationid=correlationid,
-            causationid=causationid, max_bytes=self._max_event_bytes,
-        )  # fmt: skip
+        attributes: dict[str, Any] = {
+            "subject": subject, "id": id, "time": time, "dataschema": dataschema,
+            "traceparent": traceparent, "correlationid": correlationid, "causationid": causationid,
+            "max_bytes": self._max_event_bytes,
+        }  # fmt: skip
+        effects = effects_of(self)
         if delay is not None or at is not None:
+            source = source or (self.source if effects is None else effects.source)
+            event = Event.create(type, data, source=source, **attributes)
             event = ScheduledEvent.of(event, delay=delay, at=at, is_timed=time is not None)
-        return self.publish_event(event)
+            return self.publish_event(event)
+        if effects is not None:
+            return self._already(effects.publish(type, data, source=source, **attributes))
+        return self._queue(Event.create(type, data, source=source or self.source, **attributes))
 
     def publish_event(self, event: Event) -> RemoteReceipt:
         """Queue an event made by ``Event.create``; otherwise as ``publish``."""
+        effects = effects_of(self)
+        return self._queue(event) if effects is None else self._already(effects.add(event))
+
+    def publish_many(self, events: Iterable[Event | Mapping[str, Any]]) -> RemoteBatchReceipt:
+        """Queue several events, all or, when one of them is wrong, none; otherwise as ``publish``.
+
+        They are sent in order, but recorded one by one, not as a whole. A mapping is read as by
+        ``Event.from_dict`` and may have ``delay`` or ``at``. Raises EventValidationError, whose
+        pointers begin with the index.
+        """
+        checked = read_events(events, source=self.source, max_bytes=self._max_event_bytes, now=None)
+        return RemoteBatchReceipt([self.publish_event(event) for event in checked])
+
+    def _already(self, event: Event) -> RemoteReceipt:
+        """For an effect of the handler that runs: sent with its success."""
+        receipt = RemoteReceipt(event, 0, self._outbox.changed)
+        receipt.settle(event)
+        return receipt
+
+    def _queue(self, event: Event) -> RemoteReceipt:
         with self._outbox.changed:
             if self._is_closed:
                 raise BusClosedError(f"the client of the bus at {self.url} is closed")
@@ -140,6 +176,58 @@ class RemoteEventBus:
             if self._thread is None or not self._thread.is_alive():
                 self._start_thread()
             return receipt
+
+    # -- subscribing -------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        pattern: str | Pattern,
+        handler: Handler,
+        *,
+        name: str | None = None,
+        max_attempts: int | None = None,
+        timeout: float | None = None,
+        concurrency: int = 16,
+    ) -> RemoteSubscription:
+        """Have ``handler`` called here with every event whose type matches ``pattern``.
+
+        As ``EventBus.subscribe``: with a name, or a module's function or method as handler, it is
+        durable and gets what it missed while it was away; processes that subscribe under the same
+        name share the work. Attempts, time-outs and dead letters are kept by the bus; None leaves
+        a choice to it. Waits for the bus's first answer, unless on an event loop; when the bus is
+        away it is subscribed as soon as it is back.
+
+        Raises PatternError, SubscriptionError, and MissingPackageError without wsproto.
+        """
+        return self._subscribing().add(pattern, handler, name, max_attempts, timeout, concurrency)
+
+    def on(self, pattern: str | Pattern, **options: Any) -> Callable[[F], F]:
+        """``subscribe`` as a decorator, with the same options; the function stays as it is."""
+
+        def decorate(handler: F) -> F:
+            self.subscribe(pattern, handler, **options)
+            return handler
+
+        return decorate
+
+    def unsubscribe(self, subscription: RemoteSubscription | str) -> None:
+        """End a subscription of this client; a durable one is forgotten by the bus.
+
+        Blocks. Raises SubscriptionError, and BusUnavailableError when the bus cannot be told.
+        """
+        self._subscribing().remove(subscription)
+
+    def _subscribing(self) -> Subscriptions:
+        with self._outbox.changed:
+            if self._is_closed:
+                raise BusClosedError(f"the client of the bus at {self.url} is closed")
+            if self._subscriptions is None:
+                self._subscriptions = open_subscriptions(
+                    self, self.url, self._timeout_s, self._ping_every_s, *self._backoff_s
+                )
+            return self._subscriptions
+
+    # -- the end -----------------------------------------------------------------------------
 
     @property
     def stats(self) -> ClientStats:
@@ -159,32 +247,39 @@ class RemoteEventBus:
             return outbox.changed.wait_for(lambda: outbox.is_settled_through(last), timeout)
 
     def close(self, timeout: float = EXIT_TIMEOUT_S) -> bool:
-        """Take no more events, send what is pending for up to ``timeout`` s, drop the rest.
+        """Take no more, let running handlers end, send what is pending; up to ``timeout`` s.
 
-        What is dropped is counted and logged. True when nothing had to be. Idempotent.
+        Events that are left are dropped, counted and logged, deliveries are given back to the
+        bus. True when nothing had to be dropped. Idempotent.
         """
         return self._close(timeout, is_patient=True)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.close)
 
     def _close(self, timeout: float, is_patient: bool) -> bool:
         outbox = self._outbox
+        deadline = time.monotonic() + timeout
+        if self._subscriptions is not None:
+            self._subscriptions.close(timeout)
         with outbox.changed:
             self._is_closed = True
             self._is_patient = is_patient
             self._hurry()
             thread = self._thread
         if thread is not None:
-            thread.join(timeout)
+            thread.join(max(0.0, deadline - time.monotonic()))
         with outbox.changed:
             self._abandoned.set()
             lost = outbox.drop_all("the client was closed before the bus had confirmed it")
@@ -275,24 +370,8 @@ class RemoteEventBus:
                 self._outbox.settle_sent(zip(piece, outcome.events, strict=True))
             else:
                 self._notices.answered(self._outbox.stats, 0)
-                pieces.extendleft(reversed(self._without_refused(piece, outcome)))
-
-    def _without_refused(
-        self, piece: list[RemoteReceipt], refused: Refused
-    ) -> list[list[RemoteReceipt]]:
-        """What of a refused batch to send again, in order."""
-        culprits = refused.culprits
-        if len(piece) == 1:
-            culprits = {0: culprits.get(0, refused.reason)}
-        if not culprits:  # the answer names none: halve it until only the wrong ones are refused
-            middle = len(piece) // 2
-            return [piece[:middle], piece[middle:]]
-        for index, reason in sorted(culprits.items()):
-            event = piece[index].event
-            self._notices.refused(event.id, event.type, reason)
-            self._outbox.settle_refused(piece[index], reason)
-        rest = [receipt for index, receipt in enumerate(piece) if index not in culprits]
-        return [rest] if rest else []
+                rest = without_refused(piece, outcome, self._outbox, self._notices)
+                pieces.extendleft(reversed(rest))
 
     def _pause(self, failures: int, at_least_s: float, hurries: int) -> None:
         """Wait before the next attempt; flush and close cut it short."""
@@ -310,29 +389,3 @@ class RemoteEventBus:
     def _hurry(self) -> None:
         self._hurries += 1
         self._outbox.changed.notify_all()
-
-
-_clients: weakref.WeakSet[RemoteEventBus] = weakref.WeakSet()
-_is_hooked = False
-
-
-def _end_with_the_process(client: RemoteEventBus) -> None:
-    """Have ``client`` flushed at exit and emptied in a forked child."""
-    global _is_hooked
-    _clients.add(client)
-    if not _is_hooked:
-        _is_hooked = True
-        atexit.register(_close_all)
-        if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
-            os.register_at_fork(after_in_child=_empty_all)
-
-
-def _close_all() -> None:
-    deadline = time.monotonic() + EXIT_TIMEOUT_S
-    for client in list(_clients):
-        client.close_at_exit(max(0.0, deadline - time.monotonic()))
-
-
-def _empty_all() -> None:
-    for client in list(_clients):
-        client.empty_after_fork()

@@ -78,7 +78,7 @@ class Consumer:
     def connect(self, outlet: Outlet, subscription: str) -> Outlet | None:
         """Speak to it through ``outlet``; returns the connection that this replaces."""
         before, self.outlet = self.outlet, outlet
-        outlet.send(ready_frame(subscription, self.prefetch, self.session))
+        outlet.send(ready_frame(subscription, self.prefetch, self.session, self._held))
         for held in self._held.values():
             outlet.send(delivery_frame(held.number, held.event))
             if held.is_over:

@@ -15,6 +15,7 @@ from eventbus.errors import (
     RemoteRejectError,
 )
 from eventbus.event import Event
+from eventbus.scheduled import read_event
 from eventbus.validation import encode_json, shown
 
 
@@ -32,9 +33,14 @@ class Leave:
     """The consumer takes no more; what it holds it will still answer."""
 
 
-def ready_frame(subscription: str, prefetch: int, session: str) -> str:
-    """The first message: the consumer serves the subscription from now on."""
-    return encode_json({"ready": subscription, "prefetch": prefetch, "session": session})
+def ready_frame(subscription: str, prefetch: int, session: str, held: Iterable[int]) -> str:
+    """The first message: the consumer serves the subscription from now on.
+
+    ``held`` are the deliveries of this session that it has not answered; they follow.
+    """
+    return encode_json({
+        "ready": subscription, "prefetch": prefetch, "session": session, "held": list(held),
+    })  # fmt: skip
 
 
 def delivery_frame(delivery: int, event: Event) -> str:
@@ -84,7 +90,7 @@ def _ack(delivery: int, items: Any, source: str, max_event_bytes: int) -> Answer
     errors: list[FieldError] = []
     for index, item in enumerate(items):
         try:
-            events.append(Event.from_dict(item, source=source, max_bytes=max_event_bytes))
+            events.append(read_event(item, source=source, max_bytes=max_event_bytes))
         except EventValidationError as error:
             errors += error.under(f"/events/{index}").errors
     if errors:

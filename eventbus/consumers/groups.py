@@ -24,6 +24,7 @@ from eventbus.errors import (
     SubscriptionError,
 )
 from eventbus.log.commit import call_soon
+from eventbus.threads import start_thread
 
 logger = logging.getLogger("eventbus.consumers")
 
@@ -68,7 +69,7 @@ class ConsumerGroups:
 
     def start(self) -> None:
         """Begin to look after those who go."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """Send every consumer away; what they hold is given back, and waits in the log."""

@@ -19,11 +19,16 @@ WEB_SUFFIXES = {".js": ("/*", "//"), ".css": ("/*",), ".html": ("{#",)}
 # The client's side of the library: what a producer installs, without any dependency.
 CLIENT_SIDE = (
     "eventbus", "eventbus.client", "eventbus.cloudevents", "eventbus.errors", "eventbus.event",
-    "eventbus.ids", "eventbus.integrations", "eventbus.patterns", "eventbus.scheduled",
-    "eventbus.timestamps", "eventbus.validation",
+    "eventbus.failures", "eventbus.ids", "eventbus.integrations", "eventbus.patterns",
+    "eventbus.scheduled", "eventbus.subscription", "eventbus.threads", "eventbus.timestamps",
+    "eventbus.validation", "eventbus.workers",
 )  # fmt: skip
 # Integrations are loaded by what they integrate with, which is then installed.
-MAY_IMPORT = {"eventbus/integrations/inspect_ai.py": {"inspect_ai"}}
+# Subscribing needs a WebSocket, publishing does not.
+MAY_IMPORT = {
+    "eventbus/integrations/inspect_ai.py": {"inspect_ai"},
+    "eventbus/client/websocket.py": {"wsproto"},
+}
 
 
 def python_files(*rooms: str) -> list[Path]:
@@ -116,6 +121,10 @@ def test_the_client_side_runs_without_any_installed_package() -> None:
         "from eventbus import Event, Pattern, RemoteEventBus\n"
         "assert Pattern('a.*').matches(Event.create('a.b').type)\n"
         "assert 'eventbus.log' not in sys.modules\n"
+        "bus = RemoteEventBus('http://127.0.0.1:9')\n"
+        "try: bus.subscribe('a.b', print, name='n')\n"
+        "except ImportError as error: assert \"pip install 'eventbus[remote]'\" in str(error)\n"
+        "else: raise AssertionError('it needs wsproto')\n"
     )
     result = subprocess.run(
         [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, timeout=60
