@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from handlers.errors import RuleError
+from handlers.retry_delays import RetryDelay, parse_delays
 from handlers.rules import MetricRule
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +56,7 @@ class Settings:
     backoff_first_s: float = 1.0
     backoff_max_s: float = 300.0
     max_retries: int = 3
+    retry_delays: tuple[RetryDelay, ...] = ()
     stalled_min_s: float = 3600.0
     stalled_factor: float = 3.0
     stalled_quiet_s: float = 60.0
@@ -309,6 +311,12 @@ VARIABLES: tuple[Variable, ...] = (
         "EVENTBUS_MAX_RETRIES", "max_retries", _whole(0, 1_000), "a whole number from 0 to 1000",
         "How often a failed evaluation is retried before it is exhausted, when its events do not "
         "say it themselves.",
+    ),
+    Variable(
+        "EVENTBUS_RETRY_DELAYS", "retry_delays", parse_delays,
+        "delays like `math=30s, swe-bench=2m*2, *=5s`: an evaluation's task or `*` for all others, "
+        "a number with s, m or h up to 24h, and a factor from 1 to 10 for each further retry",
+        "How long a failed evaluation waits before `evaluation.retry` is published.",
     ),
     Variable(
         "EVENTBUS_STALLED_MIN_S", "stalled_min_s", _number(1, 31_536_000),

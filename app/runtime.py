@@ -107,6 +107,7 @@ class Runtime:
             bus,
             HandlerSettings(
                 max_retries=settings.max_retries,
+                retry_delays=settings.retry_delays,
                 stalled_min_s=settings.stalled_min_s,
                 stalled_factor=settings.stalled_factor,
                 stalled_quiet_s=settings.stalled_quiet_s,

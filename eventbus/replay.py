@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
@@ -65,6 +66,10 @@ class ReplayBus:
         if self._effects is None:
             raise EffectError("a replay bus takes events from its log alone")
         return _Done(self._effects.publish(type, data, **attributes))
+
+    def now(self) -> datetime:
+        """The time, in UTC; what handlers make of it is dropped with what they publish."""
+        return datetime.now(UTC)
 
     def effect(self, apply: Apply, params: Any) -> None:
         """Apply a state change to the scratch database when the handler returns."""

@@ -25,5 +25,9 @@ class RuleError(HandlerError, ValueError):
     """A metric rule in the configuration that cannot be read."""
 
 
+class RetryDelayError(HandlerError, ValueError):
+    """A retry delay in the configuration that cannot be read."""
+
+
 class StaleStateError(HandlerError):
     """What a handler decided rests on a state that has changed since; the event is tried again."""

@@ -83,4 +83,8 @@ def _create_read_models(conn: Connection) -> None:
         conn.exec_driver_sql(f"INSERT INTO handler_counters (name, value) VALUES ('{name}', 0)")
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_read_models,)
+def _add_retry_at(conn: Connection) -> None:
+    conn.exec_driver_sql("ALTER TABLE evaluations ADD COLUMN retry_at BIGINT")
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_read_models, _add_retry_at)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from eventbus import Event
+from eventbus.timestamps import parse_time, to_microseconds
 from handlers.errors import MalformedEventError
 
 MAX_IDENTIFIER_CHARS = 1024
@@ -80,6 +81,16 @@ def number(event: Event, name: str) -> float:
         except OverflowError:
             pass  # an integer beyond every float: reported below, like any other value
     raise MalformedEventError(event, name, "must be a number", value)
+
+
+def time(event: Event, name: str) -> int:
+    """An RFC 3339 date-time as microseconds since the epoch; raises MalformedEventError."""
+    value = event.data.get(name)
+    try:
+        return to_microseconds(parse_time(value if isinstance(value, str) else ""))
+    except ValueError:
+        rule = "must be an RFC 3339 date-time"
+        raise MalformedEventError(event, name, rule, value) from None
 
 
 def to_json(value: Any) -> str:

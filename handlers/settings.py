@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from handlers.retry_delays import RetryDelay
 from handlers.rules import MetricRule
 
 # Attempts count from 1 to here; each is a bit of an evaluation's mask of failed attempts, so the
@@ -19,7 +20,7 @@ class HandlerSettings:
     ``stalled_factor`` bound how long an evaluation may be active (the factor times the p99 of its
     task's completed ones, at least the minimum, in seconds); ``stalled_quiet_s`` is how long it
     must also have shown no progress; ``metric_rules`` are MetricRule or their texts, like
-    "gpu.memory > 0.95 for critical".
+    "gpu.memory > 0.95 for critical". ``retry_delays`` make a failed evaluation wait for its retry.
     """
 
     max_retries: int = 3
@@ -27,6 +28,7 @@ class HandlerSettings:
     stalled_factor: float = 3.0
     stalled_quiet_s: float = 60.0
     metric_rules: tuple[MetricRule | str, ...] = field(default=())
+    retry_delays: tuple[RetryDelay, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_retries < MAX_ATTEMPT:

@@ -87,6 +87,8 @@ def _known(event_type: str, data: Mapping[str, Any]) -> list[str]:
         return _leaves(data["result"])[:6]
     if event_type == "evaluation.retry" and "retry_count" in data:
         return [f"retry {_text(data['retry_count'])}"]
+    if event_type == "evaluation.retry_scheduled" and "retry_count" in data:
+        return [f"retry {_text(data['retry_count'])}", f"at {_text(data.get('at', '?'))}"]
     if event_type == "evaluation.stalled" and isinstance(data.get("bound_s"), int | float):
         return [f"silent for longer than {span(data['bound_s'] * 1000)}"]
     if event_type.startswith("storage.file."):

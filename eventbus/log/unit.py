@@ -53,8 +53,8 @@ class Unit:
         call: Callable[[Connection], None] | None = None,
         token: Any = None,
     ) -> None:
-        """``call`` runs first in the transaction, under the commit lock. ``token`` marks a unit of
-        the dispatcher's, which gets it back after the commit.
+        """``call`` runs first in the transaction, under the commit lock, and may set ``events``.
+        ``token`` marks a unit of the dispatcher's, which gets it back after the commit.
         """
         self.events = list(events)
         self.outcome = outcome

@@ -41,7 +41,7 @@ class Evaluation:
     ``attempt`` counts from 1 and is ``retry_count`` + 1; ``done``, ``total`` and ``errors`` count
     samples of the present attempt; ``error`` is the last failure's (an object or text), ``result``
     what completing it stored. The times are aware, in UTC: ``started_at`` of the first attempt,
-    ``attempt_started_at`` of the present one.
+    ``attempt_started_at`` of the present one, ``retry_at`` is when a retry that is delayed is due.
     """
 
     eval_id: str
@@ -55,6 +55,7 @@ class Evaluation:
     attempt_started_at: datetime | None
     finished_at: datetime | None
     updated_at: datetime
+    retry_at: datetime | None
     done: int
     total: int | None
     errors: int
@@ -159,6 +160,7 @@ def _shown(row: EvaluationRow, result: str | None) -> Evaluation:
         attempt_started_at=_time(row.attempt_started_at),
         finished_at=_time(row.finished_at),
         updated_at=from_microseconds(row.updated_at),
+        retry_at=_time(row.retry_at),
         done=row.done,
         total=row.total,
         errors=row.errors,

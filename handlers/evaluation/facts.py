@@ -10,13 +10,16 @@ from eventbus.timestamps import format_time, to_microseconds
 from handlers import payload
 from handlers.settings import MAX_ATTEMPT
 
-Kind = Literal["started", "progress", "completed", "failed", "retry", "exhausted", "stalled"]
+Kind = Literal[
+    "started", "progress", "completed", "failed", "retry_scheduled", "retry", "exhausted", "stalled"
+]  # fmt: skip
 
 KINDS: dict[str, Kind] = {
     "evaluation.started": "started",
     "evaluation.progress": "progress",
     "evaluation.completed": "completed",
     "evaluation.failed": "failed",
+    "evaluation.retry_scheduled": "retry_scheduled",
     "evaluation.retry": "retry",
     "evaluation.exhausted": "exhausted",
     "evaluation.stalled": "stalled",
@@ -28,9 +31,9 @@ class Facts:
     """One event about one evaluation.
 
     ``attempt`` counts from 1 and is None when the event does not tell; ``time`` is in
-    microseconds since the epoch; ``timestamp`` is the event's time as its publisher wrote it;
-    ``result`` is JSON text, None when there is none; ``error`` is what the event carries, an object
-    or text.
+    microseconds since the epoch, as is ``at``, when a scheduled retry is due; ``timestamp`` is the
+    event's time as its publisher wrote it; ``result`` is JSON text, None when there is none;
+    ``error`` is what the event carries, an object or text.
     """
 
     kind: Kind
@@ -47,6 +50,7 @@ class Facts:
     error: Any = None
     result: str | None = None
     timestamp: Any = None
+    at: int | None = None
 
 
 def read(event: Event) -> Facts | None:
@@ -73,6 +77,7 @@ def read(event: Event) -> Facts | None:
         error=data.get("error"),
         result=_result(data) if kind == "completed" else None,
         timestamp=data.get("timestamp") or format_time(event.time),
+        at=payload.time(event, "at") if kind == "retry_scheduled" else None,
     )
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 from eventbus import Event, EventBus
+from eventbus.timestamps import format_time
 from handlers.audit import trail
 from handlers.evaluation import facts as evaluation_facts
 from handlers.evaluation.lifecycle import advance
 from handlers.evaluation.table import Change, EvaluationTable
+from handlers.retry_delays import delay_s
 from handlers.settings import HandlerSettings
 
+RETRY = "evaluation.retry"
+RETRY_SCHEDULED = "evaluation.retry_scheduled"
 # Only what causes further events has to look at the committed state before the commit.
 _DECIDING = frozenset({"started", "completed", "failed"})
 
@@ -33,6 +40,16 @@ class EvaluationHandler:
         self._table = EvaluationTable(bus.log)
         self.settings = settings
 
+    def _ask_for_retry(self, task: str | None, data: dict[str, Any]) -> None:
+        """Now, or after the delay for this kind, which is then in the log for all to count down."""
+        seconds = delay_s(self.settings.retry_delays, task, data["retry_count"])
+        if not seconds:
+            self._bus.publish(RETRY, data)
+            return
+        at = self._bus.now() + timedelta(seconds=seconds)
+        self._bus.publish(RETRY_SCHEDULED, {**data, "at": format_time(at)})
+        self._bus.publish(RETRY, data, at=at)
+
     async def handle(self, event: Event) -> None:
         """Raises MalformedEventError for data that names no evaluation or has odd numbers."""
         facts = evaluation_facts.read(event)
@@ -47,7 +64,10 @@ class EvaluationHandler:
         if outcome.row is row:
             return
         for type, data in outcome.further:
-            self._bus.publish(type, data)
+            if type == RETRY and outcome.row is not None:
+                self._ask_for_retry(outcome.row.task, data)
+            else:
+                self._bus.publish(type, data)
         if outcome.has_started and outcome.row is not None:
             self._audit.info(
                 "evaluation %r started, attempt %d", facts.eval_id, outcome.row.attempt

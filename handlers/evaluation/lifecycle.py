@@ -28,7 +28,8 @@ class EvaluationRow(NamedTuple):
     Times are microseconds since the epoch; ``started_at`` is the first attempt's start and
     ``attempt_started_at`` the present one's; ``announced`` is the last attempt whose start has
     been announced; ``error`` is JSON text; ``failed_attempts`` is a hexadecimal number whose bit n
-    is set when the failure of attempt n has been counted.
+    is set when the failure of attempt n has been counted; ``retry_at`` is when the retry that it
+    waits for will be asked for, None when that has been done.
     """
 
     first_sequence: int
@@ -49,6 +50,7 @@ class EvaluationRow(NamedTuple):
     announced: int = 0
     last_sequence: int = 0
     failed_attempts: str = "0"
+    retry_at: int | None = None
 
     def has_failed(self, attempt: int) -> bool:
         """Whether the failure of this attempt has been counted."""
@@ -86,6 +88,7 @@ def advance(row: EvaluationRow | None, facts: Facts, default_max_retries: int) -
         last_sequence=facts.sequence,
         task=outcome.row.task or facts.task,
         model=outcome.row.model or facts.model,
+        retry_at=outcome.row.retry_at if outcome.row.state == "retrying" else None,
     )
     return Outcome(changed, outcome.further, outcome.has_started, outcome.has_failed)
 
@@ -247,11 +250,20 @@ def _retry(row: EvaluationRow | None, facts: Facts, default_max_retries: int) ->
     if row is None:
         target = facts.attempt or 2
         return Outcome(_new(facts, "retrying", target, default_max_retries))
+    if row.retry_at is not None and facts.attempt == row.attempt:
+        return Outcome(row._replace(retry_at=None))  # the time has come
     target = facts.attempt or row.attempt + 1
     is_late = row.state == "completed" or target <= row.attempt or row.has_failed(target)
     if is_late or target > MAX_ATTEMPT:
         return Outcome(row)
     return Outcome(row._replace(state="retrying", attempt=target))
+
+
+def _retry_scheduled(row: EvaluationRow | None, facts: Facts, default_max_retries: int) -> Outcome:
+    outcome = _retry(row, facts, default_max_retries)
+    if outcome.row is row or outcome.row is None:
+        return outcome
+    return Outcome(outcome.row._replace(retry_at=facts.at))
 
 
 def _exhausted(row: EvaluationRow | None, facts: Facts, default_max_retries: int) -> Outcome:
@@ -285,6 +297,7 @@ _RULES = {
     "progress": _progress,
     "completed": _completed,
     "failed": _failed,
+    "retry_scheduled": _retry_scheduled,
     "retry": _retry,
     "exhausted": _exhausted,
     "stalled": _stalled,

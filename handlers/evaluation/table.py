@@ -51,6 +51,7 @@ evaluations = Table(
     Column("announced", Integer, nullable=False),
     Column("last_sequence", BigInteger, nullable=False),
     Column("failed_attempts", Text, nullable=False),  # it has more bits than an integer column
+    Column("retry_at", BigInteger),
 )
 ix_evaluations_state = Index(
     "ix_evaluations_state", evaluations.c.state, evaluations.c.first_sequence

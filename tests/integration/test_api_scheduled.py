@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -128,6 +129,23 @@ def test_what_was_acknowledged_comes_after_a_kill_and_comes_once(server: ServerP
     wait_until(lambda: len(recorded(api, "soon.*")) == 50, "all have come")
     assert recorded(api, "soon.*") == [event["type"] for event in batch]
     assert api.get("/api/scheduled").json["scheduled"] == []
+
+
+def test_a_delayed_retry_counts_down_on_the_pages(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    api = start_server(EVENTBUS_RETRY_DELAYS="slow=1h").api
+    api.post(
+        "/api/events", {"type": "evaluation.started", "data": {"eval_id": "e", "task": "slow"}}
+    )
+    failed = {"type": "evaluation.failed", "data": {"eval_id": "e", "error": "x"}}
+    api.post("/api/events", failed, wait="handled")
+    wait_until(lambda: api.get("/api/evaluations/e").json["state"] == "retrying", "it waits")
+    retry_at = api.get("/api/evaluations/e").json["retry_at"]
+    (scheduled,) = api.get("/api/scheduled").json["scheduled"]
+    assert (scheduled["type"], scheduled["at"]) == ("evaluation.retry", retry_at)
+    for path in ("/", "/retries", "/evaluations/e"):
+        assert f'data-countdown-to="{retry_at}"' in api.get(path).text
 
 
 def test_a_remote_bus_schedules_and_its_receipt_tells_when(server: ServerProcess) -> None:
