@@ -18,6 +18,7 @@ from eventbus.errors import (
     FieldError,
     LogError,
     LogLockedError,
+    OperationError,
     PatternError,
     ReceiptTimeoutError,
     UnsupportedContentTypeError,
@@ -83,6 +84,8 @@ def as_problem(error: Exception) -> ProblemError:
             return ProblemError.parameter("type", str(error))
         case CursorError():
             return ProblemError.parameter("cursor", str(error))
+        case OperationError():
+            return ProblemError(409, "Not possible", str(error))
         case UnsupportedContentTypeError():
             return ProblemError(415, "Unsupported Media Type", str(error))
         case BusClosedError() | LogLockedError():

@@ -55,9 +55,16 @@ class _Run:
     def __init__(self, operation: Operation, steps: Steps) -> None:
         self.operation = operation
         self.steps = steps
-        self.due = 0.0  # by the monotonic clock
+        self.next_step = 0.0  # by the monotonic clock
+        self.held_until = 0.0  # the storage has failed; it is not asked again at once
         self.stopped_by: str | None = None
         self.ended = threading.Event()
+
+    @property
+    def due(self) -> float:
+        """When the next step is to be made, by the monotonic clock."""
+        wanted = self.next_step if self.stopped_by is None else 0.0
+        return max(wanted, self.held_until)
 
 
 class Operations:
@@ -198,7 +205,6 @@ class Operations:
             run = self._runs.get(id)
         if run is not None:
             run.stopped_by = run.stopped_by or by
-            run.due = 0.0
             self._wake.set()
             run.ended.wait(_STOP_WITHIN_S)
         return self.get(id)
@@ -277,12 +283,12 @@ class Operations:
             if pause_s is None:
                 self._end(run, "finished")
             else:
-                run.due = time.monotonic() + pause_s
+                run.next_step = time.monotonic() + pause_s
         except BusClosedError:
             return  # it goes on at the next start
         except LogWriteError as error:
             logger.warning("operation %d is held up: %s", run.operation.id, error)
-            run.due = time.monotonic() + _STORAGE_RETRY_S
+            run.held_until = time.monotonic() + _STORAGE_RETRY_S
         except Exception as error:
             logger.exception("operation %d failed", run.operation.id)
             self._fail(run, f"{type(error).__name__}: {error}")
@@ -292,7 +298,7 @@ class Operations:
             self._end(run, "failed", why)
         except Exception:
             logger.exception("the end of operation %d could not be recorded", run.operation.id)
-            run.due = time.monotonic() + _STORAGE_RETRY_S
+            run.held_until = time.monotonic() + _STORAGE_RETRY_S
 
     def _end(self, run: _Run, state: OperationState, error: str | None = None) -> None:
         id, by = run.operation.id, run.stopped_by

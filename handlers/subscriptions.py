@@ -13,6 +13,7 @@ from handlers.settings import HandlerSettings
 COMPONENT = "handlers"
 # How many deliveries may wait for one look at their committed rows.
 _CONCURRENCY = 256
+_HINT = "it keeps a read model, which `flask rebuild` makes afresh from the log"
 
 
 class BuiltInHandler(Protocol):
@@ -50,6 +51,8 @@ def ensure(
                 concurrency=_CONCURRENCY,
                 key=handler.key,
             )
+            if isinstance(bus, EventBus):  # a bus for replays has no operations
+                bus.operations.refuse_replay(handler.name, _HINT)
             known[kind.name] = handler
         elif settings is not None:
             handler.settings = settings

@@ -10,6 +10,7 @@ from app.api import (
     evaluations,
     events,
     health,
+    operations,
     queues,
     scheduled,
     stats,
@@ -19,6 +20,16 @@ from app.api import (
 
 def register(app: Flask) -> None:
     """Add all routes of the API to ``app``."""
-    for part in (events, evaluations, alerts, stats, subscriptions, deliveries, queues, scheduled):
+    for part in (
+        events,
+        evaluations,
+        alerts,
+        stats,
+        subscriptions,
+        deliveries,
+        queues,
+        scheduled,
+        operations,
+    ):
         app.register_blueprint(part.blueprint, url_prefix="/api")
     app.register_blueprint(health.blueprint)

@@ -110,14 +110,14 @@ def pattern(name: str = "type") -> Pattern | None:
         raise ProblemError.parameter(name, str(error)) from None
 
 
-def body_object() -> dict[str, Any]:
+def body_object(most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
     """The small JSON object, or the form, that a request carries; empty for no body.
 
     Raises ProblemError for other JSON (400), a large body (413), another content type (415).
     """
     if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
         return request.form.to_dict()
-    request.max_content_length = MAX_BODY_BYTES
+    request.max_content_length = most_bytes
     body = request.get_data()
     if not body:
         return {}
