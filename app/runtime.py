@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from flask import Flask, current_app
 
 from app.config import Settings
+from app.rebuilds import Rebuilds
 from app.start_check import StartCheck
 from eventbus import EventBus, RetryPolicy
 from eventbus.consumers import ConsumerGroups
@@ -103,17 +104,9 @@ class Runtime:
         settings = self.settings
         self.bus = bus = _open_bus(settings, wait_for_lock_s)
         parts.callback(lambda: bus.close(max(0.1, self._stop_by - time.monotonic())))
-        self.handlers = install(
-            bus,
-            HandlerSettings(
-                max_retries=settings.max_retries,
-                retry_delays=settings.retry_delays,
-                stalled_min_s=settings.stalled_min_s,
-                stalled_factor=settings.stalled_factor,
-                stalled_quiet_s=settings.stalled_quiet_s,
-                metric_rules=settings.metric_rules,
-            ),
-        )
+        self.handlers = install(bus, handler_settings(settings))
+        self.rebuilds = Rebuilds(bus, handler_settings(settings))
+        parts.callback(self.rebuilds.close)
         self.start_check = StartCheck(bus)
         self.start_check.start()
         parts.callback(self.start_check.close)
@@ -126,6 +119,18 @@ class Runtime:
         self.consumers = ConsumerGroups(bus, settings.consumer_grace_s)
         self.consumers.start()
         parts.callback(self.consumers.close)
+
+
+def handler_settings(settings: Settings) -> HandlerSettings:
+    """What of the settings is for the built-in handlers."""
+    return HandlerSettings(
+        max_retries=settings.max_retries,
+        retry_delays=settings.retry_delays,
+        stalled_min_s=settings.stalled_min_s,
+        stalled_factor=settings.stalled_factor,
+        stalled_quiet_s=settings.stalled_quiet_s,
+        metric_rules=settings.metric_rules,
+    )
 
 
 class _Checks:

@@ -179,3 +179,7 @@ class RemoteRejectError(RemoteHandlerError, RejectError):
 
 class TooManyEffectsError(RejectError):
     """A handler asked for more in one delivery than one transaction may hold."""
+
+
+class RebuildError(EventBusError):
+    """Read models cannot be folded afresh, or are being folded already."""

@@ -42,6 +42,11 @@ class CommittedRows(Generic[R]):
     ) -> None:
         self._log = log
         self._load = load
+        # A replay applies the changes of many events at once, and is told to when one is looked
+        # at; live, what earlier events of a key asked for is committed by now.
+        self._settle: Callable[[], None] | None = getattr(log, "settle", None)
+        self.version = 0
+        """Grows when the rows were replaced: what was decided before rests on other ones."""
         self._wanted: dict[str, asyncio.Future[R | None]] = {}  # only touched on the loop
         # When the young generation is full it becomes the old one, and that is dropped: roughly
         # the least recently used go, and each step is atomic for the loop that looks meanwhile.
@@ -50,11 +55,16 @@ class CommittedRows(Generic[R]):
 
     async def get(self, key: str, sequence: int) -> R | None:
         """The row before event ``sequence``, None when there is none."""
+        if self._settle is not None:
+            self._settle()
         row = self._young.get(key) or self._old.get(key)
         # A row that knows this event or a later one: its commit failed, or the event comes
         # again. What counts then is what is in the database.
         if row is not None and row.last_sequence < sequence:
             return row
+        if self._settle is not None:
+            with self._log.reading() as conn:
+                return self._load(conn, [key]).get(key)
         return await self._read(key)
 
     def remember(self, rows: Iterable[tuple[str, R]]) -> None:
@@ -68,6 +78,12 @@ class CommittedRows(Generic[R]):
         """Read this row from the database the next time."""
         self._young.pop(key, None)
         self._old.pop(key, None)
+
+    def replaced(self) -> None:
+        """The table was given other rows, by a rebuild; called under the commit lock."""
+        self.version += 1
+        self._young = {}
+        self._old = {}
 
     async def _read(self, key: str) -> R | None:
         loop = asyncio.get_running_loop()

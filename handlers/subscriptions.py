@@ -17,7 +17,10 @@ _HINT = "it keeps a read model, which `flask rebuild` makes afresh from the log"
 
 
 class BuiltInHandler(Protocol):
-    """What the five handlers have in common; ``key`` gives an event's ordering key."""
+    """What the five handlers have in common; ``key`` gives an event's ordering key.
+
+    ``replaced`` is called when a rebuild has replaced rows: what is remembered of them is void.
+    """
 
     name: str
     pattern: str
@@ -28,6 +31,8 @@ class BuiltInHandler(Protocol):
     def key(self, event: Event) -> str: ...
 
     async def handle(self, event: Event) -> None: ...
+
+    def replaced(self) -> None: ...
 
 
 _lock = threading.Lock()  # guards _subscribed
@@ -57,3 +62,11 @@ def ensure(
         elif settings is not None:
             handler.settings = settings
         return handler
+
+
+def rows_replaced(bus: EventBus) -> None:
+    """Tell the bus's handlers that a rebuild has replaced rows, under the commit lock."""
+    with _lock:
+        known = list(_subscribed.get(bus, {}).values())
+    for handler in known:
+        handler.replaced()

@@ -12,6 +12,7 @@ from app.api import (
     health,
     operations,
     queues,
+    rebuild,
     scheduled,
     stats,
     subscriptions,
@@ -30,6 +31,7 @@ def register(app: Flask) -> None:
         queues,
         scheduled,
         operations,
+        rebuild,
     ):
         app.register_blueprint(part.blueprint, url_prefix="/api")
     app.register_blueprint(health.blueprint)

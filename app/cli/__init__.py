@@ -7,7 +7,7 @@ from flask import Flask
 
 def register(app: Flask) -> None:
     """Add the commands."""
-    from app.cli import backup  # only for the command line: a server never needs them
+    from app.cli import backup, rebuild  # only for the command line: a server never needs them
 
-    for module in (backup,):
+    for module in (backup, rebuild):
         module.register(app)

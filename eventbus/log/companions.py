@@ -27,5 +27,6 @@ COMPANIONS = (
     Companion("-wal", "what was committed and is not yet in the database itself"),
     Companion("-shm", "the index of the write-ahead log"),
     Companion("-inflight", "the deliveries that are in a handler now"),
+    Companion("-baseline", "what removed events had made of the read models", is_data=True),
 )
 """All but the lock, which stays where it is. Those of another database's would damage this one."""

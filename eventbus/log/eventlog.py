@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,6 +20,7 @@ from eventbus.log.counts import TypeCount
 from eventbus.log.database import Database
 from eventbus.log.deliveries import DeliveryReader
 from eventbus.log.delivery_lists import DeliveryLists
+from eventbus.log.fold import remove_leftovers
 from eventbus.log.inflight import InFlight
 from eventbus.log.integrity import IntegrityReport
 from eventbus.log.known_types import KnownTypes
@@ -70,6 +72,8 @@ class EventLog:
             with conn.begin():
                 newest = conn.execute(select(func.max(schema.events.c.sequence))).scalar() or 0
                 self._types = KnownTypes(conn)
+                removed = conn.execute(select(func.max(schema.removals.c.last_sequence))).scalar()
+            remove_leftovers(self._database.path)
             self.in_flight = InFlight(
                 self._database.path.with_name(self._database.path.name + "-inflight")
             )
@@ -81,12 +85,15 @@ class EventLog:
             raise
         self._writer = Writer(conn, newest, self._subscribers.match, self._committed)
         self._commit = GroupCommit(self._write)
+        self._removing = threading.RLock()
         self._listeners: list[Listener] = []
         self._after_commit: AfterCommit | None = None
         self.last_sequence: int = newest
         """The newest recorded sequence; everything up to it can be read."""
         self.version: int = 0
         """Grows with every commit of any kind: whether anything changed."""
+        self.removed_upto: int = removed or 0
+        """The newest event of which retention has removed something; 0 for none."""
         self._reader = Reader(self._database, lambda: self.last_sequence, self._types)
         self.delivery_reader = DeliveryReader(self._database)
         self.delivery_lists = DeliveryLists(self._database, self._types)
@@ -195,6 +202,27 @@ class EventLog:
             self._commit.commit(Unit(outcome=outcome))
         self.in_flight.forget(subscriber.id)
 
+    def between_commits(
+        self, function: Callable[[Connection], None], then: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run ``function`` in this thread, in a transaction of its own between two commits.
+
+        ``then`` is called when it is committed, before the next. Blocks for its turn, and
+        everybody who publishes while it runs. What it raises is raised.
+        """
+
+        def run() -> None:
+            with self._database.writer.begin():
+                function(self._database.writer)
+            then()
+            self.version += 1
+
+        self._commit.exclusively(run)
+
+    def removing_nothing(self) -> AbstractContextManager[bool]:
+        """While this is held, by one thread at a time, retention removes nothing."""
+        return self._removing
+
     def migrate(self, component: str, migrations: Sequence[Migration]) -> None:
         """Run a component's missing migrations (a read model's tables), each in a transaction."""
 
@@ -241,6 +269,10 @@ class EventLog:
     def reading(self) -> AbstractContextManager[Connection]:
         """A read-only connection on one committed state, for read models."""
         return self._database.reading()
+
+    def reading_beside(self, path: Path) -> AbstractContextManager[Connection]:
+        """As ``reading``, on a connection that also sees the database ``path``, as "fresh"."""
+        return self._database.reading_beside(path)
 
     def get(self, event_id: str, source: str | None = None) -> Event | None:
         return self._reader.get(event_id, source)

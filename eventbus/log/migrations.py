@@ -102,11 +102,20 @@ def _create_scheduled(conn: Connection) -> None:
         conn.exec_driver_sql(statement)
 
 
+def _count_what_is_removed(conn: Connection) -> None:
+    conn.exec_driver_sql(
+        """CREATE TABLE removals (
+            type TEXT NOT NULL PRIMARY KEY, events BIGINT NOT NULL, payloads BIGINT NOT NULL,
+            last_sequence BIGINT NOT NULL) WITHOUT ROWID"""
+    )
+
+
 LOG_MIGRATIONS: tuple[Migration, ...] = (
     _create_log,
     _never_reuse_subscription_ids,
     _add_operations,
     _create_scheduled,
+    _count_what_is_removed,
 )
 
 

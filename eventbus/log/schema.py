@@ -164,6 +164,17 @@ scheduled = Table(
 )
 ix_scheduled_due = Index("ix_scheduled_due", scheduled.c.due_us)
 
+# What retention has removed, by type: how many events and payloads, and the newest of them.
+removals = Table(
+    "removals",
+    metadata,
+    Column("type", Text, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+    Column("payloads", BigInteger, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 schema_versions = Table(
     "schema_versions",
     metadata,

@@ -30,3 +30,6 @@ class AlertHandler:
         if isinstance(fact, Decision):
             self._audit.info("alert %r %s by %r", fact.alert_id, fact.kind, fact.by)
         self._bus.effect(table.apply, fact)
+
+    def replaced(self) -> None:
+        """Nothing of the rows is remembered."""

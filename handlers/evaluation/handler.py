@@ -59,6 +59,7 @@ class EvaluationHandler:
         if facts.kind not in _DECIDING:
             self._bus.effect(self._table.apply, Change(facts, default_max_retries))
             return
+        version = self._table.rows.version  # before the row: a newer one must not vouch for it
         row = await self._table.rows.get(facts.eval_id, facts.sequence)
         outcome = advance(row, facts, default_max_retries)
         if outcome.row is row:
@@ -73,4 +74,9 @@ class EvaluationHandler:
                 "evaluation %r started, attempt %d", facts.eval_id, outcome.row.attempt
             )
         base = 0 if row is None else row.last_sequence
-        self._bus.effect(self._table.apply, Change(facts, default_max_retries, outcome, base))
+        change = Change(facts, default_max_retries, outcome, base, version)
+        self._bus.effect(self._table.apply, change)
+
+    def replaced(self) -> None:
+        """The rows were replaced by a rebuild; called under the commit lock."""
+        self._table.rows.replaced()

@@ -97,12 +97,14 @@ class Change:
 
     ``decided`` is the outcome whose further events were published, with ``base``, the row's
     ``last_sequence`` that it rests on (0 for no row); None when nothing but the row depends on it.
+    ``version`` is that of the rows it was decided on.
     """
 
     facts: Facts
     default_max_retries: int
     decided: Outcome | None = None
     base: int = 0
+    version: int = 0
 
 
 class StoredResult(NamedTuple):
@@ -172,7 +174,8 @@ class EvaluationTable:
     def _outcome(self, change: Change, row: EvaluationRow | None) -> Outcome:
         if change.decided is None:
             return advance(row, change.facts, change.default_max_retries)
-        if change.base != (0 if row is None else row.last_sequence):
+        base = 0 if row is None else row.last_sequence
+        if change.base != base or change.version != self.rows.version:
             self.rows.forget(change.facts.eval_id)
             raise StaleStateError(
                 f"evaluation {change.facts.eval_id!r} has changed since event "

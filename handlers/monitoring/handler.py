@@ -54,6 +54,7 @@ class MonitoringHandler:
         self, sample: samples.Sample, rules: tuple[MetricRule, ...]
     ) -> samples.Sample:
         """The sample with the rules that it violates; those that were not before raise an alert."""
+        version = self._table.rows.version  # before the row: a newer one must not vouch for it
         row = await self._table.rows.get(sample.metric, sample.sequence)
         value = samples.advance(row, sample).value
         crossed = [rule for rule in rules if rule.is_crossed_by(value)]
@@ -65,4 +66,9 @@ class MonitoringHandler:
             sample,
             crossed="\n".join(rule.text for rule in crossed),
             base=0 if row is None else row.last_sequence,
+            version=version,
         )
+
+    def replaced(self) -> None:
+        """The rows were replaced by a rebuild; called under the commit lock."""
+        self._table.rows.replaced()

@@ -21,7 +21,7 @@ class Sample:
 
     ``time`` is in microseconds since the epoch. ``crossed`` are the rules that the metric
     violates after it, one a line, found on the metric whose ``last_sequence`` was ``base`` (0: no
-    row); both are None when no rule watches the metric.
+    row); both are None when no rule watches the metric. ``version`` is that of the rows then.
     """
 
     metric: str
@@ -33,6 +33,7 @@ class Sample:
     eval_id: str | None = None
     crossed: str | None = None
     base: int | None = None
+    version: int = 0
 
 
 class MetricRow(NamedTuple):

@@ -9,8 +9,10 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Float,
+    FromClause,
     Table,
     Text,
     bindparam,
@@ -20,6 +22,7 @@ from sqlalchemy import (
 )
 
 from eventbus.log import EventLog
+from eventbus.log.compare import IS_KEPT
 from handlers.committed import CommittedRows
 from handlers.errors import StaleStateError
 from handlers.monitoring.samples import MetricRow, Sample, advance
@@ -55,6 +58,23 @@ history = Table(
     Column("value", Float(53), nullable=False),  # the metric's, after this sample
     sqlite_with_rowid=False,
 )
+
+
+def _is_kept(side: FromClause) -> ColumnElement[bool]:
+    """A history is cut now and then; what is beyond its length counts for nothing."""
+    other = side.alias()
+    oldest = (
+        select(other.c.sequence)
+        .where(other.c.metric == side.c.metric)
+        .order_by(other.c.sequence.desc())
+        .offset(HISTORY_KEPT - 1)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return side.c.sequence >= func.coalesce(oldest, 0)
+
+
+history.info[IS_KEPT] = _is_kept
 
 _by_names = select(metrics).where(  # primary key
     metrics.c.name.in_(bindparam("keys", expanding=True))
@@ -121,7 +141,10 @@ class MetricTable:
         self.rows.remember((name, row) for name, row in now.items() if row.crossed is not None)
 
     def _check(self, sample: Sample, row: MetricRow | None) -> None:
-        if sample.base is not None and sample.base != (0 if row is None else row.last_sequence):
+        if sample.base is None:
+            return
+        base = 0 if row is None else row.last_sequence
+        if sample.base != base or sample.version != self.rows.version:
             self.rows.forget(sample.metric)
             raise StaleStateError(
                 f"metric {sample.metric!r} has changed since event {sample.sequence} was handled"

@@ -23,3 +23,6 @@ class QueueHandler:
         facts = tasks.read(event)
         if facts is not None:
             self._bus.effect(table.apply, facts)
+
+    def replaced(self) -> None:
+        """Nothing of the rows is remembered."""

@@ -46,6 +46,9 @@ class StorageHandler:
             )
             self._bus.effect(store_results, result)
 
+    def replaced(self) -> None:
+        """Nothing of the rows is remembered."""
+
 
 def _file_change(event: Event) -> table.FileChange:
     size_field = "bytes" if event.data.get("bytes") is not None else "size"

@@ -118,3 +118,22 @@ def test_the_indexes_serve_what_they_are_for(log: EventLog, query: str, index: s
         plan = " / ".join(row.detail for row in conn.execute(text(f"EXPLAIN QUERY PLAN {query}")))
     assert index in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_a_log_of_an_earlier_version_gets_the_table_of_what_was_removed(url: str) -> None:
+    log = EventLog(url)
+    log.between_commits(
+        lambda conn: [
+            conn.execute(text(statement))
+            for statement in (
+                "DROP TABLE removals",
+                "UPDATE schema_versions SET version = version - 1 WHERE component = 'log'",
+            )
+        ]
+    )
+    log.close()
+    log = EventLog(url)
+    try:
+        assert "removals" in tables(log) and log.removed_upto == 0
+    finally:
+        log.close()

@@ -9,55 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
 
 from eventbus import EventBus
 from eventbus.replay import ReplayBus
-from handlers import HandlerSettings, install, replay
-from handlers.tables import metadata
+from handlers import install, replay
 from tests.helpers.bus import LONG_S, open_bus
+from tests.helpers.read_models import SETTINGS, decide, events, tables
 from tests.helpers.waiting import wait_until
-
-SETTINGS = HandlerSettings(max_retries=2, metric_rules=("m0 > 5 for critical",))
-
-ids = st.sampled_from(["e1", "e2", "e3"])
-numbers = st.none() | st.integers(0, 3)
-errors = st.sampled_from([{"type": "X", "severity": "critical"}, {"type": "Y"}, "broken", None])
-
-
-def event(type: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({"type": st.just(type), "data": st.fixed_dictionaries(fields)})
-
-
-events = st.one_of(
-    event("evaluation.started", eval_id=ids, retry_count=numbers, task=st.just("t")),
-    event("evaluation.progress", eval_id=ids, done=st.integers(0, 9), total=st.just(9)),
-    event("evaluation.completed", eval_id=ids, result=st.integers()),
-    event("evaluation.failed", eval_id=ids, retry_count=numbers, error=errors),
-    event("evaluation.stalled", eval_id=ids),
-    event("evaluation.exhausted", eval_id=ids, retry_count=numbers),
-    event("queue.task.added", task_id=ids),
-    event("queue.task.started", task_id=ids),
-    event("queue.task.processed", task_id=ids),
-    event("queue.task.failed", task_id=ids, attempt=st.integers(1, 2)),
-    event("monitoring.metric.recorded", metric=st.just("m0"), value=st.integers(0, 9)),
-    event("monitoring.metric.incremented", metric=st.just("m1"), by=st.integers(-2, 2)),
-    event("monitoring.metric.recorded", metric=st.just("m1"), value=st.integers(0, 9)),
-    event("storage.file.created", path=ids, bytes=st.integers(0, 99), eval_id=ids),
-    event("storage.file.deleted", path=ids),
-    event("storage.result.stored", eval_id=ids, result=st.integers()),
-    event("alert.critical", service=st.just("s"), error=errors),
-    event("alert.warning", service=st.just("s"), error=errors),
-)
-
-
-def tables(bus: EventBus | ReplayBus) -> dict[str, set[Any]]:
-    """Every row of every read model."""
-    with bus.log.reading() as conn:
-        return {
-            table.name: {tuple(row) for row in conn.execute(select(table))}
-            for table in metadata.sorted_tables
-        }
 
 
 def refolded(bus: EventBus) -> dict[str, set[Any]]:
@@ -82,12 +40,6 @@ def test_every_table_is_the_same_after_a_replay(history: list[dict[str, Any]], r
         assert replay(bus.log, SETTINGS) == live
         assert refolded(bus) == tables(bus)
         assert min(live.values()) >= 0
-
-
-def decide(bus: EventBus, alerts: Any, random: Any) -> None:
-    for alert in alerts:
-        kind = random.choice(["acknowledged", "resolved", "muted"])
-        bus.publish(f"alert.{kind}", {"alert_id": alert.id, "by": "ana", "mode": "1h"})
 
 
 def test_the_same_holds_for_thousands_of_events_from_several_threads(url: str) -> None:

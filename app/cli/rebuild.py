@@ -1,0 +1,101 @@
+"""`flask rebuild`: the read models from the log once more, or a check that they agree with it."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from typing import Any
+
+import click
+from flask import Flask, current_app
+from flask.cli import with_appcontext
+
+from app.cli.server import Server, ServerError
+from app.config import Settings
+from app.rebuilds import described, finished, started
+from app.runtime import handler_settings
+from eventbus.errors import EventBusError
+from eventbus.log import EventLog
+from eventbus.log.unit import Unit
+from handlers.rebuild import rebuild as make_rebuild
+
+_POLL_S = 0.3
+
+
+def register(app: Flask) -> None:
+    """Add the command to ``flask``."""
+    app.cli.add_command(rebuild)
+
+
+@click.command("rebuild")
+@click.option("--check", is_flag=True, help="Only compare, and end with 1 when something differs.")
+@click.option("--url", help="Address of the server; by default that of HOST and PORT.")
+@with_appcontext
+def rebuild(check: bool, url: str | None) -> None:
+    """Rebuild the read models from the log, on the running server or on the closed database.
+
+    Rows that are not what a replay of the log gives are replaced in one transaction, and shown.
+    """
+    settings: Settings = current_app.extensions["eventbus"].settings
+    server = Server.at(url, settings)
+    try:
+        if server.answers():
+            outcome = _on_server(server, check)
+        elif url is not None:
+            raise click.ClickException(f"no server answers at {url}")
+        else:
+            outcome = _on_database(settings, check)
+    except (ServerError, EventBusError) as error:
+        raise click.ClickException(str(error)) from None
+    _tell(outcome, check)
+
+
+def _on_server(server: Server, check: bool) -> dict[str, Any]:
+    server.post("/api/rebuild", {"check": check, "by": getpass.getuser()})
+    shown = ""
+    while True:
+        progress: dict[str, Any] = server.get("/api/rebuild")["rebuild"]
+        if progress["finished_at"] is not None:
+            return progress
+        line = f"{progress['state']}: {progress['position']:,} of {progress['upto']:,}"
+        if line != shown:
+            click.echo(line, err=True)
+        shown = line
+        time.sleep(_POLL_S)
+
+
+def _on_database(settings: Settings, check: bool) -> dict[str, Any]:
+    by = getpass.getuser()
+    log = EventLog(settings.database_url)
+    try:
+        job = make_rebuild(log, handler_settings(settings), is_check=check)
+        if not check:
+            log.commit(Unit([started(by)]))
+        try:
+            job.run()
+        finally:
+            if not check:
+                log.commit(Unit([finished(by, job.progress)]))
+        return described(job.progress)
+    finally:
+        log.close()
+
+
+def _tell(progress: dict[str, Any], check: bool) -> None:
+    if progress["state"] != "done":
+        raise click.ClickException(progress["error"] or progress["state"])
+    for line in progress["examples"]:
+        click.echo(line)
+    count, hidden = progress["differences"], progress["differences"] - len(progress["examples"])
+    if hidden:
+        click.echo(f"... and {hidden:,} more")
+    verb = "differ" if check else "differed and were replaced"
+    took_s = progress["finished_at"] - progress["started_at"]
+    click.echo(
+        f"{progress['handled']:,} deliveries folded up to #{progress['position']} in {took_s:.1f} "
+        f"s; {count:,} rows {verb}"
+    )
+    if progress["failures"]:
+        click.echo(f"{progress['failures']:,} deliveries that had succeeded fail in a replay")
+    if check and (count or progress["failures"]):
+        raise SystemExit(1)
