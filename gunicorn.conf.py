@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from app import logs
 from app.config import Settings, SettingsError
+from app.pool import PatientPool
 from eventbus.errors import EventBusError
 
 IN_FLIGHT_S = 1
@@ -49,6 +50,9 @@ class BusWorker(ThreadWorker):
         self.reading = {}  # connections that wait for the head of a request, and until when
         self.answering = set()  # those whose request the app has, until its answer is written
         super().init_process()
+
+    def get_thread_pool(self) -> PatientPool:
+        return PatientPool(max_workers=self.cfg.threads)
 
     def handle_exit(self, sig, frame) -> None:
         if self.alive:

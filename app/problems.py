@@ -18,6 +18,7 @@ from eventbus.errors import (
     FieldError,
     LogError,
     LogLockedError,
+    NoThreadError,
     OperationError,
     PatternError,
     ReceiptTimeoutError,
@@ -98,6 +99,9 @@ def as_problem(error: Exception) -> ProblemError:
         case LogError():
             log.error("the log failed: %s", error)
             return _unavailable("The event log failed", str(error))
+        case NoThreadError():
+            log.error("%s", error)
+            return _unavailable("No thread", str(error))
         case MemoryError():
             log.error("no memory left in %s %s", request.method, request.path, exc_info=error)
             return _unavailable("Out of memory", "the server has no memory left for this")

@@ -156,17 +156,26 @@ class Dispatcher:
     def _committed(self, recorded: Deliveries, units: list[Unit]) -> None:
         self._taken += len(recorded)
         touched: set[Lane] = set()
+        try:
+            self._offer(recorded, touched)
+        except Exception:  # such as no memory; the log has all of them
+            logger.exception("a commit could not be handed over; it is read from the log")
+            touched.update(self._lanes.values())
+            for lane in touched:
+                lane.skip_to(recorded[-1][0].sequence or 0)
+        for unit in units:
+            touched.add(self._settle(unit))
+        for lane in touched:
+            self._pump(lane)
+        self._check_idle()
+
+    def _offer(self, recorded: Deliveries, touched: set[Lane]) -> None:
         for event, subscriptions in recorded:
             lanes = [self._by_id[key] for key in subscriptions if key in self._by_id]
             lanes += [e for e in self._ephemeral if e.subscription.pattern.matches(event.type)]
             for lane in lanes:
                 lane.offer(event)
             touched.update(lanes)
-        for unit in units:
-            touched.add(self._settle(unit))
-        for lane in touched:
-            self._pump(lane)
-        self._check_idle()
 
     def _settle(self, unit: Unit) -> Lane:
         """The unit of a job was committed, or could not be."""
@@ -180,7 +189,8 @@ class Dispatcher:
             self._loop.call_later(_STORAGE_RETRY_S, self._log.submit, again)
         elif unit.error is not None:
             started_us = outcome.started_us if outcome else self._clock.time_ns() // 1_000
-            self._failed(job, unit.error, started_us)
+            duration_us = outcome.finished_us - started_us if outcome else 0
+            self._failed(job, unit.error, started_us, duration_us)
         elif outcome is None:
             lane.succeeded += 1
             lane.release(job)
@@ -205,11 +215,11 @@ class Dispatcher:
             lane.ready.appendleft(job)
             self._pump(lane)
             return
-        if error is not None:
-            self._failed(job, error, run.started_us)
-            return
-        # Monotonic: a clock that is set back must not give a negative duration.
+        # Monotonic: a clock that is set must not give a duration that is negative or of hours.
         duration_us = int((self._clock.monotonic() - run.started) * 1e6)
+        if error is not None:
+            self._failed(job, error, run.started_us, duration_us)
+            return
         lane.durations_ms.append(duration_us / 1_000)
         effects = run.effects
         if not effects.events and not effects.changes:
@@ -233,20 +243,20 @@ class Dispatcher:
             self._pump(lane)
             self._check_idle()
 
-    def _failed(self, job: Job, error: BaseException, started_us: int) -> None:
+    def _failed(self, job: Job, error: BaseException, started_us: int, duration_us: int) -> None:
         """Count a failed attempt: the delivery is retried later, or dead."""
         lane, event = job.lane, job.event
         policy = lane.subscription.policy
         number = job.attempt + 1
         error_class, message, trace = describe(error)
-        now_us = max(started_us, self._clock.time_ns() // 1_000)
+        now_us = self._clock.time_ns() // 1_000
         is_dead = number >= policy.max_attempts or isinstance(error, RejectError)
         due_us = None if is_dead else now_us + int(policy.delay_s(number) * 1e6)
         kind: AttemptOutcome = "timeout" if isinstance(error, HandlerTimeoutError) else "failed"
         if isinstance(error, CrashedAttemptError):
             kind = "crashed"
         lane.failures += 1
-        lane.durations_ms.append((now_us - started_us) / 1_000)
+        lane.durations_ms.append(duration_us / 1_000)
         logger.log(
             logging.ERROR if is_dead else logging.WARNING,
             "%s failed for %s event %s, attempt %d of %d, %s: %s: %s",
@@ -256,8 +266,8 @@ class Dispatcher:
         if lane.id is not None:
             state: DeliveryState = "dead" if is_dead else "retrying"
             self._log.submit(Unit(token=job, outcome=Outcome(
-                event.sequence or 0, lane.id, state, number, started_us, now_us, due_us,
-                kind, error_class, message, trace,
+                event.sequence or 0, lane.id, state, number, started_us, started_us + duration_us,
+                due_us, kind, error_class, message, trace,
             )))  # fmt: skip
         elif due_us is not None:
             job.attempt = number

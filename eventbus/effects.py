@@ -5,19 +5,24 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-from eventbus.errors import EffectError, EventLoopError
+from eventbus.errors import EffectError, EventLoopError, RejectError, TooManyEffectsError
 from eventbus.event import Event
 from eventbus.ids import derived_id
 from eventbus.log.unit import Apply
 
 MAX_DEPTH = 32
+# Of one delivery: all of it is committed in one transaction, which everybody waits for.
+MAX_EVENTS = 1_000
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+MAX_CHANGES = 10_000
 
 
 class Effects:
     """The effects of one attempt of one delivery, in the order in which they were asked for."""
 
     __slots__ = (
-        "changes", "error", "event", "events", "is_open", "later_count", "owner", "subscription",
+        "changes", "error", "event", "event_bytes", "event_count", "events", "is_open",
+        "later_count", "owner", "subscription",
     )  # fmt: skip
 
     def __init__(self, event: Event, subscription: str, owner: object = None) -> None:
@@ -27,7 +32,9 @@ class Effects:
         self.subscription = subscription
         self.events: list[Event] = []
         self.changes: list[tuple[Apply, Any]] = []
-        self.error: EventLoopError | None = None
+        self.event_count = 0  # also of those for later
+        self.event_bytes = 0
+        self.error: RejectError | None = None
         self.is_open = True
         self.later_count = 0
 
@@ -49,7 +56,7 @@ class Effects:
         }
         given = {name: value for name, value in attributes.items() if value is not None}
         event = Event.create(type, data, **{**defaults, **given}, depth=cause.depth + 1)
-        self._check_depth(event)
+        self._check(event)
         self.events.append(event)
         return event
 
@@ -80,10 +87,10 @@ class Effects:
             depth=cause.depth + 1,
             is_new=False,
         )
-        self._check_depth(adopted)
+        self._check(adopted)
         return adopted
 
-    def _check_depth(self, event: Event) -> None:
+    def _check(self, event: Event) -> None:
         if event.depth > MAX_DEPTH and self.error is None:
             # Also kept, so that a handler that catches it does not go on for ever.
             self.error = EventLoopError(
@@ -91,12 +98,30 @@ class Effects:
                 f"causing events; at most {MAX_DEPTH} are allowed; it was caused by "
                 f"{self.event.type} at {self.subscription!r}"
             )
+        self.event_count += 1
+        self.event_bytes += len(event.data_json)
+        if self.event_count > MAX_EVENTS:
+            self._refuse(f"more than {MAX_EVENTS:,} further events")
+        if self.event_count > 1 and self.event_bytes > MAX_EVENT_BYTES:
+            self._refuse(f"further events with more than {MAX_EVENT_BYTES:,} bytes of data")
         if self.error is not None:
             raise self.error
+
+    def _refuse(self, what: str) -> None:
+        """Also kept, so that a handler that catches it does not commit a part."""
+        if self.error is None:
+            self.error = TooManyEffectsError(
+                f"{self.subscription!r} asked for {what} in one delivery; publish one event for "
+                "the rest and let its handler go on, or publish from outside a handler"
+            )
 
     def change(self, apply: Apply, params: Any) -> None:
         """A state change: ``apply`` gets a list of such ``params`` inside the transaction."""
         self.check_open()
+        if len(self.changes) >= MAX_CHANGES:
+            self._refuse(f"more than {MAX_CHANGES:,} state changes")
+        if self.error is not None:
+            raise self.error
         self.changes.append((apply, params))
 
     def check_open(self) -> None:

@@ -17,9 +17,23 @@ _random = random.Random()
 os.register_at_fork(after_in_child=_random.seed)
 
 
+# How far the clock may be set back before ids follow it. Ids that went back would be written into
+# the middle of the log's unique index; ids that never did would stay in a future that never was.
+_HELD_BACK_NS = 60 * 1_000_000_000
+_newest_ns = 0
+
+
 def new_id() -> str:
-    """A UUIDv7 (RFC 9562 §5.7) whose sub-millisecond bits follow the clock (§6.2, method 3)."""
+    """A UUIDv7 (RFC 9562 §5.7) whose sub-millisecond bits follow the clock (§6.2, method 3).
+
+    While the clock is behind the newest id by at most a minute, ids keep that id's time (§6.2).
+    """
+    global _newest_ns
     nanoseconds = time.time_ns()
+    if 0 < _newest_ns - nanoseconds <= _HELD_BACK_NS:
+        nanoseconds = _newest_ns
+    else:  # two threads may do this at once: either time is right
+        _newest_ns = nanoseconds
     milliseconds, rest = divmod(nanoseconds, 1_000_000)
     fraction = (rest << 12) // 1_000_000
     high = (milliseconds & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | fraction

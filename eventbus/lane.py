@@ -195,10 +195,10 @@ class Lane:
         """The delivery as a job, None when it has to wait behind another of its key."""
         event = unfinished.event
         sequence = event.sequence or 0
-        self.position = max(self.position, sequence)
         key = self._key(event)
         waiting = self.busy.get(key)
         job = Job(self, event, key, unfinished.attempt, unfinished.due_us)
+        self.position = max(self.position, sequence)  # not before there is memory for the job
         if waiting is not None:
             self.waiting += 1
             if self.waiting_jobs < WINDOW and job.due_us is None:

@@ -8,6 +8,7 @@ import ssl
 from flask import Response, g, request
 from wsproto.utilities import RemoteProtocolError
 
+from app.live.reader import Reader
 from app.live.socket import OutboundSocket
 from app.problems import ProblemError, problem_response
 from app.runtime import Runtime
@@ -20,12 +21,14 @@ _SOCKET_KEYS = ("gunicorn.socket", "werkzeug.socket")  # where the servers put t
 def admit_socket(parts: Runtime) -> OutboundSocket:
     """Take a place for the WebSocket of this request and stand between it and its socket.
 
-    To be called before the handshake, while an answer can still say why not. Raises ProblemError.
+    To be called before the handshake, while an answer can still say why not. Raises ProblemError,
+    NoThreadError.
     """
     sock = _client_socket()
     if not parts.hub.take_slot():
         raise _no_room(parts)
     g.holds_slot_of = parts.hub
+    g.reader = Reader()
     outbound = OutboundSocket(sock)
     for key in _SOCKET_KEYS:
         if key in request.environ:
@@ -35,6 +38,9 @@ def admit_socket(parts: Runtime) -> OutboundSocket:
 
 def give_back_slot(_error: BaseException | None) -> None:
     """However the request ended: also when the handshake failed."""
+    reader = g.pop("reader", None)
+    if reader is not None:
+        reader.dismiss()
     hub = g.pop("holds_slot_of", None)
     if hub is not None:
         hub.free_slot()

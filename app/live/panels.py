@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from app.live.fragments import PANELS, Fragments
+from eventbus.errors import LogError
 from eventbus.threads import start_thread
 
 if TYPE_CHECKING:
     from eventbus import EventBus
+    from eventbus.trouble import Trouble
     from handlers import Handlers
     from handlers.alert import Alert
 
@@ -34,6 +36,7 @@ def panel_contexts(bus: EventBus, handlers: Handlers, rate: float) -> dict[str, 
     now = datetime.now(UTC)
     counters = handlers.counters()
     return {
+        "troubles": {"troubles": bus.troubles()},
         "counters": {"counters": counters, "rate": rate},
         "alerts": {"alerts": critical_alerts(handlers)},
         "active": {
@@ -80,6 +83,7 @@ class PanelWatch:
         self._version = -1
         self._shown_rate = -1.0
         self._shown_at = 0.0
+        self._shown_troubles: list[Trouble] = []
         self._is_closing = False
         self._asked = threading.Event()
         self._wake = threading.Event()
@@ -127,8 +131,7 @@ class PanelWatch:
         changed: Panels = []
         if self._is_due():
             version, rate, now = self._bus.log.version, self._rate(), time.monotonic()
-            contexts = panel_contexts(self._bus, self._handlers, rate)
-            rendered = {name: self._fragments.panel(name, contexts[name]) for name in PANELS}
+            rendered = {**self._shown, **self._rendered(rate)}
             if self._shown:  # else nobody has any panel yet, and those who asked get all
                 changed = [item for item in rendered.items() if item not in self._shown.items()]
             self._version, self._shown_rate, self._shown_at = version, rate, now
@@ -136,7 +139,20 @@ class PanelWatch:
         if changed or is_asked:
             self._show(changed, list(self._shown.items()))
 
+    def _rendered(self, rate: float) -> dict[str, str]:
+        self._shown_troubles = self._bus.troubles()
+        try:
+            contexts = panel_contexts(self._bus, self._handlers, rate)
+        except LogError as error:
+            # What cannot be read stays as it was; that it cannot is what people have to see.
+            log.error("the panels cannot be read: %s", error)
+            contexts = {"troubles": {"troubles": self._bus.troubles()}}
+        names = [name for name in PANELS if name in contexts]
+        return {name: self._fragments.panel(name, contexts[name]) for name in names}
+
     def _is_due(self) -> bool:
+        if self._bus.troubles() != self._shown_troubles:
+            return True
         if self._bus.log.version != self._version:
             return True
         is_rate_old = time.monotonic() - self._shown_at >= _RATE_PERIOD_S

@@ -44,6 +44,7 @@ def register(app: Flask) -> None:
     app.config["SOCK_SERVER_OPTIONS"] = {
         "ping_interval": parts.settings.ping_every_s,
         "max_message_size": STRAY_MESSAGE_BYTES,
+        "thread_class": lambda target: g.reader.take(target),
     }
     app.register_blueprint(blueprint)
 

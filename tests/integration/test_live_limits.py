@@ -169,3 +169,17 @@ def test_a_stop_tells_everybody_and_is_not_held_up_by_a_stuck_client(
     assert [ws.close_code for ws in others] == [1012] * len(others)
     stuck.drop()
     assert "Traceback" not in server.output()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_system_without_threads_refuses_before_the_handshake_and_gives_the_place_back(
+    start_server: Callable[..., ServerProcess], path: str
+) -> None:
+    server = start_server("tests.helpers.no_threads:app", EVENTBUS_MAX_SOCKETS="1")
+    for _ in range(3):
+        answer, _ = handshake(server.port, path)
+        assert answer.status == 503
+        assert answer.json["title"] == "No thread"
+        assert "ulimit -u" in answer.json["detail"]
+    server.api.publish("a.b")
+    server.websocket(path).close()

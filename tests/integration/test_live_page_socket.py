@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections import Counter
+
+import pytest
 
 from tests.helpers.live_page import ShownRows, receive_kind, receive_rows, targets
 from tests.helpers.raw_websocket import RawWebSocket
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
+from tests.integration.test_disk_full import UNLIMITED, worker_of
 
-PANELS = ["counters", "alerts", "active", "retries"]
+PANELS = ["troubles", "counters", "alerts", "active", "retries"]
 
 
 def sequence_of(server: ServerProcess) -> int:
@@ -195,3 +200,23 @@ def test_a_pattern_that_matches_nothing_is_told_the_position(server: ServerProce
         while (message := receive_kind(page, "rows"))["sequence"] < 10:
             pass
         assert message == {"kind": "rows", "sequence": message["sequence"], "count": 0}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit(2)")
+def test_a_disk_that_is_full_is_told_on_the_page_until_it_is_not(server: ServerProcess) -> None:
+    worker = worker_of(server)
+    with RawWebSocket(server.port, "/live") as page:
+        receive_kind(page, "panels")
+        largest = max(file.stat().st_size for file in server.directory.glob("events.db*"))
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (largest + 16_384, resource.RLIM_INFINITY))
+        body = {"type": "a.b", "data": {"text": "x" * 200_000}}
+        while server.api.post("/api/events", body).status == 202:
+            pass
+        while "nothing was recorded" not in (panels := receive_kind(page, "panels"))["content"]:
+            pass
+        assert "troubles" in targets(panels)
+        assert "nothing was recorded" in server.api.get("/").text
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, UNLIMITED)
+        while "troubles" not in targets(panels := receive_kind(page, "panels")):
+            pass
+        assert "nothing was recorded" not in panels["content"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,3 +42,26 @@ def test_a_derived_id_is_stable_and_its_own(
 def test_a_derived_id_sorts_near_its_cause() -> None:
     cause = new_id()
     assert derived_id("/a", cause, "s", 0)[:13] == cause[:13]
+
+
+def test_ids_stay_unique_and_in_order_while_the_clock_is_set_back_a_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [time.time_ns() + 10**9]
+    monkeypatch.setattr("eventbus.ids.time.time_ns", lambda: clock[0])
+    ids = []
+    for step_ms in (0, 5, -30_000, 1, 2, -10_000, 60_000):
+        clock[0] += step_ms * 1_000_000
+        ids += [new_id() for _ in range(100)]
+    assert len(set(ids)) == len(ids)
+    assert [value[:18] for value in ids] == sorted(value[:18] for value in ids)
+
+
+def test_ids_do_not_stay_in_a_future_that_was_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns()
+    clock = [now + 365 * 86_400 * 10**9]
+    monkeypatch.setattr("eventbus.ids.time.time_ns", lambda: clock[0])
+    new_id()
+    clock[0] = now
+    assert uuid.UUID(new_id()).int >> 80 == now // 1_000_000
+    monkeypatch.setattr("eventbus.ids._newest_ns", 0)
