@@ -59,9 +59,14 @@ def make_room(bus: EventBus) -> None:
     pragma(bus, "max_page_count = 1000000")
 
 
-def damage(path: Path, first_page: int = 3, page_count: int = 1) -> None:
-    """Overwrite pages in the middle of a database file, as a broken disk does."""
-    page_size = int.from_bytes(path.read_bytes()[16:18], "big")
+def damage(path: Path, holding: bytes = b"x" * 400) -> None:
+    """Overwrite the pages in the middle of a file that hold some text, as a broken disk does."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[16:18], "big")
+    pages = [start for start in range(0, len(content), size) if holding in content[start:][:size]]
+    third = len(pages) // 3
+    assert third, "the test has to publish more"
     with path.open("r+b") as file:
-        file.seek((first_page - 1) * page_size)
-        file.write(b"\xa5" * page_size * page_count)
+        for start in pages[third:-third]:  # a start reads the ends
+            file.seek(start)
+            file.write(b"\xa5" * size)

@@ -66,13 +66,13 @@ def test_after_a_crash_the_database_is_checked_and_the_result_is_an_event(
 def test_damage_that_the_check_after_a_crash_finds_stops_the_taking_of_events(
     server: ServerProcess,
 ) -> None:
-    for _ in range(20):
+    for _ in range(60):
         server.api.publish("a.b", {"text": "x" * 3_000})
     server.stop()
     server.start()
     server.api.publish("a.b")
     server.kill9()
-    damage(server.database, 30)
+    damage(server.database)
     server.start()
     wait_until(lambda: "damage" in parts(server), "the damage is found")
     answer = server.api.post("/api/events", {"type": "a.b"})

@@ -131,7 +131,7 @@ def test_a_damaged_log_makes_no_backup_and_a_damaged_backup_is_not_restored(
     with open_bus(url) as bus:
         bus.publish_many([{"type": "a", "data": {"text": "x" * 500}}] * 300)
         make_backup(database, copy)
-    damage(copy, 40)
+    damage(copy)
     before = database.read_bytes()
     with pytest.raises(BackupError, match="damaged"):
         restore_backup(copy, database, NONE)
@@ -139,7 +139,7 @@ def test_a_damaged_log_makes_no_backup_and_a_damaged_backup_is_not_restored(
     assert not list(tmp_path.glob("*before-restore*"))
     with open_bus(url) as bus:
         assert bus.publish("b").event.sequence == 301
-    damage(database, 40)
+    damage(database)
     with pytest.raises(BackupError, match="damaged"):
         make_backup(database, tmp_path / "another.db")
     assert not list(tmp_path.glob("another*"))

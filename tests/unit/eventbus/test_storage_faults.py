@@ -155,7 +155,7 @@ def full_log(url: str, count: int = 300) -> None:
 
 def test_a_damaged_page_is_found_by_the_check(url: str) -> None:
     full_log(url)
-    damage(path_of(url), 40)
+    damage(path_of(url))
     report = IntegrityCheck(path_of(url), "quick").run()
     assert report is not None
     assert report.problems
@@ -164,7 +164,7 @@ def test_a_damaged_page_is_found_by_the_check(url: str) -> None:
 
 def test_a_damaged_log_takes_no_more_events_and_does_not_start_again(url: str) -> None:
     full_log(url)
-    damage(path_of(url), 20, 40)
+    damage(path_of(url))
     with open_bus(url) as bus:
         with pytest.raises(LogReadError, match="malformed"):
             for sequence in range(1, 301):
