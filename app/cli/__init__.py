@@ -7,7 +7,8 @@ from flask import Flask
 
 def register(app: Flask) -> None:
     """Add the commands."""
-    from app.cli import backup, rebuild  # only for the command line: a server never needs them
+    # Only for the command line: a server never needs them.
+    from app.cli import backup, operations, rebuild
 
-    for module in (backup, rebuild):
+    for module in (backup, operations, rebuild):
         module.register(app)
