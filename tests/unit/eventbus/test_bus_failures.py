@@ -259,6 +259,8 @@ class UnprintableError(Exception):
         (KeyError("eval_id"), "KeyError", "'eval_id'"),
         (SystemExit(3), "SystemExit", "3"),
         (KeyboardInterrupt(), "KeyboardInterrupt", ""),
+        (MemoryError("none left"), "MemoryError", "none left"),
+        (RecursionError("too deep"), "RecursionError", "too deep"),
         (StopIteration("odd"), "RuntimeError", "StopIteration"),
         (asyncio.CancelledError("self-made"), "CancelledError", "self-made"),
         (ValueError("nul \x00 and \ud83d"), "ValueError", "nul \ufffd and ?"),

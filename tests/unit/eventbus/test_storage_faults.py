@@ -236,6 +236,21 @@ def test_a_second_name_of_the_database_is_refused(bus: EventBus, tmp_path: Path)
     assert bus.publish("b").event.sequence == 2
 
 
+def test_a_commit_that_does_not_end_is_told_until_it_does(
+    bus: EventBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventbus.watchdog._STUCK_COMMIT_S", 0.2)
+    go_on = threading.Event()
+    unit = Unit([Event.create("a")], call=lambda conn: go_on.wait(LONG_S) and None)
+    thread = threading.Thread(target=bus.log.commit, args=(unit,))
+    thread.start()
+    (trouble,) = wait_until(bus.troubles, "it is told")
+    assert "a commit has not ended" in trouble.detail
+    go_on.set()
+    thread.join(LONG_S)
+    wait_until(lambda: not bus.troubles(), "it is over")
+
+
 # -- memory and what nobody expects -------------------------------------------------------------
 
 
