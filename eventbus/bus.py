@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.dispatcher import Dispatcher
@@ -110,7 +110,7 @@ class EventBus:
         self._loop.call_soon_threadsafe(self._scheduler.start)
 
     @classmethod
-    def open(cls, url: str = "sqlite:///events.db", **options: Any) -> EventBus:
+    def open(cls, url: str = "sqlite:///events.db", **options: Any) -> Self:
         """A bus on the log at ``url`` (``sqlite:///path``; ``sqlite://`` is a temporary file).
 
         ``options`` are those of the constructor. Raises LogError, LogLockedError, SchemaError,
@@ -392,7 +392,7 @@ class EventBus:
         self._stopping = self._loop.create_task(self.dispatcher.stop(timeout_s))
         self._stopping.add_done_callback(lambda _: has_stopped.set())
 
-    def __enter__(self) -> EventBus:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:

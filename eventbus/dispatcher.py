@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from eventbus.clock import Clock
 from eventbus.due import DueQueue
@@ -58,6 +59,7 @@ class Dispatcher:
         self._clock = clock
         self.runner = Runner(loop, pool, log.in_flight, self._ended, owner=log, clock=clock)
         self.due = DueQueue(loop, clock)
+        self.on_failure: Callable[[Job, BaseException], None] | None = None  # of any attempt
         self.returns = Returns(self.lane_of, self._pump)
         self._lanes: dict[str, Lane] = {}
         self._by_id: dict[int, Lane] = {}
@@ -257,6 +259,8 @@ class Dispatcher:
             kind = "crashed"
         lane.failures += 1
         lane.durations_ms.append(duration_us / 1_000)
+        if self.on_failure is not None:
+            self.on_failure(job, error)
         logger.log(
             logging.ERROR if is_dead else logging.WARNING,
             "%s failed for %s event %s, attempt %d of %d, %s: %s: %s",
