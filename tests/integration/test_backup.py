@@ -9,6 +9,7 @@ from pathlib import Path
 
 import handlers
 from eventbus.log import EventLog
+from tests.helpers.disks import damage
 from tests.helpers.server import ROOT, ServerProcess, clean_environment
 from tests.helpers.waiting import wait_until
 
@@ -97,3 +98,20 @@ def test_a_second_backup_to_the_same_file_is_refused(server: ServerProcess, tmp_
     nothing = flask(tmp_path / "nothing.db", "check")
     assert nothing.returncode == 1
     assert "cannot be checked" in nothing.stderr
+
+
+def test_check_of_a_stopped_database_ends_with_one_when_it_is_damaged(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    for _ in range(60):
+        server.api.post("/api/events", {"type": "a.b", "data": {"text": "x" * 3_000}})
+    server.stop()
+    assert flask(server.database, "check").returncode == 0
+    damage(server.database)
+    found = flask(server.database, "check")
+    assert found.returncode == 1
+    assert "is damaged; restore a backup with `flask restore`" in found.stderr
+    refused = flask(server.database, "backup", tmp_path / "copy.db")
+    assert refused.returncode == 1
+    assert "damaged" in refused.stderr
+    assert not list(tmp_path.glob("copy.db*"))

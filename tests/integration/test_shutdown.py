@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from simple_websocket import ConnectionClosed
 
+import handlers
+from eventbus.log import EventLog
 from tests.helpers.server import ROOT, ServerProcess, clean_environment
 from tests.helpers.waiting import wait_until
 
@@ -155,7 +157,15 @@ def test_what_was_acknowledged_before_the_end_is_there_after_it(start_server: St
     for name in acknowledged:
         assert server.api.get(f"/api/events/{name}").status == 200, f"{name} is lost"
     wait_until(lambda: all(s["lag"] == 0 for s in subscriptions(server)), "all are handled")
-    assert server.api.counters()["active"] >= len(acknowledged)
+    counters = server.api.counters()
+    assert counters["active"] >= len(acknowledged)
+    server.stop()
+    log = EventLog(f"sqlite:///{server.database}")
+    try:
+        assert log.owes_check is False
+        assert counters == handlers.replay(log)  # each effect happened, and once
+    finally:
+        log.close()
 
 
 def subscriptions(server: ServerProcess) -> list[dict[str, object]]:
