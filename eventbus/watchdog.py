@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import selectors
 import sys
 import threading
 import time
@@ -113,12 +114,16 @@ class Watchdog:
             return
         if self._blocked is not None and late_s < 2 * self._told_s:
             return
+        frame = sys._current_frames().get(self._loop_thread.ident or 0)
+        if frame is None or frame.f_code.co_filename == selectors.__file__:
+            return  # it waits for something to do: the machine is late, not a handler
         run = self._running()
         self._culprit, self._told_s = run or self._culprit, late_s
         detail = f"{_name(run)} has blocked the bus's loop for {late_s:.1f} s"
         since = self._blocked.since if self._blocked else Trouble.now("loop", "").since
         self._blocked = Trouble("loop", f"{detail}; nothing is delivered meanwhile", since)
-        logger.warning("%s; it is at:\n%s", detail, self._stack())
+        stack = "".join(traceback.format_stack(frame, _MOST_FRAMES)).rstrip()
+        logger.warning("%s; it is at:\n%s", detail, stack)
 
     def _end_block(self) -> None:
         run, self._culprit, self._blocked = self._culprit, None, None
@@ -135,12 +140,6 @@ class Watchdog:
         task = asyncio.current_task(self._loop)
         runs = self._dispatcher.runner.runs
         return next((run for run in runs if task is not None and run.task is task), None)
-
-    def _stack(self) -> str:
-        frame = sys._current_frames().get(self._loop_thread.ident or 0)
-        if frame is None:
-            return "(it has just ended)"
-        return "".join(traceback.format_stack(frame, _MOST_FRAMES)).rstrip()
 
     def _look_at_commit(self) -> None:
         if not self._log.is_committing or self._commit[0] != self._log.version:
