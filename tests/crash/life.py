@@ -37,7 +37,7 @@ class Life:
         self._tally = tally
         self._chance = random.Random(seed)
         self._beacon = Beacon(self._place.beacon)
-        self._has_server = self._chance.random() < 0.6
+        self._has_server = tally.databases % 3 > 0  # a third has the library alone
         self._library = LibraryHost(self._place, seed, zygote)
         self._server = ServerHost(self._place, seed, self._beacon)
         self._respawning = False  # the server's arbiter has a new worker under way

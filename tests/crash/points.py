@@ -71,7 +71,7 @@ FUNCTIONS = (
     Function(Point("settle", 400), _DISPATCHER, "Dispatcher", "_settle"),
     Function(Point("settled", 400), _DISPATCHER, "Dispatcher", "_settle", True),
     Function(Point("read-page", 10), _DISPATCHER, "Dispatcher", "_read_page", True),
-    Function(Point("retry-due", 20), _DISPATCHER, "Dispatcher", "_retry_due"),
+    Function(Point("retry-due", 20), _DISPATCHER, "Dispatcher", "_retry"),
     Function(Point("enter", 400), f"{_LOG}.inflight", "InFlight", "enter"),
     Function(Point("entered", 400), f"{_LOG}.inflight", "InFlight", "enter", True),
     Function(Point("leave", 400), f"{_LOG}.inflight", "InFlight", "leave"),

@@ -32,6 +32,7 @@ def die_at(place: Place, zygote: Zygote, **plan: object) -> Beacon:
     beacon = Beacon(place.beacon)
     pid = zygote.fork("library", place, random.randrange(1_000))
     wait_for(lambda: not is_alive(pid), 20.0, f"it dies by {plan}")
+    assert beacon.get("fired"), place.output.read_text()
     return beacon
 
 

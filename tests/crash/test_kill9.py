@@ -8,7 +8,7 @@ import pytest
 
 from tests.crash.__main__ import run
 
-ROUNDS = 20
+ROUNDS = 16
 SEED = 20_261_124
 
 
