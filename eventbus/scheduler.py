@@ -171,24 +171,31 @@ class Scheduler:
                 if self._next_us is None or self._next_us > now_us:
                     break
                 self._next_us = None  # from here on ``expect`` tells of what comes meanwhile
-                taking = Taking(now_us)
-                committed: asyncio.Future[None] = self._loop.create_future()
-                taking.waiters.append((self._loop, committed))
-                self._log.submit(taking)
-                await committed
-                next_us = taking.next_due_us
-                if taking.error is not None:
-                    logger.error("what is due could not be recorded: %s", taking.error)
-                    next_us = now_us
+                try:
+                    next_us = await self._take(now_us)
+                except BusClosedError:
+                    break
+                except Exception as error:  # most likely the storage's; nothing may be forgotten
+                    logger.error("what is due could not be recorded: %s", error)
+                    self._next_us = now_us
+                    await asyncio.sleep(_STORAGE_RETRY_S)
+                    continue
                 if next_us is not None:
                     self._next_us = min(next_us, self._next_us or next_us)
-                if taking.error is not None:
-                    await asyncio.sleep(_STORAGE_RETRY_S)
-        except BusClosedError:
-            return
         finally:
             self._recording = None
             self._wait()
+
+    async def _take(self, now_us: int) -> int | None:
+        """Record a commit's worth of what is due; returns when the next one is."""
+        taking = Taking(now_us)
+        committed: asyncio.Future[None] = self._loop.create_future()
+        taking.waiters.append((self._loop, committed))
+        self._log.submit(taking)
+        await committed
+        if taking.error is not None:
+            raise taking.error
+        return taking.next_due_us
 
 
 class Cancellation:

@@ -28,8 +28,8 @@ _COLUMNS = (
 )  # fmt: skip
 _INSERT = Prepared(insert(_scheduled), *_COLUMNS)
 _LOOKUP = 500
-# One commit's worth of due events: about 20 ms of writing, so that no publisher waits long.
-_MOST_TAKEN = 500
+# One commit's worth of due events: about 10 ms of writing, so that no publisher waits long.
+_MOST_TAKEN = 200
 _MOST_TAKEN_CHARS = 4_000_000
 
 
