@@ -110,6 +110,8 @@ class Writer:
         recorded: Deliveries = []
         try:
             with self._conn.begin():
+                # Before the events are looked at: a call may give its unit events to record, as
+                # that for what is due does (log/schedules.py), also to one that had none.
                 for unit in batch:
                     if unit.call is not None:
                         unit.call(self._conn)
