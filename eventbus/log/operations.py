@@ -33,9 +33,12 @@ _MOST_OUTCOMES = 100_000
 
 
 def get(conn: Connection, id: int) -> Operation | None:
-    """One operation, with what has become of its deliveries."""
+    """One operation; when it has ended, with what has become of its deliveries."""
     row = conn.execute(select(_operations).where(_operations.c.id == id)).first()
-    return None if row is None else _from_row(row, _outcomes(conn, row))
+    if row is None:
+        return None
+    # Not while it runs: those who follow it ask many times.
+    return _from_row(row, None if row.state == "running" else _outcomes(conn, row))
 
 
 def page(conn: Connection, limit: int, cursor: str | None = None) -> OperationPage:
