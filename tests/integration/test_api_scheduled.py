@@ -131,6 +131,26 @@ def test_what_was_acknowledged_comes_after_a_kill_and_comes_once(server: ServerP
     assert api.get("/api/scheduled").json["scheduled"] == []
 
 
+def test_a_kill_while_many_come_due_loses_none_and_doubles_none(server: ServerProcess) -> None:
+    at = format_time(datetime.now(UTC) + timedelta(seconds=3))
+    batch = [{"type": "burst.it", "id": f"b-{n}", "at": at} for n in range(3_000)]
+    answer = server.api.post("/api/events", batch)
+    assert all(entry["sequence"] is None for entry in answer.json["events"])
+    wait_until(lambda: recorded(server.api, "burst.*"), "they begin to come", timeout_s=20)
+    server.kill9()
+    server.start()
+    wait_until(
+        lambda: server.api.get("/api/scheduled").json["scheduled"] == [], "all came", timeout_s=30
+    )
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = server.api.get("/api/events", type="burst.*", order="asc", limit=1000, cursor=cursor)
+        found += [event["id"] for event in page.json["events"]]
+        cursor = page.json["next"]
+    assert found == [event["id"] for event in batch], "each once, in order"
+
+
 def test_a_delayed_retry_counts_down_on_the_pages(
     start_server: Callable[..., ServerProcess],
 ) -> None:

@@ -386,15 +386,3 @@ def test_a_storm_of_failures_does_not_starve_what_works(bus: EventBus) -> None:
     assert bus.drain(LONG_S)
     assert bus.log.delivery_counts() == {"pending": 0, "retrying": 0, "dead": 200}
     assert time.monotonic() - started < LONG_S
-
-
-def test_a_clock_that_is_set_back_does_not_put_off_a_retry(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with open_bus(url, retry=RetryPolicy(base_delay_s=0.5)) as bus:
-        bus.subscribe("a", Failing(times=1), name="mine")
-        (delivery,) = bus.publish("a").deliveries(LONG_S)
-        assert delivery.state == "retrying"
-        real = time.time
-        monkeypatch.setattr(time, "time", lambda: real() - 3600.0)
-        assert ended(bus).state == "succeeded"
