@@ -43,13 +43,13 @@ class DiscardSteps:
     """Makes the selected dead letters discarded ones."""
 
     def __init__(
-        self, bus: EventBus, operation: Operation, selection: Selection, started_us: int,
+        self, bus: EventBus, operation: Operation, selection: Selection, upto_us: int,
         closing: threading.Event,
     ) -> None:  # fmt: skip
         self._bus = bus
         self._operation = operation
         self._selection = selection
-        self._started_us = started_us
+        self._upto_us = upto_us
         ids = bus.log.delivery_lists.subscription_ids(selection.subscription)
         self._parts = [(subscription, 0) for subscription in ids]
 
@@ -58,7 +58,7 @@ class DiscardSteps:
             return None
         subscription, after = self._parts.pop(0)
         keys, position, is_last = self._bus.log.delivery_lists.next_dead(
-            self._selection, subscription, after, self._started_us, _CHUNK
+            self._selection, subscription, after, self._upto_us, _CHUNK
         )
         if keys:
             id, at_us = self._operation.id, to_microseconds(self._bus.now())
@@ -77,13 +77,13 @@ class RedriveSteps:
     """Makes the selected dead letters pending again, as their lanes have room for them."""
 
     def __init__(
-        self, bus: EventBus, operation: Operation, selection: Selection, started_us: int,
+        self, bus: EventBus, operation: Operation, selection: Selection, upto_us: int,
         closing: threading.Event,
     ) -> None:  # fmt: skip
         self._bus = bus
         self._operation = operation
         self._selection = selection
-        self._started_us = started_us
+        self._upto_us = upto_us
         self._return = _Return(bus, operation, closing)
         name = selection.subscription
         self._parts = [
@@ -101,7 +101,7 @@ class RedriveSteps:
                     self._parts.append((subscription, after))
                     continue
                 keys, position, is_last = self._bus.log.delivery_lists.next_dead(
-                    self._selection, subscription, after, self._started_us, room
+                    self._selection, subscription, after, self._upto_us, room
                 )
                 if keys:
                     self._return.make_pending(subscription, keys, ("dead",))
@@ -186,7 +186,7 @@ class _Return:
                     conn, id, at_us, subscription, sequences, states, new_too=events is not None
                 ))  # fmt: skip
             skipped = len(sequences) - len(changed)
-            stored.advance(conn, id, len(changed), skipped, position or 0)
+            stored.advance(conn, id, len(changed), skipped, position)
 
         before = self._on_loop(lambda: returns.expect(subscription, sequences))
         try:

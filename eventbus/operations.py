@@ -107,27 +107,31 @@ class Operations:
 
     def preview(self, kind: OperationKind, selection: Selection) -> Preview:
         """How many dead letters a redrive or a discard would be about. Raises OperationError."""
-        return self._preview(kind, selection, self._now_us())
+        return self._preview(kind, selection, self._upto_us())
 
     def redrive(self, selection: Selection, by: str, reason: str | None = None) -> Operation:
         """Have the selected dead letters delivered again, their attempts counted afresh.
 
         Those that die while it runs are not selected. Raises OperationError, LogWriteError.
         """
-        now_us = self._now_us()
-        total = self._preview("redrive", selection, now_us).total
-        return self._begin("redrive", selection, by, reason, total, now_us)
+        upto_us = self._upto_us()
+        total = self._preview("redrive", selection, upto_us).total
+        return self._begin("redrive", selection, by, reason, total, upto_us)
 
     def discard(self, selection: Selection, by: str, reason: str) -> Operation:
         """Give the selected dead letters up for good. Raises OperationError, LogWriteError."""
         if not reason.strip():
             raise OperationError("discarding needs a reason that says why nobody misses them")
-        now_us = self._now_us()
-        total = self._preview("discard", selection, now_us).total
-        return self._begin("discard", selection, by, reason, total, now_us)
+        upto_us = self._upto_us()
+        total = self._preview("discard", selection, upto_us).total
+        return self._begin("discard", selection, by, reason, total, upto_us)
 
-    def _preview(self, kind: OperationKind, selection: Selection, now_us: int) -> Preview:
-        counts = self._log.delivery_lists.count(selection, now_us)
+    def _upto_us(self) -> int:
+        # Of a clock that was set back, some died in the future: they are meant too.
+        return max(self._now_us(), self._log.delivery_lists.newest_death_us())
+
+    def _preview(self, kind: OperationKind, selection: Selection, upto_us: int) -> Preview:
+        counts = self._log.delivery_lists.count(selection, upto_us)
         subscribed = {subscriber.name for subscriber in self._log.subscribers()}
         excluded: dict[str, int] = {}
         if kind == "redrive":
@@ -168,7 +172,7 @@ class Operations:
             replayed.since, replayed.until,
         )  # fmt: skip
         position = stretch.first - 1
-        return self._begin("replay", bounded, by, reason, total, self._now_us(), position, rate)
+        return self._begin("replay", bounded, by, reason, total, position, rate)
 
     def _replayable(self, name: str) -> Subscriber:
         if name in self._refused:
@@ -219,7 +223,7 @@ class Operations:
 
     def _begin(
         self, kind: OperationKind, selection: Selection | Replayed, by: str, reason: str | None,
-        total: int, now_us: int, position: int = 0, rate: float | None = None,
+        total: int, position: int, rate: float | None = None,
     ) -> Operation:  # fmt: skip
         with self._lock:
             if self._closing.is_set():
@@ -229,7 +233,7 @@ class Operations:
                     f"{_MOST_RUNNING} operations are running, the most there may be: stop one "
                     "or wait"
                 )
-            id = self._newest_id + 1
+            id, now_us = self._newest_id + 1, self._now_us()
             operation = Operation(
                 id, kind, "running", selection.to_dict(), by, reason, rate, total, 0, 0,
                 self._bus.now(), None, None, None, new_id(),
@@ -239,7 +243,7 @@ class Operations:
                 call=lambda conn: stored.create(conn, operation, now_us, position),
             ))  # fmt: skip
             self._newest_id = id
-            self._add(_Run(operation, self._steps(operation, position, now_us)))
+            self._add(_Run(operation, self._steps(operation, position)))
         return operation
 
     def _add(self, run: _Run) -> None:
@@ -251,15 +255,13 @@ class Operations:
             self._thread.start()
         self._wake.set()
 
-    def _steps(self, operation: Operation, position: int, started_us: int | None = None) -> Steps:
-        if started_us is None:
-            started_us = to_microseconds(operation.started_at)
+    def _steps(self, operation: Operation, position: int) -> Steps:
         if operation.kind == "replay":
             replayed = Replayed.from_dict(operation.selection)
             return ReplaySteps(self._bus, operation, replayed, position, self._closing)
         selection = Selection.from_dict(operation.selection)
         kind = RedriveSteps if operation.kind == "redrive" else DiscardSteps
-        return kind(self._bus, operation, selection, started_us, self._closing)
+        return kind(self._bus, operation, selection, position, self._closing)
 
     def _work(self) -> None:
         while not self._closing.is_set():

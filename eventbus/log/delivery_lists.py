@@ -85,6 +85,16 @@ class DeliveryLists:
                 counts[name] = total
         return counts
 
+    def newest_death_us(self) -> int:
+        """When the last of all dead letters died, in microseconds since the epoch; 0 for none."""
+        query = select(func.max(_deliveries.c.finished_us))
+        with self._database.reading() as conn:  # ix_deliveries_unfinished by subscription
+            return max((conn.execute(query.where(
+                _deliveries.c.subscription == subscription,
+                _deliveries.c.state == "dead",
+                _deliveries.c.state != "succeeded",
+            )).scalar() or 0 for subscription in _ids(conn, None)), default=0)  # fmt: skip
+
     def next_dead(
         self, selection: Selection, subscription: int, after: int, upto_us: int, limit: int
     ) -> tuple[list[int], int, bool]:

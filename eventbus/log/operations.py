@@ -85,7 +85,9 @@ def create(conn: Connection, operation: Operation, started_us: int, position: in
     ))  # fmt: skip
 
 
-def advance(conn: Connection, id: int, done: int, skipped: int, position: int = 0) -> None:
+def advance(
+    conn: Connection, id: int, done: int, skipped: int, position: int | None = None
+) -> None:
     """Count what a step has done."""
     conn.execute(
         update(_operations)
@@ -93,7 +95,7 @@ def advance(conn: Connection, id: int, done: int, skipped: int, position: int = 
         .values(
             done=_operations.c.done + done,
             skipped=_operations.c.skipped + skipped,
-            position=position,
+            position=_operations.c.position if position is None else position,
         )
     )
 

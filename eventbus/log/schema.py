@@ -116,7 +116,8 @@ operations = Table(
     Column("total", BigInteger, nullable=False),
     Column("done", BigInteger, nullable=False),
     Column("skipped", BigInteger, nullable=False),
-    Column("position", BigInteger, nullable=False),  # a replay has dealt with events up to here
+    # A replay has dealt with the events up to here; the others select what died up to this time.
+    Column("position", BigInteger, nullable=False),
     Column("started_us", BigInteger, nullable=False),
     Column("finished_us", BigInteger),
     Column("stopped_by", Text),

@@ -12,6 +12,7 @@ import pytest
 from eventbus import Event, EventBus, Pattern
 from eventbus.errors import OperationError
 from eventbus.log import Delivery, Operation, Replayed, Selection
+from eventbus.log.unit import Unit
 from tests.helpers.bus import LONG_S, Failing, Recorder, open_bus
 from tests.helpers.waiting import wait_until
 
@@ -117,6 +118,15 @@ def test_only_what_is_selected_is_redriven(
     assert sorted(mended.handled) == expected
     assert (ended.state, ended.done) == ("finished", len(expected))
     assert dead_count(bus) == 10 - len(expected)
+
+
+def test_what_died_before_the_clock_was_set_back_is_redriven_too(
+    bus: EventBus, mended: Mended
+) -> None:
+    late = "UPDATE deliveries SET finished_us = finished_us + 3600000000 WHERE sequence < 4"
+    bus.log.commit(Unit(call=lambda conn: conn.exec_driver_sql(late)))
+    assert finish(bus, bus.operations.redrive(ALL, "ann")).done == 10
+    assert dead_count(bus) == 0
 
 
 def test_what_is_done_to_dead_letters_is_in_the_log(bus: EventBus, mended: Mended) -> None:
