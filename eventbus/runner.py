@@ -127,7 +127,9 @@ class Runner:
         lane.running_count += 1
         sequence = job.event.sequence or 0
         is_elsewhere = lane.id is None or lane.subscription.is_remote
-        slot = -1 if is_elsewhere else self._in_flight.enter(sequence, lane.id or 0)
+        slot = -1
+        if not is_elsewhere:
+            slot = self._in_flight.enter(sequence, lane.id or 0, job.attempt)
         error: BaseException | None = None
         try:
             # A copy: what this handler does to the payload is nobody else's business.

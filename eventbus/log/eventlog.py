@@ -181,9 +181,10 @@ class EventLog:
     def count_crashed(self, subscriber: Subscriber, max_attempts: int) -> None:
         """Write one failed attempt for each of its deliveries that a crash cut off."""
         now_us = self._writer.clock.time_ns() // 1_000
-        for sequence in self.in_flight.found(subscriber.id):
+        for sequence, attempt in self.in_flight.found(subscriber.id):
             row = self.delivery_reader.one(sequence, subscriber.id)
-            if row is None or row[0] not in ("pending", "retrying"):
+            # One attempt more: it was counted at a start that was itself cut off before "forget".
+            if row is None or row[0] not in ("pending", "retrying") or row[1] != attempt:
                 continue
             number = row[1] + 1
             is_dead = number >= max_attempts

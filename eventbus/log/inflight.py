@@ -11,7 +11,8 @@ import mmap
 import struct
 from pathlib import Path
 
-_ENTRY = struct.Struct("<qq")  # sequence, subscription; sequence 0 is a free slot
+# Sequence (0 is a free slot), subscription, and how many attempts had ended before this one.
+_ENTRY = struct.Struct("<qii")
 _SLOTS = 4096
 _SIZE = _ENTRY.size * _SLOTS
 
@@ -27,9 +28,13 @@ class InFlight:
         self._found = {slot: entry for slot, entry in entries if entry[0] > 0}
         self._free = [slot for slot in range(_SLOTS) if slot not in self._found]
 
-    def found(self, subscription: int) -> list[int]:
-        """The sequences that were in this subscription's handler when the last process died."""
-        return sorted(entry[0] for entry in self._found.values() if entry[1] == subscription)
+    def found(self, subscription: int) -> list[tuple[int, int]]:
+        """What was in this subscription's handler when the last process died.
+
+        Sequences, each with the number of attempts that had ended before.
+        """
+        entries = self._found.values()
+        return sorted((entry[0], entry[2]) for entry in entries if entry[1] == subscription)
 
     def forget(self, subscription: int) -> None:
         """Drop what was ``found``, once it has been counted."""
@@ -37,18 +42,21 @@ class InFlight:
             del self._found[slot]
             self.leave(slot)
 
-    def enter(self, sequence: int, subscription: int) -> int:
-        """Note that a handler starts; returns the slot for ``leave`` (-1 when all are taken)."""
+    def enter(self, sequence: int, subscription: int, attempt: int) -> int:
+        """Note that a handler starts; returns the slot for ``leave`` (-1 when all are taken).
+
+        ``attempt`` is the number of attempts that have ended.
+        """
         if not self._free:
             return -1
         slot = self._free.pop()
-        _ENTRY.pack_into(self._map, slot * _ENTRY.size, sequence, subscription)
+        _ENTRY.pack_into(self._map, slot * _ENTRY.size, sequence, subscription, attempt)
         return slot
 
     def leave(self, slot: int) -> None:
         """Note that the handler in ``slot`` has ended."""
         if slot >= 0 and not self._map.closed:  # a handler may outlive the bus
-            _ENTRY.pack_into(self._map, slot * _ENTRY.size, 0, 0)
+            _ENTRY.pack_into(self._map, slot * _ENTRY.size, 0, 0, 0)
             self._free.append(slot)
 
     def close(self) -> None:

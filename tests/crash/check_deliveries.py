@@ -91,7 +91,7 @@ def _check_delivery(facts: Facts, delivery: dict[str, Any]) -> Iterator[Finding]
     if [row["number"] for row in tried] != list(range(1, failed + 1)):
         numbers = [row["number"] for row in tried]
         yield Finding("attempts", f"{where} {state} with {attempt}, but failed ones {numbers}")
-    most = rule.max_attempts if rule else BUILT_IN_ATTEMPTS
+    most = _most_attempts(name)
     if attempt > most:
         yield Finding("attempts", f"{where} had {attempt} of {most}")
     if state == "dead" and attempt < most:
@@ -108,29 +108,31 @@ def _check_delivery(facts: Facts, delivery: dict[str, Any]) -> Iterator[Finding]
 def _check_crashed(facts: Facts) -> Iterator[Finding]:
     """Attempts that a kill cut off are counted, each once.
 
-    A kill may fall between the recorder's note and the handler's own line, so a process that ran
-    the handler at all and was killed may have been counted once more; nothing else may.
+    At least those whose handler had begun and not ended; at most one for each killed process that
+    told the recorder of it, since the kill may have come just before the handler or after it.
     """
-    cuts = Counter((name, sequence) for _, name, sequence in facts.runs.cut())
-    at_work: dict[str, set[int]] = {}
-    for process, name, _ in facts.runs.begun:
-        if process not in facts.runs.clean:
-            at_work.setdefault(name, set()).add(process)
-    cut_in: dict[tuple[str, int], set[int]] = {}
-    for process, name, sequence in facts.runs.cut():
-        cut_in.setdefault((name, sequence), set()).add(process)
     ids = {name: id for id, name in facts.names.items()}
+    cuts = Counter((ids.get(name, 0), sequence) for _, name, sequence in facts.runs.cut())
+    most = Counter(
+        (int(id), sequence)
+        for process, id, sequence in facts.runs.noted
+        if process not in facts.runs.clean
+    )
     crashed = Counter(
-        (facts.names.get(row["subscription"], "?"), row["sequence"])
+        (row["subscription"], row["sequence"])
         for row in facts.attempts
         if row["outcome"] == "crashed"
     )
-    for key in sorted({*cuts, *(key for key in crashed if key[0] in RULES)}):
-        name, sequence = key
-        tried = len(facts.attempts_of[sequence, ids.get(name, 0)])
-        most = cuts[key] + len(at_work.get(name, set()) - cut_in.get(key, set()))
-        if crashed[key] < cuts[key] and tried < RULES[name].max_attempts:
-            yield Finding("crash-uncounted", f"{sequence} at {name}: {crashed[key]} of {cuts[key]}")
-        elif crashed[key] > most:
-            text = f"{sequence} at {name}: {crashed[key]} crashed attempts, {cuts[key]} were cut"
-            yield Finding("crash-overcounted", text)
+    for key in sorted({*cuts, *crashed}):
+        id, sequence = key
+        name = facts.names.get(id, "?")
+        tried = len(facts.attempts_of[sequence, id])
+        where = f"{sequence} at {name}: {crashed[key]} crashed attempts, {cuts[key]} were cut off"
+        if crashed[key] < cuts[key] and tried < _most_attempts(name):
+            yield Finding("crash-uncounted", where)
+        elif crashed[key] > most[key]:
+            yield Finding("crash-overcounted", f"{where}, {most[key]} could be")
+
+
+def _most_attempts(name: str) -> int:
+    return RULES[name].max_attempts if name in RULES else BUILT_IN_ATTEMPTS

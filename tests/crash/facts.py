@@ -39,9 +39,11 @@ class Message:
 class Runs:
     """The handlers' own log: runs begun and ended by (process, subscription, sequence).
 
-    ``clean`` are the processes that ended in good order; every other one was killed.
+    ``noted`` are those of which the recorder of attempts was told, with the subscription's id for
+    its name. ``clean`` are the processes that ended in good order; every other one was killed.
     """
 
+    noted: set[tuple[int, str, int]] = field(default_factory=set)
     begun: dict[tuple[int, str, int], int] = field(default_factory=lambda: defaultdict(int))
     ended: dict[tuple[int, str, int], int] = field(default_factory=lambda: defaultdict(int))
     clean: set[int] = field(default_factory=set)
@@ -144,6 +146,8 @@ def _read_runs(path: Path) -> Runs:
         key = (int(process), name, int(sequence))
         if kind == "X":
             runs.clean.add(key[0])
+        elif kind == "N":
+            runs.noted.add(key)
         else:
             (runs.begun if kind == "S" else runs.ended)[key] += 1
     return runs

@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+from eventbus.log.inflight import InFlight
 from tests.crash.beacon import IDLE, IN_COMMIT, IN_TRANSACTION, STARTING, Beacon
 from tests.crash.place import Place
 from tests.crash.points import COMMITTED, FUNCTIONS, NAMES, STATEMENTS, Function
@@ -29,10 +30,11 @@ class Faults:
 
     def __init__(self, place: Place) -> None:
         self.beacon = Beacon(place.beacon)
-        self.beacon.set("incarnation", self.beacon.get("incarnation") + 1)
         self.beacon.set("phase", STARTING)
         self.beacon.set("stage", IDLE)
         self.beacon.set("pid", os.getpid())
+        # Last: from now on the pid is taken for this process's.
+        self.beacon.set("incarnation", self.beacon.get("incarnation") + 1)
         self.incarnation = self.beacon.get("incarnation")
         self.plan: dict[str, Any] = {}
         if place.plan.exists():
@@ -40,6 +42,7 @@ class Faults:
             place.plan.unlink()
         self._point = self.plan.get("point")
         self._left = self.plan.get("passes", 0)
+        self._runs = os.open(place.runs, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._index = {name: index for index, name in enumerate(NAMES)}
 
     def install(self) -> None:
@@ -48,6 +51,14 @@ class Faults:
         sqlite3.connect = sqlite3.dbapi2.connect = watched  # type: ignore[assignment, attr-defined]
         for function in FUNCTIONS:
             self._wrap(function)
+        self._note_entries()
+
+    def write_run(self, kind: str, name: object, sequence: int | None) -> None:
+        """A line of the run log: ``N``oted by the recorder (by the subscription's id), ``S``tart
+        and ``E``nd of a handler's run, or ``X`` for the orderly end of a process.
+        """
+        line = f"{self.incarnation} {kind} {name} {sequence or 0}\n"
+        os.write(self._runs, line.encode())
 
     def reach(self, name: str) -> None:
         """Pass a point; it may be the last thing that this process does."""
@@ -66,6 +77,16 @@ class Faults:
             signal.setitimer(signal.ITIMER_REAL, delay_us / 1e6)
         else:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def _note_entries(self) -> None:
+        """No attempt may be counted as cut off that the recorder was never told of."""
+        original = InFlight.enter
+
+        def enter(recorder: InFlight, sequence: int, subscription: int, *args: Any) -> int:
+            self.write_run("N", subscription, sequence)
+            return original(recorder, sequence, subscription, *args)
+
+        InFlight.enter = enter  # type: ignore[assignment, method-assign]
 
     def _wrap(self, function: Function) -> None:
         owner = getattr(importlib.import_module(function.module), function.owner, None)

@@ -115,9 +115,10 @@ class ServerHost:
     def kill_worker(self) -> None:
         """As the kernel does when memory is short: the arbiter lives on and starts another."""
         pid = self.pid
+        assert pid > 0, "only a worker that has come can be killed alone"
+        self._before = self._beacon.get("incarnation")
         kill(pid)
         wait_for(lambda: not is_alive(pid), _DEATH_S, "a killed worker is gone")
-        self._before = self._beacon.get("incarnation")
 
     def stop(self) -> None:
         self._server.stop()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -18,7 +17,6 @@ from sqlalchemy import Connection, text
 
 from eventbus import Event, EventBus
 from tests.crash.faults import Faults
-from tests.crash.place import Place
 from tests.crash.points import IN_HANDLER, LETHAL
 
 HANG_TIMEOUT_S = 0.15
@@ -58,11 +56,10 @@ def _apply(conn: Connection, rows: list[Any]) -> None:
 class Ledger:
     """The handlers on one bus; ``runs.log`` gets a line before and after each of their runs."""
 
-    def __init__(self, bus: EventBus, place: Place, faults: Faults) -> None:
+    def __init__(self, bus: EventBus, faults: Faults) -> None:
         self._bus = bus
         self._faults = faults
         self._failed: Counter[tuple[str, int]] = Counter()
-        self._runs = os.open(place.runs, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def subscribe(self) -> None:
         """Make the tables and put the handlers on the bus."""
@@ -77,11 +74,6 @@ class Ledger:
         self._durable("lethal", "load.task.lethal", self._lethal, inline=True, max_attempts=2)
         self._bus.subscribe("load.order.#", lambda event: self._seen(event))
 
-    def write_run(self, kind: str, name: str, sequence: int | None) -> None:
-        """``S``tart or ``E``nd of a handler's run, or ``X`` for the orderly end of a process."""
-        line = f"{self._faults.incarnation} {kind} {name} {sequence or 0}\n"
-        os.write(self._runs, line.encode())
-
     def _durable(
         self, name: str, pattern: str, handler: Callable[[Event], Any], **options: Any
     ) -> None:
@@ -91,12 +83,12 @@ class Ledger:
 
     def _recorded(self, name: str, handler: Callable[[Event], Any]) -> Callable[[Event], Any]:
         def run(event: Event) -> None:
-            self.write_run("S", name, event.sequence)
+            self._faults.write_run("S", name, event.sequence)
             try:
                 handler(event)
                 self._faults.reach(IN_HANDLER.name)
             finally:
-                self.write_run("E", name, event.sequence)
+                self._faults.write_run("E", name, event.sequence)
 
         return run
 
@@ -104,12 +96,12 @@ class Ledger:
         self, name: str, handler: Callable[[Event], Awaitable[Any]]
     ) -> Callable[[Event], Awaitable[Any]]:
         async def run(event: Event) -> None:
-            self.write_run("S", name, event.sequence)
+            self._faults.write_run("S", name, event.sequence)
             try:
                 await handler(event)
                 self._faults.reach(IN_HANDLER.name)
             finally:
-                self.write_run("E", name, event.sequence)
+                self._faults.write_run("E", name, event.sequence)
 
         return run
 

@@ -174,6 +174,23 @@ def test_an_attempt_that_a_crash_cut_off_counts_and_no_other_does(url: str) -> N
         assert "process died" in (first.attempts[0].error_message or "")
 
 
+def test_a_start_that_dies_while_it_counts_crashes_counts_none_twice(url: str) -> None:
+    hanging = "bus.subscribe('fatal', lambda event: die(event), name='mine')\n"
+    dies_before_it_forgets = "bus.log.in_flight.forget = die\n"
+    first = run_process(url, f"{hanging}bus.publish('fatal')\nthreading.Event().wait(LONG_S)\n")
+    assert first.returncode == -signal.SIGKILL, first.stderr
+    for _ in range(FAST.max_attempts):
+        again = run_process(url, dies_before_it_forgets + hanging)
+        assert again.returncode == -signal.SIGKILL, again.stderr
+    with open_bus(url) as bus:
+        handler = Recorder()
+        bus.subscribe("fatal", handler, name="mine")
+        handler.wait_for(1)
+        assert bus.drain(LONG_S)
+        outcomes = [attempt.outcome for attempt in one(bus).attempts]
+        assert outcomes == ["crashed", "succeeded"]
+
+
 def test_an_event_that_kills_the_process_ends_as_a_dead_letter(url: str) -> None:
     script = (
         "bus.subscribe('#', lambda event: event.type == 'fatal' and die(event), name='mine')\n"
