@@ -126,6 +126,9 @@ class ReplayBus:
             raise EffectError("a replay bus takes events from its log alone")
         return _Done(self._effects.publish(type, data, **attributes))
 
+    def cancel(self, id: str, source: str | None = None, by: str | None = None) -> None:
+        """Nothing: what was cancelled is not in the log."""
+
     def now(self) -> datetime:
         """The time, in UTC; what handlers make of it is dropped with what they publish."""
         return datetime.now(UTC)

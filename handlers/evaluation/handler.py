@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from eventbus import Event, EventBus
+from eventbus.ids import derived_id
 from eventbus.timestamps import format_time
 from handlers.audit import trail
 from handlers.evaluation import facts as evaluation_facts
-from handlers.evaluation.lifecycle import advance
+from handlers.evaluation.lifecycle import EvaluationRow, advance
 from handlers.evaluation.table import Change, EvaluationTable
 from handlers.retry_delays import delay_s
 from handlers.settings import HandlerSettings
@@ -40,15 +41,22 @@ class EvaluationHandler:
         self._table = EvaluationTable(bus.log)
         self.settings = settings
 
-    def _ask_for_retry(self, task: str | None, data: dict[str, Any]) -> None:
+    def _ask_for_retry(self, row: EvaluationRow, data: dict[str, Any]) -> None:
         """Now, or after the delay for this kind, which is then in the log for all to count down."""
-        seconds = delay_s(self.settings.retry_delays, task, data["retry_count"])
+        count = data["retry_count"]
+        seconds = delay_s(self.settings.retry_delays, row.task, count)
         if not seconds:
             self._bus.publish(RETRY, data)
             return
         at = self._bus.now() + timedelta(seconds=seconds)
         self._bus.publish(RETRY_SCHEDULED, {**data, "at": format_time(at)})
-        self._bus.publish(RETRY, data, at=at)
+        self._bus.publish(RETRY, data, at=at, id=_retry_id(row, count))
+
+    def _take_back_retry(self, row: EvaluationRow | None, now: EvaluationRow | None) -> None:
+        """Nobody is asked for a retry of what has begun again or ended before it was due."""
+        is_waiting = row is not None and row.retry_at is not None
+        if is_waiting and row is not None and now is not None and now.state != "retrying":
+            self._bus.cancel(_retry_id(row, row.attempt - 1), by=f"/handlers/{self.name}")
 
     async def handle(self, event: Event) -> None:
         """Raises MalformedEventError for data that names no evaluation or has odd numbers."""
@@ -64,9 +72,10 @@ class EvaluationHandler:
         outcome = advance(row, facts, default_max_retries)
         if outcome.row is row:
             return
+        self._take_back_retry(row, outcome.row)
         for type, data in outcome.further:
             if type == RETRY and outcome.row is not None:
-                self._ask_for_retry(outcome.row.task, data)
+                self._ask_for_retry(outcome.row, data)
             else:
                 self._bus.publish(type, data)
         if outcome.has_started and outcome.row is not None:
@@ -80,3 +89,11 @@ class EvaluationHandler:
     def replaced(self) -> None:
         """The rows were replaced by a rebuild; called under the commit lock."""
         self._table.rows.replaced()
+
+
+def _retry_id(row: EvaluationRow, retry_count: int) -> str:
+    """The id of a delayed retry: made of what the row knows, so that it can be found again.
+
+    Each evaluation of a log has a first sequence of its own, and fails once in each attempt.
+    """
+    return derived_id(str(row.first_sequence), row.eval_id, RETRY, retry_count)

@@ -111,6 +111,26 @@ def test_each_further_retry_waits_longer_and_after_the_last_there_is_none(
     assert recorded(bus).count("evaluation.exhausted") == 1
 
 
+@pytest.mark.parametrize(("type", "state"), [
+    ("evaluation.started", "active"), ("evaluation.completed", "completed"),
+])  # fmt: skip
+def test_a_retry_of_what_has_begun_again_or_ended_is_not_asked_for(
+    bus: EventBus, clock: FakeClock, handlers: Handlers, type: str, state: str
+) -> None:
+    bus.publish("evaluation.started", {"eval_id": "e", "task": "math"})
+    bus.publish("evaluation.failed", {"eval_id": "e", "error": "x"})
+    clock.advance(10)
+    bus.publish(type, {"eval_id": "e", "retry_count": 1, "result": 1})
+    clock.advance(100)
+    assert "evaluation.retry" not in recorded(bus)
+    assert bus.log.schedules.count() == 0
+    evaluation = handlers.evaluations.get("e")
+    assert evaluation is not None and (evaluation.state, evaluation.retry_at) == (state, None)
+    (cancelled,) = [e for e in bus.log.read(0).events if e.type == "bus.schedule.cancelled"]
+    assert cancelled["by"] == "/handlers/evaluation"
+    assert replay(bus.log, HandlerSettings()) == handlers.counters()
+
+
 def evaluation_rows(bus: EventBus | ReplayBus) -> list[Row[Any]]:
     with bus.log.reading() as conn:
         return list(conn.execute(select(evaluations).order_by(evaluations.c.eval_id)))
