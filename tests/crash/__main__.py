@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.crash.facts import Finding
 from tests.crash.life import Life
+from tests.crash.points import Deck
 from tests.crash.tally import Tally
 from tests.crash.zygote import ROOT, Zygote
 
@@ -30,12 +31,13 @@ def run(rounds: int, seed: int, keep: Path) -> Tally:
     """Run that many rounds; prints as it goes."""
     tally = Tally()
     chance = random.Random(seed)
+    deck = Deck(random.Random(seed))
     with Zygote() as zygote:
         while tally.rounds < rounds:
             life_seed = chance.randrange(2**32)
             with tempfile.TemporaryDirectory(prefix="eventbus-crash-") as directory:
                 place = Path(directory, "life")
-                life = Life(place, life_seed, zygote, tally)
+                life = Life(place, life_seed, zygote, tally, deck)
                 findings = life.run(min(ROUNDS_PER_LIFE, rounds - tally.rounds))
                 if findings:
                     _keep(place, keep, seed, life_seed, findings)

@@ -31,7 +31,7 @@ def _nothing(_: dict[str, Any]) -> list[str]:
 
 
 def _of_relay(data: dict[str, Any]) -> list[str]:
-    return ["derived.leg", "derived.leg"] + ["derived.note"] * data["note"]
+    return ["derived.leg", "derived.leg"] + ["derived.note", "derived.later"] * data["note"]
 
 
 RULES = {

@@ -13,6 +13,8 @@ def check_log(facts: Facts) -> Iterator[Finding]:
     """All findings about events."""
     if facts.integrity != ["ok"]:
         yield Finding("integrity", "; ".join(facts.integrity))
+    for row in facts.scheduled:
+        yield Finding("unscheduled", f"{row['id']} of {row['source']} was due and is not recorded")
     yield from _check_sequences(facts)
     yield from _check_recorded_once(facts)
     by_marker = {
@@ -57,7 +59,11 @@ def _check_answers(facts: Facts, message: Message) -> Iterator[Finding]:
         if len(answers) != len(message.events):
             yield Finding("answer", f"{message.name}: {len(answers)} for {len(message.events)}")
         for sent, (id, sequence, _) in zip(message.events, answers, strict=False):
-            recorded = facts.by_sequence.get(sequence)
+            recorded = (
+                facts.by_key.get((sent["source"], id))  # it was scheduled, and is due by now
+                if sequence is None
+                else facts.by_sequence.get(sequence)
+            )
             if recorded is None or recorded["id"] != id or recorded["source"] != sent["source"]:
                 yield Finding("lost", f"{message.name}: {id} was acknowledged as {sequence}")
             elif not _is_same(sent, recorded):
@@ -65,9 +71,9 @@ def _check_answers(facts: Facts, message: Message) -> Iterator[Finding]:
     for answers in message.again:
         if any(not duplicate for _, _, duplicate in answers):
             yield Finding("answer", f"{message.name} was sent again and called new: {answers}")
-        first = [sequence for _, sequence, _ in message.answers or []]
-        if [sequence for _, sequence, _ in answers] != first:
-            yield Finding("answer", f"{message.name} got {first} and then {answers}")
+        pairs = zip(message.answers or [], answers, strict=False)
+        if any(first[1] not in (None, again[1]) for first, again in pairs):
+            yield Finding("answer", f"{message.name} got {message.answers} and then {answers}")
 
 
 def _is_same(sent: dict[str, Any], recorded: dict[str, Any]) -> bool:
@@ -88,12 +94,13 @@ def _check_whole(message: Message, by_marker: dict[str, dict[str, Any]]) -> Iter
 
 def _check_first_answers(facts: Facts) -> Iterator[Finding]:
     """An event is new once: whoever hears it a second time was told of a duplicate."""
-    new: Counter[int] = Counter()
+    new: Counter[tuple[str, str]] = Counter()
     for message in facts.messages:
-        new.update(sequence for _, sequence, duplicate in message.answers or [] if not duplicate)
-    for sequence, count in new.items():
+        answers = zip(message.events, message.answers or [], strict=False)
+        new.update((sent["source"], id) for sent, (id, _, duplicate) in answers if not duplicate)
+    for key, count in new.items():
         if count > 1:
-            yield Finding("answer", f"{sequence} was called new {count} times")
+            yield Finding("answer", f"{key} was called new {count} times")
 
 
 def _check_order(facts: Facts, by_marker: dict[str, dict[str, Any]]) -> Iterator[Finding]:
@@ -104,7 +111,7 @@ def _check_order(facts: Facts, by_marker: dict[str, dict[str, Any]]) -> Iterator
         for sent in message.events:
             marker = sent["data"]["marker"]
             event = by_marker.get(marker)
-            if event is None or marker in seen:
+            if event is None or marker in seen or "delay" in sent:
                 continue
             seen.add(marker)
             key = (message.client, event["subject"])

@@ -69,10 +69,12 @@ class Facts:
             self.attempts = _rows(conn, "SELECT * FROM attempts ORDER BY 1, 2, 3")
             self.applied = _rows(conn, "SELECT * FROM crash_applied ORDER BY position")
             self.sums = _rows(conn, "SELECT * FROM crash_sums")
+            self.scheduled = _rows(conn, "SELECT * FROM scheduled")
         finally:
             conn.close()
         for event in self.events:
             event["data"] = json.loads(event["data"])
+        self.by_key = {(event["source"], event["id"]): event for event in self.events}
         self.by_sequence = {event["sequence"]: event for event in self.events}
         self.names = {row["id"]: row["name"] for row in self.subscriptions}
         self.attempts_of: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)

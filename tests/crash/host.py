@@ -55,6 +55,8 @@ class Host:
     def _is_drained(self) -> bool:
         if not self._place.is_draining or not self._publishers.have_ended:
             return False
+        if self._bus.log.schedules.count():
+            return False
         counts = self._bus.log.delivery_counts()
         return self._bus.drain(1.0) and counts["pending"] + counts["retrying"] == 0
 

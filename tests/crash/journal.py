@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-Answer = tuple[str, int, bool]
-"""Id, sequence, whether it was recorded before."""
+Answer = tuple[str, int | None, bool]
+"""Id, sequence (None: it is scheduled), whether it was recorded or scheduled before."""
 
 
 class Journal:

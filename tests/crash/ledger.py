@@ -21,6 +21,7 @@ from tests.crash.points import IN_HANDLER, LETHAL
 
 HANG_TIMEOUT_S = 0.15
 MOST_ATTEMPTS = 30
+LATER_S = 0.2
 _APPLY = text(
     "INSERT INTO crash_applied (subscription, sequence, subject, amount, failed)"
     " VALUES (:subscription, :sequence, :subject, :amount, :failed)"
@@ -126,6 +127,7 @@ class Ledger:
             data = {"of": event.sequence}
             note = {"type": "derived.note", "data": data, "source": "/handlers/relay"}
             self._bus.publish_many([{**note, "subject": event.subject}])
+            self._bus.publish("derived.later", data, subject=event.subject, delay=LATER_S)
         self._done("relay", event)
 
     def _chain(self, event: Event) -> None:

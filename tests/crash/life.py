@@ -12,7 +12,7 @@ from tests.crash.checker import check
 from tests.crash.facts import Finding
 from tests.crash.hosts import Host, LibraryHost, ServerHost, kill, wait_for
 from tests.crash.place import Place, is_alive
-from tests.crash.points import AT_START, LETHAL, NAMES, POINTS, Point
+from tests.crash.points import AT_START, NAMES, Deck, Point
 from tests.crash.replayed import RESULT
 from tests.crash.tally import Tally
 from tests.crash.zygote import Zygote
@@ -23,18 +23,20 @@ _DRAIN_S = 60.0
 _LOAD_S = (0.02, 0.6)
 _POINT_WAIT_S = 0.9
 _START_S = {"library": 0.12, "server": 0.9}
-_CHOSEN = tuple(point for point in POINTS if point is not LETHAL)
 
 
 class Life:
     """Runs in the harness's process; every choice follows from the seed, the timing does not."""
 
-    def __init__(self, directory: Path, seed: int, zygote: Zygote, tally: Tally) -> None:
+    def __init__(
+        self, directory: Path, seed: int, zygote: Zygote, tally: Tally, deck: Deck
+    ) -> None:
         self._place = Place(directory)
         self._place.create()
         self._seed = seed
         self._zygote = zygote
         self._tally = tally
+        self._deck = deck
         self._chance = random.Random(seed)
         self._beacon = Beacon(self._place.beacon)
         self._has_server = tally.databases % 3 > 0  # a third has the library alone
@@ -92,8 +94,7 @@ class Life:
             return {}
         if choose < 0.38:
             return {"lethal": True}
-        names = AT_START if is_first or self._chance.random() < 0.25 else ()
-        point = self._chance.choice([p for p in _CHOSEN if p.name in names] or _CHOSEN)
+        point = self._deck.draw(AT_START if is_first else None)
         return {"point": point.name, "passes": self._passes(point), **self._delay(point)}
 
     def _passes(self, point: Point) -> int:

@@ -7,6 +7,7 @@ fails a long run, so that this table cannot fall behind the code unnoticed.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 
@@ -46,6 +47,8 @@ class Function:
 STATEMENTS = (
     Statement(Point("migrate", 10), "CREATE "),
     Statement(Point("subscribe", 10), "INSERT INTO subscriptions"),
+    Statement(Point("schedule", 20), "INSERT INTO scheduled"),
+    Statement(Point("take-due", 20), "DELETE FROM scheduled"),
     Statement(Point("begin", 200), "BEGIN IMMEDIATE"),
     Statement(Point("inside-transaction", 200, 3_000), "BEGIN IMMEDIATE"),
     Statement(Point("insert-event", 400), "INSERT INTO events"),
@@ -97,3 +100,20 @@ POINTS: tuple[Point, ...] = (
 NAMES = tuple(point.name for point in POINTS)
 AT_START = ("migrate", "subscribe", "count-crashed", "forget", "read-page")
 """Those that are passed before or soon after a start."""
+
+
+class Deck:
+    """Draws points at random, each once before any comes again."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._left: list[Point] = []
+
+    def draw(self, names: tuple[str, ...] | None = None) -> Point:
+        """The next point; with ``names``, any of these."""
+        if names is not None:
+            return self._chance.choice([point for point in POINTS if point.name in names])
+        if not self._left:
+            self._left = [point for point in POINTS if point is not LETHAL]
+            self._chance.shuffle(self._left)
+        return self._left.pop()

@@ -54,7 +54,7 @@ class Publishers:
     def _acknowledge(self, journal: Journal, number: int, receipt: BatchReceipt) -> None:
         self._faults.reach(UNJOURNALED.name)
         answers: list[Answer] = [
-            (event.id, event.sequence or 0, duplicate)
+            (event.id, event.sequence, duplicate)
             for event, duplicate in zip(receipt.events, receipt.duplicates, strict=True)
         ]
         journal.acknowledge(number, answers)

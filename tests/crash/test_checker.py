@@ -148,6 +148,16 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
             " (SELECT max(sequence) FROM events)"),
         {"sequence"},
     ),
+    "a scheduled event is gone": (
+        sql("DELETE FROM events WHERE sequence ="
+            " (SELECT max(sequence) FROM events WHERE type = 'derived.later')"),
+        {"further-events"},
+    ),
+    "a scheduled event is left": (
+        sql("INSERT INTO scheduled (due_us, id, source, type, subject, time_us, correlationid,"
+            " depth, data) VALUES (1, 'x', '/client/t0', 'load.plain', 's', 1, 'x', 0, '{}')"),
+        {"unscheduled"},
+    ),
     "two events of a client are swapped": (swap_two_of_one_client, {"publish-order"}),
     "a delivery is gone": (
         sql(f"DELETE FROM deliveries WHERE subscription = {SUM_ID} AND sequence = {A_SUM}"),

@@ -7,6 +7,8 @@ from typing import Any
 
 SHARED_SUBJECTS = 6
 OWN_SUBJECTS = 3
+_SHARE_LATER = 0.06
+_LATER_S = (0.02, 0.6)
 _SIZES = (1, 1, 1, 1, 1, 1, 2, 5, 20)
 
 
@@ -71,6 +73,8 @@ def _event(choose: random.Random, client: str, marker: str) -> dict[str, Any]:
         type = "load.task.doomed"
     else:
         type = "load.task.hang"
+    if choose.random() < _SHARE_LATER:
+        event["delay"] = round(choose.uniform(*_LATER_S), 3)
     return {**event, "type": type, "subject": subject, "data": data}
 
 
