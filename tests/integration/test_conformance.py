@@ -165,6 +165,32 @@ def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(setup, family
     assert stopped.is_set()
 
 
+def test_a_blocking_handler_that_takes_too_long_is_tried_again_and_its_late_wishes_refused(
+    setup, family
+) -> None:
+    bus = setup.bus
+    may_end = threading.Event()
+    refused: list[Exception] = []
+    calls = itertools.count()
+
+    def block_once(event: Event) -> None:
+        if next(calls) > 0:
+            return
+        assert may_end.wait(LONG_S)
+        try:
+            bus.publish(f"{family}.late")
+        except EffectError as error:
+            refused.append(error)
+
+    bus.subscribe(f"{family}.a", block_once, name=family, timeout=0.2)
+    event = bus.publish(f"{family}.a").wait(LONG_S)
+    outcomes = settled(setup, event, family, "succeeded")["outcomes"]
+    may_end.set()
+    assert outcomes == ["timeout", "succeeded"]
+    wait_until(lambda: refused, "the refusal")
+    assert setup.events(f"{family}.late") == []
+
+
 def test_a_durable_name_gets_what_it_missed_while_away(setup, family) -> None:
     first, second = Recorder(), Recorder()
     setup.bus.subscribe(f"{family}.*", first, name=family)
