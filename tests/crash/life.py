@@ -166,9 +166,7 @@ class Life:
 
     def _end(self) -> None:
         """A last start: everything sent is acknowledged, everything recorded is handled."""
-        if self._respawning:
-            self._server.kill()
-            self._respawning = False
+        self._end_arbiter()
         self._place.stop()
         host: Host = self._server if self._has_server else self._library
         while True:
@@ -187,11 +185,19 @@ class Life:
             if has_ended and self._beacon.get("phase") == DRAINED:
                 break
             self._record_death(host)  # a lethal event had attempts left
+            self._end_arbiter()
         host.stop()
+
+    def _end_arbiter(self) -> None:
+        if self._respawning:
+            self._server.kill()
+            self._respawning = False
 
     def _check(self) -> None:
         facts, findings = check(self._place.directory)
         self._findings += findings
+        if self._beacon.get("incarnation") not in facts.runs.clean:
+            self._findings.append(Finding("ended", "the last process did not end in good order"))
         pid = self._zygote.fork("compare", self._place, self._seed)
         wait_for(lambda: not is_alive(pid), _READY_S, "the log is replayed")
         result = self._place.directory / RESULT

@@ -30,7 +30,10 @@ class Place:
     @property
     def is_abandoned(self) -> bool:
         """Whether the owner is gone, so that nobody would end its processes."""
-        return not is_alive(int(self._owner.read_text()))
+        try:
+            return not is_alive(int(self._owner.read_text()))
+        except FileNotFoundError:  # the whole place has been removed
+            return True
 
     @property
     def is_stopping(self) -> bool:
