@@ -101,7 +101,7 @@ class EventBus:
         self._watchdog = Watchdog(log, self._loop_thread, self.dispatcher)
         self._loop_thread.start()
         try:
-            log.start(self.dispatcher.after_commit, clock)
+            log.start(self.dispatcher.handover.after_commit, clock)
             self._watchdog.start()
             self.operations.start()
         except BaseException:
@@ -170,7 +170,7 @@ class EventBus:
             return Receipt(BatchReceipt(self, already(event)))
         source = self._source if source is None else source
         event = Event.create(type, data, source=source, **attributes)
-        return Receipt(self._record(Unit([event])))
+        return Receipt(self._record(Unit([event], owns_events=True)))
 
     def publish_event(self, event: Event) -> Receipt:
         """Record an event made by ``Event.create``; otherwise as ``publish``."""
@@ -225,7 +225,7 @@ class EventBus:
         except RuntimeError:
             self.log.commit(unit)
         else:
-            self.log.submit(unit)
+            self.log.submit_bounded(unit)
         return BatchReceipt(self, unit, order)
 
     # -- subscribing -------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from eventbus.clock import Clock
 from eventbus.due import DueQueue
+from eventbus.effects import Effects
 from eventbus.errors import (
     CrashedAttemptError,
     DeliveryReturnedError,
@@ -16,11 +17,11 @@ from eventbus.errors import (
     RejectError,
 )
 from eventbus.failures import describe
-from eventbus.lane import PAGE, Job, Lane
-from eventbus.log.commit import call_soon
-from eventbus.log.deliveries import Unfinished
+from eventbus.handover import Handover
+from eventbus.lane import Job, Lane
+from eventbus.lane_reader import LaneReader
 from eventbus.log.eventlog import EventLog
-from eventbus.log.unit import Outcome, Unit
+from eventbus.log.unit import Outcome, Success, Unit
 from eventbus.log.values import AttemptOutcome, DeliveryState
 from eventbus.log.writer import Deliveries
 from eventbus.returning import Returns
@@ -30,14 +31,16 @@ from eventbus.workers import WorkerPool
 
 logger = logging.getLogger("eventbus.dispatcher")
 
-# Events on their way from the committing threads to the loop; beyond it lanes read the log.
-_MAX_HANDED_OVER = 10_000
 _STORAGE_RETRY_S = 1.0
 _DETACH_POLL_S = 0.005
+# How long a success with no effects waits for a commit that something else asks for: nobody waits
+# for it, and a commit of its own would cost as much as that of an event.
+_PATIENCE_S = 0.004
+_MOST_PATIENT = 1_000
 
 
 class Dispatcher:
-    """Lives on the "eventbus-loop" thread; only ``after_commit`` is called by others.
+    """Lives on the "eventbus-loop" thread; what others commit comes by its ``handover``.
 
     A delivery's way: its lane says that it is ready, the runner runs the handler, its outcome
     and effects go to the log as one unit, and when that is committed the lane lets the next
@@ -61,18 +64,16 @@ class Dispatcher:
         self.due = DueQueue(loop, clock)
         self.on_failure: Callable[[Job, BaseException], None] | None = None  # of any attempt
         self.returns = Returns(self.lane_of, self._pump)
+        self._reader = LaneReader(log, loop, pool, self.returns.without, self._was_read)
+        self.handover = Handover(loop, self._committed, self._skip)
         self._lanes: dict[str, Lane] = {}
         self._by_id: dict[int, Lane] = {}
         self._ephemeral: list[Lane] = []
         self._idle_waiters: list[asyncio.Future[None]] = []
-        # Counted up by committing threads (under the commit lock) and down by the loop, without
-        # a common lock: it may be off by a commit, and only has to keep a bound roughly.
-        self._handed_over = 0
-        self._taken = 0
-        # The newest event that was not handed over; told to the loop once until it has looked, so
-        # that nothing piles up while a handler blocks it.
-        self._skipped = 0
-        self._is_skip_told = False
+        # Deliveries that succeeded without effects: submitted together, once in a turn.
+        self._succeeded: list[Job] = []
+        self._successes: list[Success] = []
+        self._is_hurry_due = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -86,6 +87,7 @@ class Dispatcher:
         self._lanes[lane.subscription.name] = lane
         if lane.id is None:
             self._ephemeral = [*self._ephemeral, lane]
+            self.handover.wants_all = True
         else:
             self._by_id[lane.id] = lane
         # Looked at after the lane can be found: each commit is seen here or handed over to it.
@@ -101,6 +103,7 @@ class Dispatcher:
         self._lanes.pop(lane.subscription.name, None)
         if lane.id is None:
             self._ephemeral = [known for known in self._ephemeral if known is not lane]
+            self.handover.wants_all = bool(self._ephemeral)
         else:
             self._by_id.pop(lane.id, None)
         self.returns.removed(lane)
@@ -119,6 +122,7 @@ class Dispatcher:
         deadline = self._loop.time() + timeout_s
         while lane.running_count and self._loop.time() < deadline:
             await asyncio.sleep(_DETACH_POLL_S)
+        self._submit_successes()  # how its attempts ended is queued when this returns
         self.remove(lane)
 
     async def stop(self, timeout_s: float) -> None:
@@ -130,33 +134,16 @@ class Dispatcher:
         for lane in self._lanes.values():
             lane.ready.clear()
         await self.runner.close(timeout_s)
+        self._submit_successes()
 
     # -- from the log ------------------------------------------------------------------------
 
-    def after_commit(self, recorded: Deliveries, batch: list[Unit]) -> None:
-        """Hand a commit over to the loop; called by the committing thread, in commit order."""
-        if not self._ephemeral:
-            recorded = [entry for entry in recorded if entry[1]]
-        units = [unit for unit in batch if isinstance(unit.token, Job)]
-        if recorded and self._handed_over - self._taken > _MAX_HANDED_OVER:
-            self._skipped = recorded[-1][0].sequence or 0
-            recorded = []
-            if not self._is_skip_told:
-                self._is_skip_told = True
-                call_soon(self._loop, self._skip)
-        if recorded or units:
-            self._handed_over += len(recorded)
-            call_soon(self._loop, self._committed, recorded, units)
-
-    def _skip(self) -> None:
-        self._is_skip_told = False  # first: what is skipped from here on is told again
-        skipped = self._skipped
+    def _skip(self, skipped: int) -> None:
         for lane in list(self._lanes.values()):
             lane.skip_to(skipped)
             self._pump(lane)
 
     def _committed(self, recorded: Deliveries, units: list[Unit]) -> None:
-        self._taken += len(recorded)
         touched: set[Lane] = set()
         try:
             self._offer(recorded, touched)
@@ -166,18 +153,41 @@ class Dispatcher:
             for lane in touched:
                 lane.skip_to(recorded[-1][0].sequence or 0)
         for unit in units:
-            touched.add(self._settle(unit))
+            if isinstance(unit.token, list):
+                self._settle_successes(unit, touched)
+            else:
+                touched.add(self._settle(unit))
         for lane in touched:
             self._pump(lane)
         self._check_idle()
 
     def _offer(self, recorded: Deliveries, touched: set[Lane]) -> None:
+        by_id = self._by_id
         for event, subscriptions in recorded:
-            lanes = [self._by_id[key] for key in subscriptions if key in self._by_id]
-            lanes += [e for e in self._ephemeral if e.subscription.pattern.matches(event.type)]
-            for lane in lanes:
-                lane.offer(event)
-            touched.update(lanes)
+            for key in subscriptions:
+                lane = by_id.get(key)
+                if lane is not None:
+                    lane.offer(event)
+                    touched.add(lane)
+            for lane in self._ephemeral:
+                if lane.subscription.pattern.matches(event.type):
+                    lane.offer(event)
+                    touched.add(lane)
+
+    def _settle_successes(self, unit: Unit, touched: set[Lane]) -> None:
+        """Deliveries without effects were committed as succeeded, or could not be."""
+        if unit.error is not None:  # the storage's fault: these rows can break no rule
+            again = Unit(successes=unit.successes, token=unit.token)
+            self._loop.call_later(_STORAGE_RETRY_S, self._log.submit, again)
+            return
+        for job in unit.token:
+            lane = job.lane
+            if not lane.is_closed:
+                lane.succeeded += 1
+                lane.release(job)
+                self.returns.finished(lane, job.sequence)
+                touched.add(lane)
+        self._watch.notify_many([job.sequence for job in unit.token])
 
     def _settle(self, unit: Unit) -> Lane:
         """The unit of a job was committed, or could not be."""
@@ -185,26 +195,29 @@ class Dispatcher:
         lane, outcome = job.lane, unit.outcome
         if lane.is_closed:
             return lane
-        if isinstance(unit.error, LogWriteError) or (unit.error and not job.holds_key):
+        if isinstance(unit.error, LogWriteError):
             # The storage's fault, not the handler's: no attempt is used up.
-            again = Unit(unit.events, outcome=outcome, effects=unit.effects, token=job)
+            again = Unit(
+                unit.events, outcome=outcome, successes=unit.successes, effects=unit.effects,
+                token=job, owns_events=unit.owns_events,
+            )  # fmt: skip
             self._loop.call_later(_STORAGE_RETRY_S, self._log.submit, again)
         elif unit.error is not None:
-            started_us = outcome.started_us if outcome else self._clock.time_ns() // 1_000
-            duration_us = outcome.finished_us - started_us if outcome else 0
+            started_us, duration_us = _time_of(unit, self._clock.time_ns() // 1_000)
             self._failed(job, unit.error, started_us, duration_us)
         elif outcome is None:
             lane.succeeded += 1
             lane.release(job)
+            self.returns.finished(lane, job.sequence)
+            self._watch.notify(job.sequence)
         else:
-            lane.succeeded += outcome.state == "succeeded"
             job.attempt = outcome.attempt
             if outcome.due_us is None:
                 lane.release(job)
-                self.returns.finished(lane, outcome.sequence)
+                self.returns.finished(lane, job.sequence)
             else:
                 self._retry_later(job, outcome.due_us)
-            self._watch.notify(outcome.sequence)
+            self._watch.notify(job.sequence)
         return lane
 
     # -- how attempts end --------------------------------------------------------------------
@@ -218,32 +231,65 @@ class Dispatcher:
             self._pump(lane)
             return
         # Monotonic: a clock that is set must not give a duration that is negative or of hours.
-        duration_us = int((self._clock.monotonic() - run.started) * 1e6)
+        duration_us = int((run.ended - run.started) * 1e6)
         if error is not None:
             self._failed(job, error, run.started_us, duration_us)
             return
         lane.durations_ms.append(duration_us / 1_000)
         effects = run.effects
-        if not effects.events and not effects.changes:
+        has_effects = bool(effects.events or effects.changes)
+        if not has_effects:
             # Nothing that the next delivery of this key could miss: it need not wait for the
             # commit. Should a crash come before that, both are delivered again, in order.
             lane.let_next(job)
-            self.runner.pump(lane)
-        if lane.id is not None:
-            outcome = Outcome(
-                job.event.sequence or 0, lane.id, "succeeded", job.attempt + 1,
-                run.started_us, run.started_us + duration_us,
-            )  # fmt: skip
-            self._log.submit(
-                Unit(effects.events, outcome=outcome, effects=effects.changes, token=job)
-            )
-        elif effects.events or effects.changes:
-            self._log.submit(Unit(effects.events, effects=effects.changes, token=job))
-        else:
-            lane.succeeded += 1
-            lane.release(job)
-            self._pump(lane)
-            self._check_idle()
+            if lane.id is None:
+                lane.succeeded += 1
+                lane.release(job)
+                self._check_idle()
+            if lane.unread or lane.is_behind:
+                self._reader.read_on(lane)
+            if lane.id is None:
+                return
+        if lane.id is None:
+            self._submit_effects(job, effects, ())
+            return
+        success = (
+            job.attempt + 1, run.started_us + duration_us, duration_us, job.sequence, lane.id
+        )  # fmt: skip
+        if has_effects:
+            self._submit_effects(job, effects, (success,))
+            return
+        if not self._succeeded:
+            self._loop.call_soon(self._submit_successes)
+        self._succeeded.append(job)
+        self._successes.append(success)
+
+    def _submit_effects(self, job: Job, effects: Effects, successes: tuple[Success, ...]) -> None:
+        self._submit_successes()  # first: of this key one may be among them
+        self._log.submit(Unit(
+            effects.events, successes=successes, effects=effects.changes, token=job,
+            owns_events=True,
+        ))  # fmt: skip
+
+    def _submit_successes(self) -> None:
+        """All that succeeded in this turn of the loop, without a commit of their own if possible.
+
+        The next event's commit takes them along; when none comes, or somebody waits, one is made.
+        """
+        if not self._succeeded:
+            return
+        jobs, self._succeeded = self._succeeded, []
+        successes, self._successes = self._successes, []
+        self._log.submit_patiently(Unit(successes=successes, token=jobs))
+        if self._watch.is_watched or self._idle_waiters or len(jobs) > _MOST_PATIENT:
+            self._log.hurry()
+        elif not self._is_hurry_due:
+            self._is_hurry_due = True
+            self._loop.call_later(_PATIENCE_S, self._hurry)
+
+    def _hurry(self) -> None:
+        self._is_hurry_due = False
+        self._log.hurry()
 
     def _failed(self, job: Job, error: BaseException, started_us: int, duration_us: int) -> None:
         """Count a failed attempt: the delivery is retried later, or dead."""
@@ -269,8 +315,9 @@ class Dispatcher:
         )  # fmt: skip
         if lane.id is not None:
             state: DeliveryState = "dead" if is_dead else "retrying"
+            self._submit_successes()
             self._log.submit(Unit(token=job, outcome=Outcome(
-                event.sequence or 0, lane.id, state, number, started_us, started_us + duration_us,
+                job.sequence, lane.id, state, number, started_us, started_us + duration_us,
                 due_us, kind, error_class, message, trace,
             )))  # fmt: skip
         elif due_us is not None:
@@ -299,56 +346,13 @@ class Dispatcher:
 
     def _pump(self, lane: Lane) -> None:
         self.runner.pump(lane)
-        if lane.unread and not lane.will_read_again:
-            lane.will_read_again = True
-            self._loop.call_later(_STORAGE_RETRY_S, self._read_again, lane)
-        if not lane.wants_page():
-            return
-        lane.is_loading = True
-        after = lane.position
+        if lane.unread or lane.is_behind:
+            self._reader.read_on(lane)
 
-        def read() -> None:
-            try:
-                page = self._read_page(lane, after)
-            except Exception:
-                logger.exception("%s could not read on from %d", lane.subscription.name, after)
-                page = ([], after, False)
-            call_soon(self._loop, self._loaded, lane, *page)
-
-        try:
-            self._pool.submit(read)
-        except RuntimeError:
-            logger.exception("%s has no thread to read on from %d", lane.subscription.name, after)
-            self._loop.call_soon(self._loaded, lane, [], after, False)
-
-    def _read_again(self, lane: Lane) -> None:
-        if not lane.is_closed:
-            lane.read_again()
-            self._pump(lane)
-            self._check_idle()
-
-    def _read_page(self, lane: Lane, after: int) -> tuple[list[Unfinished], int, bool]:
-        """Deliveries after a sequence, how far the log was read, whether that was to its end."""
-        end = self._log.last_sequence
-        if lane.id is not None:
-            page = self._log.delivery_reader.unfinished(lane.id, after, PAGE)
-            if len(page) == PAGE:
-                return page, page[-1].event.sequence or 0, False
-            return page, max(after, end), True
-        chunk = self._log.read(after, PAGE, lane.subscription.pattern)
-        return [Unfinished(event, 0, None) for event in chunk.events], chunk.position, True
-
-    def _loaded(self, lane: Lane, page: list[Unfinished], position: int, is_last: bool) -> None:
-        lane.is_loading = False
-        if lane.is_closed:
-            return
-        taken = self.returns.without(lane, page)
-        for job in lane.take_page(taken, position, is_last):
+    def _was_read(self, lane: Lane, retrying: list[Job]) -> None:
+        for job in retrying:
             self._schedule(job, job.due_us or 0)
-        if not page and not is_last:  # the read failed: not again at once
-            self._loop.call_later(_STORAGE_RETRY_S, self._pump, lane)
-        else:
-            self._pump(lane)
+        self._pump(lane)
         self._check_idle()
 
     # -- being idle --------------------------------------------------------------------------
@@ -374,3 +378,12 @@ class Dispatcher:
     def lanes(self) -> dict[str, Lane]:
         """The lanes that are served, by subscription name; a snapshot."""
         return dict(self._lanes)
+
+
+def _time_of(unit: Unit, now_us: int) -> tuple[int, int]:
+    """When the attempt began whose outcome or effects could not be committed, and for how long."""
+    if unit.outcome is not None:
+        return unit.outcome.started_us, unit.outcome.finished_us - unit.outcome.started_us
+    for _, finished_us, duration_us, _, _ in unit.successes:
+        return finished_us - duration_us, duration_us
+    return now_us, 0

@@ -134,11 +134,18 @@ class Event(Mapping[str, Any]):
         check_type(type, errors)
         data_json = checked_data(data, max_bytes, errors)
         when = checked_time(time, errors)
-        for name, value in (("id", id), ("source", source), ("subject", subject),
-                            ("dataschema", dataschema), ("correlationid", correlationid),
-                            ("causationid", causationid)):  # fmt: skip
-            if value is not None:
-                check_attribute(name, value, errors)
+        if id is not None:
+            check_attribute("id", id, errors)
+        if source is not None:
+            check_attribute("source", source, errors)
+        if subject is not None:
+            check_attribute("subject", subject, errors)
+        if dataschema is not None:
+            check_attribute("dataschema", dataschema, errors)
+        if correlationid is not None:
+            check_attribute("correlationid", correlationid, errors)
+        if causationid is not None:
+            check_attribute("causationid", causationid, errors)
         if traceparent is not None:
             check_traceparent(traceparent, errors)
         if errors:
@@ -228,6 +235,11 @@ class Event(Mapping[str, Any]):
         put(new, "is_new", False)
         put(new, "_data", None)
         return new
+
+    def record(self, sequence: int | None) -> None:
+        """For the log alone: the event's place in it; None when it was not recorded after all."""
+        object.__setattr__(self, "sequence", sequence)
+        object.__setattr__(self, "is_new", sequence is None and self.is_new)
 
     def evolve(self, **changes: Any) -> Event:
         """A copy with some attributes changed, unchecked; the payload text is shared."""

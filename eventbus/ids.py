@@ -36,8 +36,9 @@ def new_id() -> str:
         _newest_ns = nanoseconds
     milliseconds, rest = divmod(nanoseconds, 1_000_000)
     fraction = (rest << 12) // 1_000_000
-    high = (milliseconds & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | fraction
-    return _text(high, _VARIANT | _random.getrandbits(62))
+    when = f"{milliseconds:012x}"
+    low = f"{_VARIANT | _random.getrandbits(62):x}"
+    return f"{when[:8]}-{when[8:]}-7{fraction:03x}-{low[:4]}-{low[4:]}"
 
 
 def derived_id(cause_source: str, cause_id: str, subscription: str, index: int) -> str:

@@ -4,37 +4,44 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
 
 from eventbus.event import Event
 from eventbus.log.deliveries import Unfinished
-from eventbus.subscription import Subscription
+from eventbus.subscription import Subscription, by_subject
 
 logger = logging.getLogger("eventbus.dispatcher")
 
-# Deliveries held as objects; beyond that a lane leaves them in the log and comes back for them.
+# Deliveries held as objects, and the size of their payloads; beyond either a lane leaves them in
+# the log and comes back for them.
 WINDOW = 2_000
+WINDOW_CHARS = 8 * 1024 * 1024
 PAGE = 500
 # Deliveries that wait behind another of their key are then kept as bare sequences, up to here.
 MAX_WAITING = 100_000
 # With so many deliveries waiting for a retry something is broken for all: no new ones are begun.
 MAX_RETRYING = 10_000
+_KEPT_CHARS = 1_024  # of a payload, while its delivery waits for a retry
 
 
 class Job:
     """One delivery on its way through a lane; ``attempt`` counts the attempts that have ended."""
 
-    __slots__ = ("attempt", "due_us", "event", "holds_key", "key", "lane")
+    __slots__ = (
+        "attempt", "due_us", "event", "holds_key", "is_hollow", "key", "lane", "sequence", "size",
+    )  # fmt: skip
 
     def __init__(
         self, lane: Lane, event: Event, key: str, attempt: int, due_us: int | None
     ) -> None:
         self.lane = lane
         self.event = event
+        self.sequence: int = event.sequence or 0
+        self.size = len(event.data_json)
         self.key = key
         self.attempt = attempt
         self.due_us = due_us
         self.holds_key = True
+        self.is_hollow = False  # without its payload, which has to be read again
 
 
 class Lane:
@@ -48,22 +55,16 @@ class Lane:
     the log has been read up to them.
     """
 
-    def __init__(
-        self,
-        subscription: Subscription,
-        id: int | None,
-        load: Callable[[Lane, int], Unfinished | None],
-    ) -> None:
-        """``id`` is the durable subscription's in the log, None for an ephemeral one.
-
-        ``load`` reads one delivery of this lane again, None when it is not to be done any more.
-        """
+    def __init__(self, subscription: Subscription, id: int | None) -> None:
+        """``id`` is the durable subscription's in the log, None for an ephemeral one."""
         self.subscription = subscription
         self.id = id
         self.concurrency = subscription.concurrency
         self.ready: deque[Job] = deque()
-        self.busy: dict[str, deque[Job | int]] = {}
+        # By busy key what waits behind it: None until something does.
+        self.busy: dict[str, deque[Job | int] | None] = {}
         self.open = 0  # deliveries that are ready, running or being committed
+        self.chars = 0  # the payloads of all deliveries that are held as objects
         self.waiting = 0  # behind another of their key
         self.waiting_jobs = 0  # those of them that are held as objects
         self.retrying = 0
@@ -74,23 +75,30 @@ class Lane:
         self.is_closed = False
         self.running_count = 0
         self.workers = 0
-        self.unread: list[str] = []  # keys whose next delivery could not be read from the log
-        self.will_read_again = False
+        self.is_pump_due = False  # another worker is started in the loop's next turn
+        # Keys whose next delivery is a bare sequence that has to be read from the log first.
+        self.unread: list[str] = []
+        self.is_reading = False
         self.stuck = 0  # threads still in a sync handler whose attempt has timed out
         self.durations_ms: deque[float] = deque(maxlen=1_000)
         self.succeeded = 0
         self.failures = 0
         self.blocked_count = 0  # how often its handler held up the bus's loop
-        self._load = load
+        self._is_by_subject = subscription.key is by_subject
 
     @property
     def is_full(self) -> bool:
-        return self.open >= WINDOW or self.waiting >= MAX_WAITING or self.retrying >= MAX_RETRYING
+        return (
+            self.open >= WINDOW
+            or self.chars >= WINDOW_CHARS
+            or self.waiting >= MAX_WAITING
+            or self.retrying >= MAX_RETRYING
+        )
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is left to do but to wait for retries."""
-        return self.open == 0 and not self.is_behind and not self.unread
+        return self.open == 0 and not self.is_behind and not self.unread and not self.is_reading
 
     def has_room(self, more: int) -> bool:
         """Whether its concurrency allows ``more`` workers beside those there are.
@@ -100,16 +108,20 @@ class Lane:
         """
         return self.workers + self.stuck + more <= self.concurrency
 
+    # -- taking ------------------------------------------------------------------------------
+
     def offer(self, event: Event) -> None:
         """Take a just recorded event, unless the lane is behind."""
         assert event.sequence is not None, "recorded events have a sequence"
         if event.sequence <= self.position:
             return  # a page that was read between its commit and now had it already
         self.newest = event.sequence
+        if self.is_behind:
+            return
         if self.is_full:
             self.is_behind = True
-        if not self.is_behind:
-            self._take(Unfinished(event, 0, None))
+        else:
+            self._take(event, 0, None)
 
     def skip_to(self, sequence: int) -> None:
         """Note that commits up to ``sequence`` were not handed over."""
@@ -118,12 +130,22 @@ class Lane:
 
     def wants_page(self) -> bool:
         """Whether to read on in the log now."""
-        has_room = self.open < WINDOW // 2 and not self.is_full
-        return self.is_behind and has_room and not self.is_loading and not self.is_closed
+        return (
+            self.is_behind
+            and not self.is_loading
+            and not self.is_closed
+            # What was begun comes first: it is counted nowhere while it is read again.
+            and not self.unread
+            and not self.is_reading
+            and self.open < WINDOW // 2
+            # Read on early enough, but never while what is held already fills its share.
+            and (self.chars < WINDOW_CHARS // 2 or self.open == 0)
+            and not (self.waiting >= MAX_WAITING or self.retrying >= MAX_RETRYING)
+        )
 
     def take_page(self, page: list[Unfinished], position: int, is_last: bool) -> list[Job]:
         """Take what was read from the log, complete up to ``position``; returns those retrying."""
-        taken = [self._take(unfinished) for unfinished in page]
+        taken = [self._take(found.event, found.attempt, found.due_us) for found in page]
         self.position = max(self.position, position)
         if is_last and self.position >= self.newest:
             self.is_behind = False
@@ -132,88 +154,40 @@ class Lane:
     def take_back(self, unfinished: Unfinished) -> None:
         """Take a delivery that is to be done again, wherever in the log the lane is."""
         position = self.position
-        self._take(unfinished)
+        self._take(unfinished.event, unfinished.attempt, unfinished.due_us)
         self.position = position
 
-    def release(self, job: Job) -> None:
-        """The delivery is finished for good, and that is committed."""
-        self.open -= 1
-        if job.holds_key:
-            self.let_next(job)
-
-    def let_next(self, job: Job) -> None:
-        """Let the next delivery of the key go."""
-        job.holds_key = False
-        self._advance(job.key)
-
-    def read_again(self) -> None:
-        """Try once more to read what could not be read."""
-        self.will_read_again = False
-        keys, self.unread = self.unread, []
-        for key in keys:
-            self._advance(key)
-
-    def _advance(self, key: str) -> None:
-        waiting = self.busy[key]
-        while waiting:
-            following = waiting[0]
-            if not isinstance(following, Job):
-                try:
-                    unfinished = self._load(self, following)
-                except Exception:
-                    logger.exception("%s could not read %d", self.subscription.name, following)
-                    self.unread.append(key)
-                    return
-                waiting.popleft()
-                self.waiting -= 1
-                if unfinished is None:
-                    continue
-                following = Job(self, unfinished.event, key, unfinished.attempt, None)
-            else:
-                waiting.popleft()
-                self.waiting -= 1
-                self.waiting_jobs -= 1
-            self.open += 1
-            self.ready.append(following)
-            return
-        del self.busy[key]
-
-    def wait_for_retry(self, job: Job, due_us: int) -> None:
-        """The delivery's attempt has failed; its key stays busy until it is due again."""
-        job.due_us = due_us
-        self.open -= 1
-        self.retrying += 1
-
-    def retry(self, job: Job) -> None:
-        """The delivery is due again."""
-        job.due_us = None
-        self.retrying -= 1
-        self.open += 1
-        self.ready.append(job)
-
-    def _take(self, unfinished: Unfinished) -> Job | None:
+    def _take(self, event: Event, attempt: int, due_us: int | None) -> Job | None:
         """The delivery as a job, None when it has to wait behind another of its key."""
-        event = unfinished.event
-        sequence = event.sequence or 0
-        key = self._key(event)
-        waiting = self.busy.get(key)
-        job = Job(self, event, key, unfinished.attempt, unfinished.due_us)
-        self.position = max(self.position, sequence)  # not before there is memory for the job
-        if waiting is not None:
-            self.waiting += 1
-            if self.waiting_jobs < WINDOW and job.due_us is None:
-                self.waiting_jobs += 1
-                waiting.append(job)
-            else:
-                waiting.append(sequence)
+        key = event.subject if self._is_by_subject else self._key(event)
+        job = Job(self, event, key, attempt, due_us)
+        if job.sequence > self.position:  # not before there is memory for the job
+            self.position = job.sequence
+        if key in self.busy:
+            self._wait(key, job)
             return None
-        self.busy[key] = deque()
-        if job.due_us is None:
+        self.busy[key] = None
+        self.chars += job.size
+        if due_us is None:
             self.open += 1
             self.ready.append(job)
         else:
             self.retrying += 1
         return job
+
+    def _wait(self, key: str, job: Job) -> None:
+        waiting = self.busy[key]
+        if waiting is None:
+            waiting = self.busy[key] = deque()
+        self.waiting += 1
+        has_room = self.waiting_jobs < WINDOW and self.chars < WINDOW_CHARS // 2
+        # Behind a bare sequence all are: what is read comes in at the front.
+        if has_room and job.due_us is None and not (waiting and isinstance(waiting[-1], int)):
+            self.waiting_jobs += 1
+            self.chars += job.size
+            waiting.append(job)
+        else:
+            waiting.append(job.sequence)
 
     def _key(self, event: Event) -> str:
         try:
@@ -225,3 +199,105 @@ class Lane:
                 "the ordering key of %s failed for event %s", self.subscription.name, event.id
             )
             return event.subject
+
+    # -- ending ------------------------------------------------------------------------------
+
+    def release(self, job: Job) -> None:
+        """The delivery is finished for good, and that is committed."""
+        self.open -= 1
+        self.chars -= job.size
+        if job.holds_key:
+            self.let_next(job)
+
+    def let_next(self, job: Job) -> None:
+        """Let the next delivery of the key go."""
+        job.holds_key = False
+        key = job.key
+        if self.busy[key] is None:
+            del self.busy[key]
+        else:
+            self._advance(key)
+
+    def _advance(self, key: str) -> None:
+        waiting = self.busy[key]
+        if not waiting:
+            del self.busy[key]
+            return
+        following = waiting[0]
+        if not isinstance(following, Job):
+            self.unread.append(key)
+            return
+        waiting.popleft()
+        self.waiting -= 1
+        self.waiting_jobs -= 1
+        self.open += 1
+        self.ready.append(following)
+
+    def wait_for_retry(self, job: Job, due_us: int) -> None:
+        """The delivery's attempt has failed; its key stays busy until it is due again."""
+        job.due_us = due_us
+        self.open -= 1
+        self.retrying += 1
+        if job.size > _KEPT_CHARS and self.id is not None:
+            # Thousands may wait for minutes: a large payload waits in the log.
+            self.chars -= job.size
+            job.size = 0
+            job.event = job.event.evolve(data_json="{}")
+            job.is_hollow = True
+
+    def retry(self, job: Job) -> None:
+        """The delivery is due again."""
+        job.due_us = None
+        self.retrying -= 1
+        if job.is_hollow:
+            waiting = self.busy[job.key]
+            if waiting is None:
+                waiting = self.busy[job.key] = deque()
+            waiting.appendleft(job.sequence)
+            self.waiting += 1
+            self.unread.append(job.key)
+        else:
+            self.open += 1
+            self.ready.append(job)
+
+    # -- bare sequences ----------------------------------------------------------------------
+
+    def to_read(self) -> dict[str, list[int]]:
+        """Up to a page of sequences that stand first behind their keys, to be read from the log."""
+        keys, self.unread = self.unread[:PAGE], self.unread[PAGE:]
+        each = max(1, PAGE // max(1, len(keys)))
+        wanted: dict[str, list[int]] = {}
+        for key in keys:
+            first = wanted[key] = []
+            for item in self.busy[key] or ():
+                if isinstance(item, Job) or len(first) == each:
+                    break
+                first.append(item)
+        return wanted
+
+    def take_read(
+        self, wanted: dict[str, list[int]], found: dict[int, Unfinished], upto: int
+    ) -> None:
+        """Put what was read in place of its sequences, and let each key's first delivery go.
+
+        A sequence up to ``upto`` that was not ``found`` is not to be done any more; the read did
+        not come to those beyond it.
+        """
+        for key, sequences in wanted.items():
+            waiting = self.busy[key]
+            assert waiting is not None, "a key with bare sequences has what waits behind it"
+            jobs: list[Job] = []
+            for sequence in sequences:
+                if sequence > upto:
+                    break
+                waiting.popleft()
+                unfinished = found.get(sequence)
+                if unfinished is None:
+                    self.waiting -= 1
+                    continue
+                jobs.append(Job(self, unfinished.event, key, unfinished.attempt, None))
+            for job in reversed(jobs):
+                waiting.appendleft(job)
+                self.waiting_jobs += 1
+                self.chars += job.size
+            self._advance(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from eventbus.attempt import call_handler
@@ -27,22 +27,24 @@ class Run:
     """One attempt that is under way."""
 
     __slots__ = (
-        "clock", "effects", "is_late", "is_over", "is_queued", "job", "started", "started_us",
-        "task",
+        "clock", "effects", "ended", "is_late", "is_over", "is_queued", "job", "started",
+        "started_us", "task",
     )  # fmt: skip
 
-    def __init__(self, job: Job, owner: object, clock: Clock) -> None:
+    def __init__(
+        self, job: Job, owner: object, clock: Clock, task: asyncio.Task[Any] | None
+    ) -> None:
         self.job = job
         self.clock = clock
         self.effects = Effects(job.event, job.lane.subscription.name, owner)
         self.begin()
-        self.task = asyncio.current_task()
+        self.task = task
         self.is_late = False  # told to stop, because its time is up
         self.is_over = False  # reported
 
     def begin(self) -> None:
         """Its time counts from here."""
-        self.started = self.clock.monotonic()
+        self.started = self.ended = self.clock.monotonic()
         self.started_us = self.clock.time_ns() // 1_000
         self.is_queued = False  # waits for a thread
 
@@ -79,6 +81,7 @@ class Runner:
 
     def pump(self, lane: Lane) -> None:
         """Make sure that somebody works on the lane's ready deliveries."""
+        lane.is_pump_due = False
         if lane.ready and lane.has_room(1) and not self._is_stopping:
             lane.workers += 1
             task = self._loop.create_task(self._work(lane))
@@ -104,15 +107,19 @@ class Runner:
     async def _work(self, lane: Lane) -> None:
         """One worker: takes ready jobs until there are none.
 
-        A handler that never suspends costs no task of its own. Before one that might, the next
-        worker is started if there is more to do, so concurrency grows only as far as it is used.
+        A handler that never suspends costs no task of its own. When one suspends, the loop comes
+        to the pump, which starts the next worker if there is more to do: concurrency grows only
+        as far as it is used.
         """
+        task = asyncio.current_task()
         began = time.monotonic()
         try:
             while lane.ready and lane.has_room(0) and not (self._is_stopping or lane.is_closed):
                 job = lane.ready.popleft()
-                self.pump(lane)
-                await self._attempt(job)
+                if lane.ready and not lane.is_pump_due:
+                    lane.is_pump_due = True
+                    self._loop.call_soon(self.pump, lane)
+                await self._attempt(job, task)
                 if time.monotonic() - began > _SLICE_S:
                     await asyncio.sleep(0)
                     began = time.monotonic()
@@ -120,21 +127,21 @@ class Runner:
             lane.workers -= 1
             self.pump(lane)
 
-    async def _attempt(self, job: Job) -> None:
+    async def _attempt(self, job: Job, task: asyncio.Task[Any] | None) -> None:
+        """Run the handler once and report how that ended."""
         lane = job.lane
-        run = Run(job, self._owner, self._clock)
+        run = Run(job, self._owner, self._clock, task)
         self._runs.add(run)
         lane.running_count += 1
-        sequence = job.event.sequence or 0
         is_elsewhere = lane.id is None or lane.subscription.is_remote
         slot = -1
         if not is_elsewhere:
-            slot = self._in_flight.enter(sequence, lane.id or 0, job.attempt)
+            slot = self._in_flight.enter(job.sequence, lane.id or 0, job.attempt)
         error: BaseException | None = None
         try:
             # A copy: what this handler does to the payload is nobody else's business.
             event = job.event.copy()
-            await call_handler(lane.subscription, event, run.effects, self._in_thread(run))
+            await call_handler(lane.subscription, event, run.effects, run, self._in_thread)
         except BaseException as raised:  # also SystemExit: a handler must not end the bus
             if self._is_closed:
                 raise
@@ -144,10 +151,11 @@ class Runner:
                 self._in_flight.leave(slot)
             self._runs.discard(run)
             lane.running_count -= 1
-        while run.task is not None and run.task.cancelling():
-            run.task.uncancel()  # the time-out's; the worker itself goes on
+        while task is not None and task.cancelling():
+            task.uncancel()  # the time-out's; the worker itself goes on
         if run.is_late:
             error = _timeout_of(run)
+        run.ended = self._clock.monotonic()
         self._end(run, error)
 
     def _end(self, run: Run, error: BaseException | None) -> None:
@@ -155,44 +163,40 @@ class Runner:
             run.is_over = True
             self._report(run, error)
 
-    def _in_thread(self, run: Run) -> Callable[[Callable[[], Any]], Awaitable[Any]]:
+    def _in_thread(self, run: Run, function: Callable[[], Any]) -> asyncio.Future[Any]:
         lane = run.job.lane
+        future: asyncio.Future[Any] = self._loop.create_future()
 
-        def start(function: Callable[[], Any]) -> asyncio.Future[Any]:
-            future: asyncio.Future[Any] = self._loop.create_future()
+        def finished(result: Any, error: BaseException | None) -> None:
+            if future.cancelled():
+                lane.stuck -= 1
+                self.pump(lane)
+            elif error is None:
+                future.set_result(result)
+            elif isinstance(error, StopIteration):  # which a future cannot carry
+                future.set_exception(RuntimeError(f"the handler raised {error!r}"))
+            else:
+                future.set_exception(error)
 
-            def finished(result: Any, error: BaseException | None) -> None:
-                if future.cancelled():
-                    lane.stuck -= 1
-                    self.pump(lane)
-                elif error is None:
-                    future.set_result(result)
-                elif isinstance(error, StopIteration):  # which a future cannot carry
-                    future.set_exception(RuntimeError(f"the handler raised {error!r}"))
-                else:
-                    future.set_exception(error)
+        def work() -> None:
+            result: Any = None
+            error: BaseException | None = None
+            if not future.cancelled():  # given up while all threads were taken
+                run.begin()
+                try:
+                    result = function()
+                except BaseException as raised:
+                    error = raised
+            call_soon(self._loop, finished, result, error)
 
-            def work() -> None:
-                result: Any = None
-                error: BaseException | None = None
-                if not future.cancelled():  # given up while all threads were taken
-                    run.begin()
-                    try:
-                        result = function()
-                    except BaseException as raised:
-                        error = raised
-                call_soon(self._loop, finished, result, error)
+        def count_stuck(done: asyncio.Future[Any]) -> None:
+            if done.cancelled():
+                lane.stuck += 1
 
-            def count_stuck(done: asyncio.Future[Any]) -> None:
-                if done.cancelled():
-                    lane.stuck += 1
-
-            future.add_done_callback(count_stuck)
-            run.is_queued = True
-            self._pool.submit(work)
-            return future
-
-        return start
+        future.add_done_callback(count_stuck)
+        run.is_queued = True
+        self._pool.submit(work)
+        return future
 
     def _watch(self) -> None:
         """Every 50 ms: stop what is over its time, and give up on what does not stop."""

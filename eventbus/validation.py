@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Any
 
 from eventbus.errors import FieldError, PatternError
-from eventbus.patterns import validate_type
+from eventbus.patterns import MAX_TYPE_CHARS, validate_type
 from eventbus.timestamps import EPOCH, parse_time
 
 JSON_CONTENT_TYPE = "application/json"
@@ -19,16 +21,47 @@ MAX_NESTING = 64
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+encode_json = _ENCODER.encode
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+_MOST_REMEMBERED = 1_000
+
+
+def _payload_encoder() -> Callable[[Any], str]:
+    """``encode_json`` without what it does anew for every call; each event passes here."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # an interpreter without the C part
+        return encode_json
+    # The arguments are those of JSONEncoder.iterencode, but for markers: without them a circular
+    # payload is a RecursionError, which is caught, instead of a ValueError.
+    encode = make(
+        None, _ENCODER.default, encode_basestring, None, ":", ",", False, False, False
+    )  # fmt: skip
+    join = "".join
+    return lambda data: join(encode(data, 0))
+
+
+_encode_payload = _payload_encoder()
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _type_problem(value: str) -> str | None:
+    try:
+        validate_type(value)
+    except PatternError as error:
+        return str(error)
+    return None
 
 
 def check_type(value: Any, errors: list[FieldError]) -> None:
-    try:
-        if not isinstance(value, str):
-            raise PatternError(f"must be text in dot notation, not {shown(value)}")
-        validate_type(value)
-    except PatternError as error:
-        errors.append(FieldError("/type", str(error)))
+    if not isinstance(value, str):
+        problem: str | None = f"must be text in dot notation, not {shown(value)}"
+    elif len(value) > MAX_TYPE_CHARS:  # not remembered: somebody's megabyte
+        problem = _type_problem.__wrapped__(value)
+    else:
+        problem = _type_problem(value)
+    if problem is not None:
+        errors.append(FieldError("/type", problem))
 
 
 def check_attribute(name: str, value: Any, errors: list[FieldError]) -> None:
@@ -74,12 +107,13 @@ def checked_time(value: Any, errors: list[FieldError]) -> datetime:
 def checked_data(data: Any, max_bytes: int, errors: list[FieldError]) -> str:
     if data is None:
         return "{}"
-    if not isinstance(data, Mapping):
-        errors.append(FieldError("/data", f"must be a JSON object, not {shown(data)}"))
-        return "{}"
+    if type(data) is not dict:
+        if not isinstance(data, Mapping):
+            errors.append(FieldError("/data", f"must be a JSON object, not {shown(data)}"))
+            return "{}"
+        data = dict(data)
     try:
-        data = data if isinstance(data, dict) else dict(data)
-        text = encode_json(data)
+        text = _encode_payload(data)
         size = len(text) if text.isascii() else len(text.encode())
     except (TypeError, ValueError, RecursionError):
         _explain(data, errors)
@@ -101,10 +135,17 @@ def _odd_keys(value: Any) -> bool:
     For nesting within ``MAX_NESTING`` only, as it calls itself.
     """
     if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            return True
+        for key in value:
+            if type(key) is not str:
+                return True
         value = value.values()
-    return any(isinstance(item, dict | list | tuple) and _odd_keys(item) for item in value)
+    for item in value:
+        kind = type(item)
+        if kind in _PLAIN:
+            continue
+        if isinstance(item, dict | list | tuple) and _odd_keys(item):
+            return True
+    return False
 
 
 def _explain(data: Any, errors: list[FieldError], *, certain: bool = True) -> None:

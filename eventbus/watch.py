@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -36,6 +36,17 @@ class Watch:
             for watching in self._watched.values():
                 for changed in watching:
                     changed.set()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody waits for anything."""
+        return bool(self._watched)
+
+    def notify_many(self, sequences: Iterable[int]) -> None:
+        """Deliveries of these events have changed their state."""
+        if self._watched:
+            for sequence in sequences:
+                self.notify(sequence)
 
     def notify(self, sequence: int) -> None:
         """A delivery of this event has changed its state."""

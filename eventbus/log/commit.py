@@ -25,6 +25,10 @@ logger = logging.getLogger("eventbus.log")
 
 # Bounds one transaction, so that nobody waits long behind a flood: about 50 ms of writing.
 _MAX_EVENTS = 2_000
+_MAX_CHARS = 8 * 1024 * 1024
+# What loops have published and nobody has committed yet.
+_MAX_QUEUED = 20_000
+_MAX_QUEUED_CHARS = 32 * 1024 * 1024
 
 
 class GroupCommit:
@@ -39,6 +43,7 @@ class GroupCommit:
     def __init__(self, write: Callable[[list[Unit]], None]) -> None:
         self._write = write
         self._queue: deque[Unit] = deque()
+        self._queued_chars = 0  # of their payloads; guarded by _gate
         self._gate = threading.Lock()  # guards the queue's end and _is_closed
         self._lock = threading.Lock()  # the commit lock
         self._committing: int | None = None  # the thread that holds it while it writes
@@ -69,6 +74,23 @@ class GroupCommit:
     def submit(self, unit: Unit) -> None:
         """Queue the unit and return at once."""
         self._enqueue(unit)
+        self.hurry()
+
+    def submit_bounded(self, unit: Unit) -> None:
+        """As ``submit``, but when too much waits already, block for the commit.
+
+        For a loop that publishes without ever waiting: else its events would fill the memory.
+        """
+        self.submit(unit)
+        if len(self._queue) > _MAX_QUEUED or self._queued_chars > _MAX_QUEUED_CHARS:
+            self.wait(unit)
+
+    def submit_patiently(self, unit: Unit) -> None:
+        """Queue the unit for whichever commit comes next; ``hurry`` if none should come."""
+        self._enqueue(unit)
+
+    def hurry(self) -> None:
+        """Have what is queued committed now."""
         if not self._wake.is_set():
             self._wake.set()
 
@@ -115,6 +137,7 @@ class GroupCommit:
             if self._is_closed:
                 raise BusClosedError("the bus is closed; the event was not recorded")
             self._queue.append(unit)
+            self._queued_chars += unit.chars
 
     def _check_process(self) -> None:
         if self.is_forked:
@@ -164,23 +187,28 @@ class GroupCommit:
 
     def _take_batch(self) -> list[Unit]:
         batch: list[Unit] = []
-        size = 0
-        while self._queue and size < _MAX_EVENTS:
+        queue = self._queue
+        size = chars = 0
+        while queue and size < _MAX_EVENTS and chars < _MAX_CHARS:
             # A call changes who gets which events: they are recorded before it or after it.
-            if batch and (batch[0].call or self._queue[0].call):
+            if batch and (batch[0].call or queue[0].call):
                 break
-            unit = self._queue.popleft()
+            unit = queue.popleft()
             batch.append(unit)
-            size += 1 + len(unit.events)
+            size += 1 + len(unit.events) + len(unit.successes)
+            chars += unit.chars
+        with self._gate:
+            self._queued_chars -= chars
         return batch
 
     def _release(self, batch: list[Unit]) -> None:
         by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
         for unit in batch:
             unit.is_done = True
-            waiters, unit.waiters = unit.waiters, []
-            for loop, future in waiters:
-                by_loop.setdefault(loop, []).append(future)
+            if unit.waiters:
+                waiters, unit.waiters = unit.waiters, []
+                for loop, future in waiters:
+                    by_loop.setdefault(loop, []).append(future)
         for loop, futures in by_loop.items():
             call_soon(loop, _resolve, futures)
 

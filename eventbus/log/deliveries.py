@@ -13,7 +13,7 @@ from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.database import Database
 from eventbus.log.lineage import Histories, chain_of
-from eventbus.log.rows import delivery_from_row, event_from_row
+from eventbus.log.rows import MOST_CHARS, delivery_from_row, event_from_row
 from eventbus.log.values import ChainLink, Delivery, DeliveryState
 
 _events, _deliveries, _attempts = schema.events, schema.deliveries, schema.attempts
@@ -93,23 +93,46 @@ class DeliveryReader:
         with self._database.reading() as conn:
             return [us / 1_000 for us in conn.execute(query).scalars()][::-1]
 
-    def unfinished(self, subscription: int, after: int, limit: int) -> list[Unfinished]:
-        """What this subscription still has to do after sequence ``after``, ascending."""
+    def unfinished(
+        self, subscription: int, after: int, limit: int
+    ) -> tuple[list[Unfinished], bool]:
+        """What this subscription still has to do after sequence ``after``, ascending.
+
+        At most ``limit``, and not much more payload than ``MOST_CHARS``; also whether that is all.
+        """
         query = (  # ix_deliveries_unfinished: one walk for each of the two states
-            select(_deliveries.c.attempt, _deliveries.c.due_us, *_events.c)
-            .join_from(_deliveries, _events, _deliveries.c.sequence == _events.c.sequence)
-            .where(
-                _deliveries.c.subscription == subscription,
-                _deliveries.c.state.in_(_TO_DO),
-                _deliveries.c.state != "succeeded",
-                _deliveries.c.sequence > after,
-            )
+            _unfinished(subscription)
+            .where(_deliveries.c.sequence > after)
             .order_by(_deliveries.c.sequence)
             .limit(limit)
         )
-        with self._database.reading() as conn:
-            rows = conn.execute(query).all()
-        return [Unfinished(event_from_row(row), row.attempt, row.due_us) for row in rows]
+        found, is_cut = self._bounded(query)
+        return found, not is_cut and len(found) < limit
+
+    def again(self, subscription: int, sequences: list[int]) -> tuple[list[Unfinished], int]:
+        """Those of the deliveries that are still to be done; complete up to the second value.
+
+        ``sequences`` are few enough for one statement.
+        """
+        query = (  # primary key
+            _unfinished(subscription)
+            .where(_deliveries.c.sequence.in_(sequences))
+            .order_by(_deliveries.c.sequence)
+        )
+        found, is_cut = self._bounded(query)
+        return found, (found[-1].event.sequence or 0) if is_cut else max(sequences)
+
+    def _bounded(self, query: Select[Any]) -> tuple[list[Unfinished], bool]:
+        """Rows until there is enough payload, and whether there are more."""
+        found: list[Unfinished] = []
+        chars = 0
+        with self._database.reading() as conn, conn.execute(query) as rows:
+            for row in rows:
+                found.append(Unfinished(event_from_row(row), row.attempt, row.due_us))
+                chars += len(row.data)
+                if chars >= MOST_CHARS:
+                    return found, True
+        return found, False
 
     def one(self, sequence: int, subscription: int) -> tuple[str, int] | None:
         """The state and the number of ended attempts of one delivery, None when there is none."""
@@ -119,6 +142,18 @@ class DeliveryReader:
         with self._database.reading() as conn:
             row = conn.execute(query).first()
         return None if row is None else (row.state, row.attempt)
+
+
+def _unfinished(subscription: int) -> Select[Any]:
+    return (
+        select(_deliveries.c.attempt, _deliveries.c.due_us, *_events.c)
+        .join_from(_deliveries, _events, _deliveries.c.sequence == _events.c.sequence)
+        .where(
+            _deliveries.c.subscription == subscription,
+            _deliveries.c.state.in_(_TO_DO),
+            _deliveries.c.state != "succeeded",
+        )
+    )
 
 
 def joined() -> Select[Any]:

@@ -148,6 +148,18 @@ class EventLog:
         """Queue a unit for the next commit and return at once."""
         self._commit.submit(unit)
 
+    def submit_patiently(self, unit: Unit) -> None:
+        """Queue a unit for whichever commit comes next; ``hurry`` makes one come."""
+        self._commit.submit_patiently(unit)
+
+    def hurry(self) -> None:
+        """Have what is queued committed now."""
+        self._commit.hurry()
+
+    def submit_bounded(self, unit: Unit) -> None:
+        """As ``submit``, but when too much waits already, block for the commit."""
+        self._commit.submit_bounded(unit)
+
     def commit(self, unit: Unit) -> None:
         """Make a unit durable; blocks, and raises the unit's error (LogWriteError)."""
         self._commit.commit(unit)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.database import Database
-from eventbus.log.prepared import Prepared
+from eventbus.log.prepared import insert_rows
 from eventbus.log.rows import event_from_row
 
 _SIDE_FILES = ("", "-wal", "-shm", "-journal", "-lock")
@@ -47,7 +47,7 @@ _holes = Table(
     Column("subscription", Integer, primary_key=True),
     sqlite_with_rowid=False,
 )
-_INSERT_HOLE = Prepared(insert(_holes), "sequence", "subscription")
+_INSERT_HOLE = insert_rows(_holes)
 
 Work = tuple[Event, int]
 """A recorded event and the id of a subscription that has handled it with success."""

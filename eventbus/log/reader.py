@@ -13,7 +13,7 @@ from eventbus.log.counts import TypeCount, count_all, count_types
 from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.database import Database
 from eventbus.log.known_types import KnownTypes, type_matches
-from eventbus.log.rows import event_from_row
+from eventbus.log.rows import MOST_CHARS, event_from_row
 from eventbus.log.values import Chunk, EventPage, EventQuery, Trace, TypeSeen
 from eventbus.patterns import Pattern
 from eventbus.timestamps import from_microseconds, to_microseconds
@@ -57,8 +57,9 @@ class Reader:
     ) -> Chunk:
         """The next events after sequence ``after``, ascending, at most ``limit``.
 
-        Complete for ``pattern`` up to the answer's ``position``; when few events match, that may
-        lie before the log's end with no event at all: call again from there.
+        Fewer when their payloads are large. Complete for ``pattern`` up to the answer's
+        ``position``; when few events match, that may lie before the log's end with no event at
+        all: call again from there.
         """
         end = self._last_sequence() if upto is None else min(upto, self._last_sequence())
         if pattern is not None and not pattern.matches_all:
@@ -68,11 +69,15 @@ class Reader:
             query = select(_events).where(where, type_matches(self._types, pattern))
         else:
             query = select(_events).where(_events.c.sequence > after, _events.c.sequence <= end)
-        with self._database.reading() as conn:
-            rows = conn.execute(query.order_by(_events.c.sequence).limit(limit)).all()
-        found = [event_from_row(row) for row in rows]
-        if len(rows) == limit:
-            return Chunk(found, rows[-1].sequence)
+        found: list[Event] = []
+        chars = 0
+        query = query.order_by(_events.c.sequence).limit(limit)
+        with self._database.reading() as conn, conn.execute(query) as rows:
+            for row in rows:
+                found.append(event_from_row(row))
+                chars += len(row.data)
+                if len(found) == limit or chars >= MOST_CHARS:
+                    return Chunk(found, row.sequence)
         return Chunk(found, max(after, end))
 
     def query(self, query: EventQuery) -> EventPage:

@@ -10,6 +10,9 @@ from eventbus.event import Event
 from eventbus.log.values import Attempt, ChainLink, Delivery, Intervention
 from eventbus.timestamps import from_microseconds
 
+MOST_CHARS = 4 * 1024 * 1024
+"""How much payload one reading takes into memory before it stops short of its limit of rows."""
+
 
 def event_from_row(row: Row[Any]) -> Event:
     """An Event from a row of ``events``."""

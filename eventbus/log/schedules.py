@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, select
 
 from eventbus.errors import ScheduleChangedError
 from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.database import Database
-from eventbus.log.prepared import Prepared
+from eventbus.log.prepared import insert_rows
 from eventbus.log.rows import event_from_row
 from eventbus.log.unit import Unit
 from eventbus.scheduled import ScheduledEvent
@@ -26,7 +26,7 @@ _COLUMNS = (
     "due_us", "id", "source", "type", "subject", "time_us", "correlationid", "causationid",
     "traceparent", "dataschema", "depth", "data",
 )  # fmt: skip
-_INSERT = Prepared(insert(_scheduled), *_COLUMNS)
+_INSERT = insert_rows(_scheduled, *_COLUMNS)
 _LOOKUP = 500
 # One commit's worth of due events: about 10 ms of writing, so that no publisher waits long.
 _MOST_TAKEN = 200

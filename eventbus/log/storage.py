@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -27,11 +28,16 @@ _PROBE_BYTES = 65_536
 ADVICE = "stop the server and restore a backup with `flask restore`; docs/reliability.md says more"
 
 
+def driver_error(error: BaseException) -> BaseException | None:
+    """The driver's own error, which SQLAlchemy wraps unless a statement bypassed it."""
+    if isinstance(error, DBAPIError):
+        return error.orig
+    return error if isinstance(error, sqlite3.Error) else None
+
+
 def storage_code(error: BaseException) -> str | None:
     """The base result code when the storage itself is at fault, None for any other error."""
-    if not isinstance(error, DBAPIError):
-        return None
-    name = getattr(error.orig, "sqlite_errorname", "") or ""
+    name = getattr(driver_error(error), "sqlite_errorname", "") or ""
     base = "_".join(name.split("_")[:2])
     return base if base in _STORAGE_CODES else None
 
@@ -41,12 +47,13 @@ def write_failure(error: Exception) -> LogWriteError | None:
     if isinstance(error, MemoryError):
         return LogWriteError("cannot write the log, nothing was recorded: out of memory")
     code = storage_code(error)
-    if code is None or not isinstance(error, DBAPIError):
+    if code is None:
         return None
-    name = getattr(error.orig, "sqlite_errorname", code)
+    original = driver_error(error)
+    name = getattr(original, "sqlite_errorname", code)
     if code in _DAMAGE_CODES:
-        return LogDamagedError(f"the log is damaged, nothing was recorded: {error.orig} ({name})")
-    return LogWriteError(f"cannot write the log, nothing was recorded: {error.orig} ({name})")
+        return LogDamagedError(f"the log is damaged, nothing was recorded: {original} ({name})")
+    return LogWriteError(f"cannot write the log, nothing was recorded: {original} ({name})")
 
 
 def open_failure(path: Path, error: SQLAlchemyError) -> LogError:
@@ -158,7 +165,8 @@ class Storage:
 
 
 def _writes(unit: Unit) -> bool:
-    return unit.error is None and bool(unit.events or unit.outcome or unit.effects or unit.call)
+    is_something = unit.events or unit.successes or unit.outcome or unit.effects or unit.call
+    return unit.error is None and bool(is_something)
 
 
 def _write_probe(conn: Connection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,14 @@ from sqlalchemy import Connection
 from eventbus.event import Event
 from eventbus.log.values import AttemptOutcome, DeliveryState
 
+_NONE: frozenset[int] = frozenset()
+
 Apply = Callable[[Connection, list[Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt of a delivery ended; times in microseconds since the epoch."""
+    """How an attempt of a delivery failed; times in microseconds since the epoch."""
 
     sequence: int
     subscription: int
@@ -26,22 +28,27 @@ class Outcome:
     started_us: int
     finished_us: int
     due_us: int | None = None
-    kind: AttemptOutcome = "succeeded"
+    kind: AttemptOutcome = "failed"
     error_class: str | None = None
     error_message: str | None = None
     traceback: str | None = None
 
 
+Success = tuple[int, int, int, int, int]
+"""A delivery that succeeded: attempt, finished (µs since the epoch), duration in µs, sequence,
+subscription; in the order in which the writer's statement takes them."""
+
+
 class Unit:
-    """Events to record, a delivery's outcome, state changes: any of them, in one transaction.
+    """Events to record, deliveries' outcomes, state changes: any of them, in one transaction.
 
     ``events`` are replaced by the recorded ones when ``is_done``; ``duplicates`` holds the
     positions of those that had been recorded before. ``error`` is why nothing of it happened.
     """
 
     __slots__ = (
-        "call", "duplicates", "effects", "error", "events", "is_done", "outcome",
-        "token", "waiters",
+        "call", "chars", "duplicates", "effects", "error", "events", "is_done", "outcome",
+        "owns_events", "successes", "token", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -49,19 +56,28 @@ class Unit:
         events: Sequence[Event] = (),
         *,
         outcome: Outcome | None = None,
+        successes: Sequence[Success] = (),
         effects: Sequence[tuple[Apply, Any]] = (),
         call: Callable[[Connection], None] | None = None,
         token: Any = None,
+        owns_events: bool = False,
     ) -> None:
-        """``call`` runs first in the transaction, under the commit lock, and may set ``events``.
-        ``token`` marks a unit of the dispatcher's, which gets it back after the commit.
+        """``outcome`` is of a delivery that failed, ``successes`` of those that did not.
+
+        ``call`` runs first in the transaction, under the commit lock, and may set ``events``.
+        ``token`` marks a unit of the dispatcher's, which gets it back after the commit. With
+        ``owns_events`` the events were made for it alone, so that they themselves can be given
+        their sequences.
         """
         self.events = list(events)
+        self.owns_events = owns_events
+        self.chars = sum([len(event.data_json) for event in events])
         self.outcome = outcome
+        self.successes = successes
         self.effects = effects
         self.call = call
         self.token = token
-        self.duplicates: set[int] = set()
+        self.duplicates: Set[int] = _NONE
         self.error: Exception | None = None
         self.is_done = False
         self.waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []

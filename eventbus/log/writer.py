@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, select
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.errors import EffectError
 from eventbus.event import Event
 from eventbus.log import schema
-from eventbus.log.prepared import Prepared
+from eventbus.log.prepared import ManyRows, insert_rows, update_rows
 from eventbus.log.rows import event_from_row
-from eventbus.log.storage import write_failure
-from eventbus.log.unit import Apply, Outcome, Unit
+from eventbus.log.storage import driver_error, write_failure
+from eventbus.log.unit import Apply, Unit
 from eventbus.timestamps import to_microseconds
 
 logger = logging.getLogger("eventbus.log")
@@ -24,36 +24,32 @@ Deliveries = list[tuple[Event, tuple[int, ...]]]
 """Recorded events in sequence order, each with the ids of the subscriptions that get it."""
 
 _events, _deliveries, _attempts = schema.events, schema.deliveries, schema.attempts
-_INSERT_EVENT = Prepared(insert(_events))
-_INSERT_DELIVERY = Prepared(insert(_deliveries), "sequence", "subscription", "state", "attempt")
+_INSERT_EVENT = insert_rows(_events)
+_INSERT_DELIVERY = insert_rows(_deliveries, "sequence", "subscription", "state", "attempt")
 # Numbered through all rounds of a delivery, which begin to count anew when it is redriven.
-_INSERT_ATTEMPT = Prepared(
-    insert(_attempts)
-    .inline()
-    .values(
-        number=select(literal_column("coalesce(max(number), 0) + 1"))
-        .where(
-            _attempts.c.sequence == bindparam("of_sequence"),
-            _attempts.c.subscription == bindparam("of_subscription"),
-        )
-        .scalar_subquery()
+_INSERT_ATTEMPT = ManyRows(
+    lambda rows: (
+        "INSERT INTO attempts (sequence, subscription, number, started_us, duration_us, outcome, "
+        "error_class, error_message, traceback) SELECT column1, column2, (SELECT "
+        "coalesce(max(number), 0) + 1 FROM attempts WHERE sequence = given.column1 AND "
+        "subscription = given.column2), column3, column4, column5, column6, column7, column8 "
+        f"FROM (VALUES {rows}) AS given"
     ),
-    *[column.name for column in _attempts.c if column.name != "number"],
+    8,
 )
-_UPDATE_DELIVERY = Prepared(
-    update(_deliveries)
-    .where(
-        _deliveries.c.sequence == bindparam("of_sequence"),
-        _deliveries.c.subscription == bindparam("of_subscription"),
-        # Unsubscribed while it ran: it must not come back as one to be retried.
-        _deliveries.c.state != literal_column("'cancelled'"),
-    )
-    .values({
-        name: bindparam(f"new_{name}")
-        for name in ("state", "attempt", "due_us", "finished_us", "duration_us", "error_class",
-                     "error_message")
-    })
+_KEY = ("sequence", "subscription")
+# Unsubscribed while it ran: it must not come back as one to be retried.
+_NOT_CANCELLED = "deliveries.state != 'cancelled'"
+_SUCCEED = update_rows(
+    _deliveries, ("attempt", "finished_us", "duration_us"), _KEY, only=_NOT_CANCELLED,
+    fixed="state = 'succeeded', due_us = NULL, error_class = NULL, error_message = NULL",
 )  # fmt: skip
+_FAIL = update_rows(
+    _deliveries,
+    ("state", "attempt", "due_us", "finished_us", "duration_us", "error_class", "error_message"),
+    _KEY,
+    only=_NOT_CANCELLED,
+)
 _ID_LOOKUP = 500
 
 
@@ -82,7 +78,9 @@ class Writer:
         try:
             try:
                 recorded = self._transaction(batch)
-            except IntegrityError:
+            except Exception as first:
+                if not _is_integrity(first):
+                    raise
                 # Most likely somebody published the same new event object twice: look up all ids.
                 recorded = self._transaction(batch, is_suspicious=True)
         except BaseException as raised:
@@ -116,48 +114,69 @@ class Writer:
                     if unit.call is not None:
                         unit.call(self._conn)
                 self._append(batch, recorded, is_suspicious)
-                self._finish([unit.outcome for unit in batch if unit.outcome is not None])
+                self._finish(batch)
                 self._change(batch)
         except BaseException:
             self._conn.connection.rollback()  # when COMMIT itself fails the transaction stays open
-            self.last_sequence = before
-            for unit, events in zip(batch, given, strict=True):
-                unit.events = events
-                unit.duplicates.clear()
+            self._take_back(batch, given, before)
             raise
         return recorded
+
+    def _take_back(self, batch: list[Unit], given: list[list[Event]], before: int) -> None:
+        self.last_sequence = before
+        for unit, events in zip(batch, given, strict=True):
+            unit.events = events
+            unit.duplicates = frozenset()
+            if unit.owns_events:
+                for event in events:
+                    event.record(None)
 
     def _append(self, batch: list[Unit], recorded: Deliveries, is_suspicious: bool) -> None:
         now_us = self.clock.time_ns() // 1_000
         known = self._known(batch, is_suspicious)
-        event_rows = []
-        delivery_rows = []
+        sequence = self.last_sequence
+        event_rows: list[Any] = []
+        delivery_rows: list[Any] = []
         for unit in batch:
-            for index, event in enumerate(unit.events):
-                key = (event.id, event.source)
-                if (first := known.get(key)) is not None:
-                    unit.events[index] = first
-                    unit.duplicates.add(index)
-                    continue
-                self.last_sequence += 1
-                # A copy: the publisher's own object stays unrecorded if the transaction fails.
-                event = event.copy(self.last_sequence)
-                unit.events[index] = known[key] = event
-                event_rows.append(_event_row(event, now_us))
+            events = unit.events
+            for index, event in enumerate(events):
+                if known is not None:
+                    first = known.get((event.id, event.source))
+                    if first is not None:
+                        events[index] = first
+                        unit.duplicates = unit.duplicates | {index}
+                        continue
+                sequence += 1
+                if unit.owns_events:
+                    event.record(sequence)
+                else:
+                    # A copy: the publisher's own object stays unrecorded if the commit fails.
+                    event = events[index] = event.copy(sequence)
+                if known is not None:
+                    known[(event.id, event.source)] = event
+                event_rows += (
+                    sequence, event.id, event.source, event.type, event.subject,
+                    to_microseconds(event.time), now_us, event.correlationid, event.causationid,
+                    event.traceparent, event.dataschema, event.depth, event.data_json,
+                )  # fmt: skip
                 subscribers = self._match(event.type)
                 for subscription in subscribers:
-                    delivery_rows.append((self.last_sequence, subscription, "pending", 0))
+                    delivery_rows += (sequence, subscription, "pending", 0)
                 recorded.append((event, subscribers))
-        _INSERT_EVENT.run(self._conn, event_rows)
-        _INSERT_DELIVERY.run(self._conn, delivery_rows)
+        self.last_sequence = sequence
+        _INSERT_EVENT.run_flat(self._conn, event_rows)
+        _INSERT_DELIVERY.run_flat(self._conn, delivery_rows)
 
-    def _known(self, batch: list[Unit], is_suspicious: bool) -> dict[tuple[str, str], Event]:
-        """The events that are in the log already, among those that could be."""
+    def _known(self, batch: list[Unit], is_suspicious: bool) -> dict[tuple[str, str], Event] | None:
+        """The events that are in the log already, among those that could be; None if none could.
+
+        Their ids were made with the events then, so no two of the batch have the same either.
+        """
         wanted = {
             event.id for unit in batch for event in unit.events if is_suspicious or not event.is_new
         }
         if not wanted:
-            return {}
+            return None
         ids = list(wanted)
         found: dict[tuple[str, str], Event] = {}
         for start in range(0, len(ids), _ID_LOOKUP):
@@ -169,22 +188,28 @@ class Writer:
                 found[(row.id, row.source)] = event_from_row(row)
         return found
 
-    def _finish(self, outcomes: list[Outcome]) -> None:
-        _UPDATE_DELIVERY.run(self._conn, [
-            (
-                o.state, o.attempt, o.due_us, o.finished_us, o.finished_us - o.started_us,
-                o.error_class, o.error_message, o.sequence, o.subscription,
-            )
-            for o in outcomes
-        ])  # fmt: skip
-        _INSERT_ATTEMPT.run(self._conn, [
-            (
-                o.sequence, o.subscription, o.sequence, o.subscription, o.started_us,
-                o.finished_us - o.started_us, o.kind, o.error_class, o.error_message, o.traceback,
-            )
-            for o in outcomes
-            if o.kind != "succeeded"
-        ])  # fmt: skip
+    def _finish(self, batch: list[Unit]) -> None:
+        succeeded: list[Any] = []
+        for unit in batch:
+            for success in unit.successes:
+                succeeded += success
+        _SUCCEED.run_flat(self._conn, succeeded)
+        outcomes = [unit.outcome for unit in batch if unit.outcome is not None]
+        if outcomes:
+            _FAIL.run(self._conn, [
+                (
+                    o.state, o.attempt, o.due_us, o.finished_us, o.finished_us - o.started_us,
+                    o.error_class, o.error_message, o.sequence, o.subscription,
+                )
+                for o in outcomes
+            ])  # fmt: skip
+            _INSERT_ATTEMPT.run(self._conn, [
+                (
+                    o.sequence, o.subscription, o.started_us, o.finished_us - o.started_us,
+                    o.kind, o.error_class, o.error_message, o.traceback,
+                )
+                for o in outcomes
+            ])  # fmt: skip
 
     def _change(self, batch: Iterable[Unit]) -> None:
         groups: dict[Apply, list[object]] = {}
@@ -195,19 +220,6 @@ class Writer:
             apply(self._conn, params_list)
 
 
-def _event_row(event: Event, now_us: int) -> tuple[object, ...]:
-    return (
-        event.sequence,
-        event.id,
-        event.source,
-        event.type,
-        event.subject,
-        to_microseconds(event.time),
-        now_us,
-        event.correlationid,
-        event.causationid,
-        event.traceparent,
-        event.dataschema,
-        event.depth,
-        event.data_json,
-    )
+def _is_integrity(error: Exception) -> bool:
+    name: str = getattr(driver_error(error), "sqlite_errorname", "")
+    return name.startswith("SQLITE_CONSTRAINT")

@@ -66,14 +66,17 @@ COMMITTED = Point("committed", 200)
 """COMMIT has returned, and nobody knows yet."""
 
 _LOG, _DISPATCHER = "eventbus.log", "eventbus.dispatcher"
+_HANDOVER, _READER = "eventbus.handover", "eventbus.lane_reader"
 FUNCTIONS = (
-    Function(Point("hand-over", 200), _DISPATCHER, "Dispatcher", "after_commit"),
-    Function(Point("handed-over", 200), _DISPATCHER, "Dispatcher", "after_commit", True),
+    Function(Point("hand-over", 200), _HANDOVER, "Handover", "after_commit"),
+    Function(Point("handed-over", 200), _HANDOVER, "Handover", "after_commit", True),
     Function(Point("release", 200), f"{_LOG}.commit", "GroupCommit", "_release"),
     Function(Point("ended", 400), _DISPATCHER, "Dispatcher", "_ended"),
     Function(Point("settle", 400), _DISPATCHER, "Dispatcher", "_settle"),
     Function(Point("settled", 400), _DISPATCHER, "Dispatcher", "_settle", True),
-    Function(Point("read-page", 10), _DISPATCHER, "Dispatcher", "_read_page", True),
+    Function(Point("submit-successes", 200), _DISPATCHER, "Dispatcher", "_submit_successes", True),
+    Function(Point("settle-successes", 200), _DISPATCHER, "Dispatcher", "_settle_successes"),
+    Function(Point("read-page", 10), _READER, "LaneReader", "_page", True),
     Function(Point("retry-due", 20), _DISPATCHER, "Dispatcher", "_retry"),
     Function(Point("enter", 400), f"{_LOG}.inflight", "InFlight", "enter"),
     Function(Point("entered", 400), f"{_LOG}.inflight", "InFlight", "enter", True),

@@ -10,22 +10,30 @@ from collections import defaultdict
 import pytest
 
 from eventbus import Event, EventBus, RetryPolicy
-from eventbus import dispatcher as dispatcher_module
+from eventbus import handover as handover_module
 from eventbus import lane as lane_module
+from eventbus import lane_reader as lane_reader_module
+from eventbus.log import deliveries as deliveries_module
 from tests.helpers.bus import LONG_S, open_bus
 from tests.helpers.waiting import wait_until
 
 COUNT = 400
 
 
-@pytest.fixture
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=["count", "size"])
+def narrow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds so tight that every way around them is taken within a few hundred events."""
-    monkeypatch.setattr(lane_module, "WINDOW", 6)
+    monkeypatch.setattr(handover_module, "_MAX_EVENTS", 8)
     monkeypatch.setattr(lane_module, "MAX_WAITING", 12)
     monkeypatch.setattr(lane_module, "MAX_RETRYING", 3)
-    monkeypatch.setattr(dispatcher_module, "PAGE", 5)
-    monkeypatch.setattr(dispatcher_module, "_MAX_HANDED_OVER", 8)
+    monkeypatch.setattr(lane_module, "PAGE", 5)
+    monkeypatch.setattr(lane_reader_module, "PAGE", 5)
+    if request.param == "count":
+        monkeypatch.setattr(lane_module, "WINDOW", 6)
+    else:  # a payload of the tests has about ten characters
+        monkeypatch.setattr(lane_module, "WINDOW_CHARS", 60)
+        monkeypatch.setattr(lane_module, "_KEPT_CHARS", 5)
+        monkeypatch.setattr(deliveries_module, "MOST_CHARS", 20)
 
 
 class Careless:
@@ -135,7 +143,9 @@ def test_with_too_many_retries_waiting_no_new_ones_begin_until_they_succeed(url:
     retry = RetryPolicy(max_attempts=10_000, base_delay_s=0.01, max_delay_s=0.02)
     with open_bus(url, retry=retry) as bus:
         bus.subscribe("a", handle, name="broken")
-        bus.publish_many([Event.create("a", subject=f"s{number}") for number in range(60)])
+        payload = {"number": 1_000_000}
+        subjects = [f"s{number}" for number in range(60)]
+        bus.publish_many([Event.create("a", payload, subject=subject) for subject in subjects])
         wait_until(lambda: bus.subscriptions()[0].retrying >= 3, "retries wait", LONG_S)
         assert bus.drain(0.3) is False
         # Those that were already on their way may be added to the bound, not all sixty.

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, inspect
 from eventbus import Event, EventBus
 from eventbus.errors import BusClosedError, LogLockedError
 from eventbus.log import EventLog
+from eventbus.log.deliveries import Unfinished
 from eventbus.log.migrations import LOG_MIGRATIONS, migrate
 from eventbus.log.unit import Unit
 from tests.helpers.bus import LONG_S, Failing, Recorder, open_bus
@@ -264,7 +265,7 @@ def test_a_delivery_that_cannot_be_read_once_is_read_again(
     bus: EventBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("eventbus.lane.WINDOW", 10)
-    monkeypatch.setattr("eventbus.dispatcher._STORAGE_RETRY_S", 0.01)
+    monkeypatch.setattr("eventbus.lane_reader._STORAGE_RETRY_S", 0.01)
     entered, go_on = threading.Event(), threading.Event()
 
     def handle(_event: Event) -> None:
@@ -275,15 +276,15 @@ def test_a_delivery_that_cannot_be_read_once_is_read_again(
     bus.subscribe("a", recorder, name="mine")
     bus.publish_many([{"type": "a"}] * 50)
     assert entered.wait(LONG_S)
-    read, fails = bus.log.delivery_reader.one, [True]
+    read, fails = bus.log.delivery_reader.again, [True]
 
-    def one(sequence: int, subscription: int) -> tuple[str, int] | None:
+    def again(subscription: int, sequences: list[int]) -> tuple[list[Unfinished], int]:
         if fails:
             fails.clear()
             raise OSError("the disk is away")
-        return read(sequence, subscription)
+        return read(subscription, sequences)
 
-    monkeypatch.setattr(bus.log.delivery_reader, "one", one)
+    monkeypatch.setattr(bus.log.delivery_reader, "again", again)
     go_on.set()
     assert bus.drain(LONG_S)
     assert not fails
