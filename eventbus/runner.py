@@ -80,9 +80,14 @@ class Runner:
         return list(self._runs)
 
     def pump(self, lane: Lane) -> None:
-        """Make sure that somebody works on the lane's ready deliveries."""
+        """Make sure that somebody works on the lane's ready deliveries.
+
+        A worker that is not in a handler will take them by itself: only when all are, and wait
+        there, one more is of use.
+        """
         lane.is_pump_due = False
-        if lane.ready and lane.has_room(1) and not self._is_stopping:
+        is_needed = lane.ready and lane.running_count >= lane.workers
+        if is_needed and lane.has_room(1) and not self._is_stopping:
             lane.workers += 1
             task = self._loop.create_task(self._work(lane))
             self._tasks.add(task)

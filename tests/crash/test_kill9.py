@@ -9,7 +9,7 @@ import pytest
 from tests.crash.__main__ import run
 
 ROUNDS = 16
-SEED = 20_261_124
+SEED = 20_261_125
 
 
 @pytest.mark.crash

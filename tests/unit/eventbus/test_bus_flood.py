@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from eventbus import Event, EventBus, RetryPolicy
-from eventbus import dispatcher as dispatcher_module
 from eventbus import lane as lane_module
+from eventbus import lane_reader as lane_reader_module
 from tests.helpers.bus import LONG_S, Recorder, open_bus
 from tests.helpers.waiting import wait_until
 
@@ -41,7 +41,8 @@ def test_who_is_behind_catches_up_while_events_go_on_coming_in(
     bus: EventBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lane_module, "WINDOW", 50)
-    monkeypatch.setattr(dispatcher_module, "PAGE", 20)
+    monkeypatch.setattr(lane_module, "PAGE", 20)
+    monkeypatch.setattr(lane_reader_module, "PAGE", 20)
     go_on, is_caught_up = threading.Event(), threading.Event()
     handler = Recorder(lambda event: go_on.wait(LONG_S))
     bus.subscribe("a", handler, name="mine", concurrency=8)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from eventbus import Event, EventBus
-from eventbus import dispatcher as dispatcher_module
+from eventbus import handover as handover_module
 from eventbus import lane as lane_module
+from eventbus import lane_reader as lane_reader_module
 from eventbus.log import Operation, Replayed, Selection
 from tests.helpers.bus import LONG_S, open_bus
 
@@ -59,8 +60,9 @@ class Deliveries(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(lane_module, "WINDOW", 6)
         self.patch.setattr(lane_module, "MAX_WAITING", 12)
-        self.patch.setattr(dispatcher_module, "PAGE", 5)
-        self.patch.setattr(dispatcher_module, "_MAX_HANDED_OVER", 8)
+        self.patch.setattr(lane_module, "PAGE", 5)
+        self.patch.setattr(lane_reader_module, "PAGE", 5)
+        self.patch.setattr(handover_module, "_MAX_EVENTS", 8)
         self.directory = tempfile.TemporaryDirectory()
         self.world = World()
         self.states: dict[Key, str] = {}

@@ -133,7 +133,7 @@ def test_an_error_of_the_dispatchers_own_is_told_until_a_restart(
         raise MemoryError("none left")
 
     bus.subscribe("a", Recorder(), name="mine")
-    monkeypatch.setattr(bus.dispatcher, "_settle", broken)
+    monkeypatch.setattr(bus.dispatcher, "_settle_successes", broken)
     bus.publish("a")
     (trouble,) = wait_until(bus.troubles, "it is told")
     assert trouble.part == "dispatcher"
