@@ -181,5 +181,9 @@ class TooManyEffectsError(RejectError):
     """A handler asked for more in one delivery than one transaction may hold."""
 
 
+class RetentionError(EventBusError):
+    """A retention rule that cannot be read, or events that cannot be removed now."""
+
+
 class RebuildError(EventBusError):
     """Read models cannot be folded afresh, or are being folded already."""

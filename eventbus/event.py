@@ -45,8 +45,8 @@ class Event(Mapping[str, Any]):
 
     ``time`` is an aware datetime in UTC with microseconds; ``sequence`` is None until recorded;
     ``depth`` is the length of the chain of causes (0 for a first event); ``data_json`` is the
-    payload as compact JSON text; ``is_new`` that its id was made with it and not given, so that
-    it cannot have been recorded before.
+    payload as compact JSON text, "" when retention has removed it; ``is_new`` that its id was made
+    with it and not given, so that it cannot have been recorded before.
     """
 
     __slots__ = (
@@ -253,10 +253,18 @@ class Event(Mapping[str, Any]):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The payload; each Event object has its own copy, parsed when first read."""
+        """The payload; each Event object has its own copy, parsed when first read.
+
+        Empty when ``is_stripped``.
+        """
         if self._data is None:
-            object.__setattr__(self, "_data", json.loads(self.data_json))
+            object.__setattr__(self, "_data", json.loads(self.data_json or "{}"))
         return self._data  # type: ignore[return-value]
+
+    @property
+    def is_stripped(self) -> bool:
+        """Whether retention has removed the payload."""
+        return not self.data_json
 
     @property
     def family(self) -> str:
@@ -307,11 +315,18 @@ class Event(Mapping[str, Any]):
         return f"<Event {self.type} id={self.id} subject={self.subject} sequence={self.sequence}>"
 
     def to_dict(self) -> dict[str, Any]:
-        """The event in the CloudEvents JSON format (CloudEvents JSON 1.0.2 §3), as a dict."""
+        """The event in the CloudEvents JSON format (CloudEvents JSON 1.0.2 §3), as a dict.
+
+        Without ``data``, and with ``dataremoved``, when it ``is_stripped``.
+        """
+        if self.is_stripped:
+            return {**self._envelope(), "dataremoved": True}
         return {**self._envelope(), "data": json.loads(self.data_json)}
 
     def to_json(self) -> str:
         """The event in the CloudEvents JSON format, as compact text."""
+        if self.is_stripped:
+            return encode_json(self.to_dict())
         return f'{encode_json(self._envelope())[:-1]},"data":{self.data_json}}}'
 
     def _envelope(self) -> dict[str, Any]:

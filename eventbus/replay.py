@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Table
 
 from eventbus.effects import Effects, set_effects
-from eventbus.errors import EffectError
+from eventbus.errors import EffectError, RebuildError
 from eventbus.event import Event
 from eventbus.log.baseline import begin_fold
 from eventbus.log.compare import count_rows, replace_rows
@@ -56,13 +56,20 @@ class ReplayBus:
     """
 
     def __init__(
-        self, source: EventLog, *, fold: Fold | None = None, pace: Pace | None = None
+        self,
+        source: EventLog,
+        *,
+        fold: Fold | None = None,
+        pace: Pace | None = None,
+        is_strict: bool = False,
     ) -> None:
         """``fold`` is where to go on, by default a new one, which ``close`` removes.
 
-        ``pace`` says how much of a processor to take. Raises RebuildError when events were removed
+        ``pace`` says how much of a processor to take. With ``is_strict``, ``fold`` folds nothing
+        and raises RebuildError when something fails. Raises RebuildError when events were removed
         and there is no baseline that has them.
         """
+        self._is_strict = is_strict
         self._source = source
         self._is_own = fold is None
         self._fold = begin_fold(source) if fold is None else fold
@@ -175,6 +182,8 @@ class ReplayBus:
                 await self._fold_page(conn, end)
                 if deadline is not None and time.monotonic() > deadline:
                     break
+            if self._is_strict and self.failures:
+                raise self._failed()
 
     async def _fold_page(self, conn: Connection, end: int) -> None:
         others: list[tuple[Event, _Subscriber]] = []
@@ -216,6 +225,13 @@ class ReplayBus:
             if len(self._waiting) >= _BATCH:
                 self._flush()
         self.pace.turn()
+
+    def _failed(self) -> RebuildError:
+        event, name, error = self.failures[0]
+        return RebuildError(
+            f"{len(self.failures)} deliveries that had succeeded cannot be handled again; the "
+            f"first is event #{event.sequence} ({event.type}) at {name}: {error!r}"
+        )
 
     def _settle(self) -> None:
         """Apply what earlier events of the present key asked for: live, it is committed by now."""

@@ -95,7 +95,8 @@ def chain(event_id: str) -> Response:
     """The causation tree that the event is part of."""
     _found(event_id)
     found = runtime().bus.log.trace(event_id)
-    assert found is not None  # just found, and the log forgets nothing in between
+    if found is None:  # retention has removed it just now
+        raise ProblemError(404, "Not Found", f"there is no event with the id {event_id[:100]!r}")
     return answer(
         {
             "id": event_id,

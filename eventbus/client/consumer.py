@@ -202,7 +202,7 @@ def recorded_event(value: dict[str, Any]) -> Event:
     """An event as the bus has it, in the CloudEvents JSON format."""
     return Event(
         value["id"], value["source"], value["type"], value["subject"], parse_time(value["time"]),
-        encode_json(value["data"]),
+        "" if value.get("dataremoved") else encode_json(value["data"]),
         sequence=value.get("sequence"),
         correlationid=value.get("correlationid"),
         causationid=value.get("causationid"),

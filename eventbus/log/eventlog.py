@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
@@ -26,6 +26,7 @@ from eventbus.log.integrity import IntegrityReport
 from eventbus.log.known_types import KnownTypes
 from eventbus.log.migrations import LOG_MIGRATIONS, Migration, migrate
 from eventbus.log.reader import Reader
+from eventbus.log.removals import newest_removed
 from eventbus.log.replays import ReplayReader
 from eventbus.log.schedules import Schedules
 from eventbus.log.selections import Selection
@@ -73,6 +74,7 @@ class EventLog:
                 newest = conn.execute(select(func.max(schema.events.c.sequence))).scalar() or 0
                 self._types = KnownTypes(conn)
                 removed = conn.execute(select(func.max(schema.removals.c.last_sequence))).scalar()
+                gone = conn.execute(select(func.sum(schema.removals.c.events))).scalar()
             remove_leftovers(self._database.path)
             self.in_flight = InFlight(
                 self._database.path.with_name(self._database.path.name + "-inflight")
@@ -94,6 +96,8 @@ class EventLog:
         """Grows with every commit of any kind: whether anything changed."""
         self.removed_upto: int = removed or 0
         """The newest event of which retention has removed something; 0 for none."""
+        self.removed_count: int = gone or 0
+        """How many events retention has removed."""
         self._reader = Reader(self._database, lambda: self.last_sequence, self._types)
         self.delivery_reader = DeliveryReader(self._database)
         self.delivery_lists = DeliveryLists(self._database, self._types)
@@ -235,6 +239,34 @@ class EventLog:
     def removing_nothing(self) -> AbstractContextManager[bool]:
         """While this is held, by one thread at a time, retention removes nothing."""
         return self._removing
+
+    @contextmanager
+    def removing(self, wait_s: float) -> Iterator[bool]:
+        """Whether something may be removed while this is held: not while somebody folds the log.
+
+        Waits up to ``wait_s`` seconds for that.
+        """
+        is_mine = self._removing.acquire(timeout=wait_s)
+        try:
+            yield is_mine
+        finally:
+            if is_mine:
+                self._removing.release()
+
+    def removed(self, upto: int, event_count: int) -> None:
+        """Note a commit that removed something up to a sequence; under the commit lock."""
+        self.removed_upto = max(self.removed_upto, upto)
+        self.removed_count += event_count
+
+    def newest_removed(self, pattern: Pattern, after: int) -> int | None:
+        """The newest event after a sequence that may be missing to who reads on from there.
+
+        None when all that match the pattern are there.
+        """
+        if after >= self.removed_upto:
+            return None
+        with self.reading() as conn:
+            return newest_removed(conn, pattern, after)
 
     def migrate(self, component: str, migrations: Sequence[Migration]) -> None:
         """Run a component's missing migrations (a read model's tables), each in a transaction."""

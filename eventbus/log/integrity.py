@@ -32,7 +32,7 @@ _QUICK_FINDINGS = {
 }
 _FULL_FINDINGS = {
     "{n} events have data that is not JSON": """
-        SELECT count(*) FROM events WHERE NOT json_valid(data)""",
+        SELECT count(*) FROM events WHERE data != '' AND NOT json_valid(data)""",
     "{n} finished deliveries have taken less than no time": """
         SELECT count(*) FROM deliveries WHERE duration_us < 0""",
 }

@@ -49,9 +49,10 @@ class KnownTypes:
         return [name for name in self.names() if pattern.matches(name)]
 
 
-def matches_rows(pattern: Pattern) -> ColumnElement[bool]:
+def matches_rows(pattern: Pattern, column: ColumnElement[str] | None = None) -> ColumnElement[bool]:
     """The condition that a row's type matches, tried row by row (see ``database``)."""
-    return func.eventbus_type_matches(pattern.text, _type) == 1
+    type = _type if column is None else column
+    return func.eventbus_type_matches(pattern.text, type) == 1
 
 
 def type_matches(types: KnownTypes, pattern: Pattern) -> ColumnElement[bool]:

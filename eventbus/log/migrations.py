@@ -110,12 +110,17 @@ def _count_what_is_removed(conn: Connection) -> None:
     )
 
 
+def _tell_events_from_payloads(conn: Connection) -> None:
+    conn.exec_driver_sql("ALTER TABLE removals ADD COLUMN events_upto BIGINT NOT NULL DEFAULT 0")
+
+
 LOG_MIGRATIONS: tuple[Migration, ...] = (
     _create_log,
     _never_reuse_subscription_ids,
     _add_operations,
     _create_scheduled,
     _count_what_is_removed,
+    _tell_events_from_payloads,
 )
 
 

@@ -23,7 +23,8 @@ from eventbus.log.values import DeliveryState, Operation, OperationPage, Operati
 from eventbus.timestamps import from_microseconds
 
 _operations, _interventions = schema.operations, schema.interventions
-_deliveries, _attempts, _subscriptions = schema.deliveries, schema.attempts, schema.subscriptions
+_events, _deliveries, _attempts = schema.events, schema.deliveries, schema.attempts
+_subscriptions = schema.subscriptions
 
 # Of how many deliveries of one operation it is counted what has become of them.
 _MOST_OUTCOMES = 100_000
@@ -120,8 +121,10 @@ def make_pending(
 ) -> list[int]:  # fmt: skip
     """Begin a new round of those deliveries that are in one of ``states``; returns which.
 
-    ``new_too``: also of events that the subscription has never had, whose rows are made.
+    ``new_too``: also of events that the subscription has never had, whose rows are made. Events
+    that retention has removed, or whose payload it has, are left alone.
     """
+    sequences = _whole(conn, sequences)
     known = _states(conn, subscription, sequences)
     allowed = frozenset(states)
     again = [sequence for sequence in sequences if known.get(sequence) in allowed]
@@ -170,6 +173,14 @@ def discard(
             .values(state="discarded")
         )
     return dead
+
+
+def _whole(conn: Connection, sequences: Sequence[int]) -> list[int]:
+    """Those that are in the log with their payload."""
+    query = select(_events.c.sequence).where(  # primary key
+        _events.c.sequence.in_(sequences), _events.c.data != ""
+    )
+    return sorted(conn.execute(query).scalars())
 
 
 def _states(

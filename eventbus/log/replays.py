@@ -89,7 +89,8 @@ class ReplayReader:
         same = (_deliveries.c.sequence == _events.c.sequence) & (  # primary key
             _deliveries.c.subscription == subscription
         )
-        left_alone = func.count(case((_deliveries.c.state.in_(LEFT_ALONE), 1)))
+        is_skipped = _deliveries.c.state.in_(LEFT_ALONE) | (_events.c.data == "")  # its payload
+        left_alone = func.count(case((is_skipped, 1)))
         return (
             select(func.count(), left_alone)
             .select_from(_events.outerjoin(_deliveries, same))

@@ -166,6 +166,7 @@ scheduled = Table(
 ix_scheduled_due = Index("ix_scheduled_due", scheduled.c.due_us)
 
 # What retention has removed, by type: how many events and payloads, and the newest of them.
+# ``events_upto`` is the newest of the events alone: whoever reads on from before it misses some.
 removals = Table(
     "removals",
     metadata,
@@ -173,6 +174,7 @@ removals = Table(
     Column("events", BigInteger, nullable=False),
     Column("payloads", BigInteger, nullable=False),
     Column("last_sequence", BigInteger, nullable=False),
+    Column("events_upto", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 

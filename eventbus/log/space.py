@@ -1,0 +1,76 @@
+"""The room that the log takes: pages, files, what is free, and giving back what is free."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from eventbus.log import schema
+
+_events = schema.events
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The database's pages of ``size`` bytes: all, and those that hold nothing."""
+
+    size: int
+    count: int
+    free: int
+
+    @property
+    def used_bytes(self) -> int:
+        return (self.count - self.free) * self.size
+
+
+def pages(conn: Connection) -> Pages:
+    """As this connection's transaction sees them."""
+    size, count, free = (
+        int(conn.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)
+        for name in ("page_size", "page_count", "freelist_count")
+    )
+    return Pages(size, count, free)
+
+
+def give_back(conn: Connection, count: int) -> None:
+    """Cut up to ``count`` free pages off the end of the file."""
+    # Each of its rows, which have no columns, is one page; unread, nothing is done.
+    driver: Any = conn.connection.driver_connection
+    driver.execute(f"PRAGMA incremental_vacuum({count:d})").fetchall()
+
+
+def checkpoint(path: Path) -> None:
+    """Have what is in the write-ahead log written to the file, as far as nobody reads it.
+
+    On a connection of its own, so that commits do not wait for it.
+    """
+    with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def file_bytes(path: Path) -> int:
+    """The size of a file; 0 when there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def disk_free_bytes(path: Path) -> int:
+    """What the file system has left for the user who runs this."""
+    return shutil.disk_usage(path.parent).free
+
+
+def oldest_recorded(conn: Connection) -> tuple[int, int] | None:
+    """Sequence and time of recording, in microseconds, of the oldest event that is there."""
+    first = select(func.min(_events.c.sequence)).scalar_subquery()
+    row = conn.execute(
+        select(_events.c.sequence, _events.c.recorded_us).where(_events.c.sequence == first)
+    ).first()
+    return None if row is None else (row.sequence, row.recorded_us)
