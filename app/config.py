@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from eventbus.errors import RetentionError
+from eventbus.retention import RetentionRule, RetentionRules
 from handlers.errors import RuleError
 from handlers.retry_delays import RetryDelay, parse_delays
 from handlers.rules import MetricRule
@@ -62,6 +64,8 @@ class Settings:
     stalled_quiet_s: float = 60.0
     check_s: float = 15.0
     metric_rules: tuple[MetricRule, ...] = ()
+    retention: tuple[RetentionRule, ...] = ()
+    max_database_bytes: int = 0
     log_level: str = "info"
 
     @classmethod
@@ -210,6 +214,17 @@ def _rules(text: str) -> tuple[MetricRule, ...]:
         raise ValueError(str(error)) from error
 
 
+def _retention(text: str) -> tuple[RetentionRule, ...]:
+    try:
+        return RetentionRules.parse(text).rules
+    except RetentionError as error:
+        raise ValueError(str(error)) from error
+
+
+def _limit(text: str) -> int:
+    return 0 if text == "0" else _whole(1_048_576, 10**17)(text)
+
+
 def _source(text: str) -> str:
     if len(text) > 1024 or not text.isprintable():
         raise ValueError(text)
@@ -342,6 +357,19 @@ VARIABLES: tuple[Variable, ...] = (
         "rules like `gpu.memory > 0.95 for critical`, separated by semicolons; the name may be a "
         "pattern, the comparison >, >=, < or <=, the severity critical, warning or info",
         "Which metric values raise an alert.",
+    ),
+    Variable(
+        "EVENTBUS_RETENTION", "retention", _retention,
+        "rules like `monitoring.* keep 7d payload 1d; # keep 90d`, separated by semicolons: a "
+        "pattern, how long events stay, how long their payloads; an age is a number with m, h, d, "
+        "w or y from 10m to 100y, or `forever`",
+        "What is removed when it is old; the first rule whose pattern matches holds. Without a "
+        "rule everything stays.",
+    ),
+    Variable(
+        "EVENTBUS_MAX_DATABASE_BYTES", "max_database_bytes", _limit,
+        "0 for no limit, or a whole number from 1048576",
+        "When the database is larger, the oldest events are removed.",
     ),
     Variable(
         "EVENTBUS_LOG_LEVEL", "log_level", _level, "debug, info, warning or error",

@@ -15,6 +15,7 @@ from flask import Flask, current_app
 
 from app.config import Settings
 from app.rebuilds import Rebuilds
+from app.retention import Retentions
 from app.start_check import StartCheck
 from eventbus import EventBus, RetryPolicy
 from eventbus.consumers import ConsumerGroups
@@ -107,6 +108,9 @@ class Runtime:
         self.handlers = install(bus, handler_settings(settings))
         self.rebuilds = Rebuilds(bus, handler_settings(settings))
         parts.callback(self.rebuilds.close)
+        self.retentions = Retentions(bus, settings, handler_settings(settings))
+        self.retentions.start()
+        parts.callback(self.retentions.close)
         self.start_check = StartCheck(bus)
         self.start_check.start()
         parts.callback(self.start_check.close)

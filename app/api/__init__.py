@@ -15,6 +15,7 @@ from app.api import (
     rebuild,
     scheduled,
     stats,
+    storage,
     subscriptions,
 )
 
@@ -32,6 +33,7 @@ def register(app: Flask) -> None:
         scheduled,
         operations,
         rebuild,
+        storage,
     ):
         app.register_blueprint(part.blueprint, url_prefix="/api")
     app.register_blueprint(health.blueprint)

@@ -8,7 +8,7 @@ from flask import Flask
 def register(app: Flask) -> None:
     """Add the commands."""
     # Only for the command line: a server never needs them.
-    from app.cli import backup, operations, rebuild
+    from app.cli import backup, operations, rebuild, retention
 
-    for module in (backup, operations, rebuild):
+    for module in (backup, operations, rebuild, retention):
         module.register(app)

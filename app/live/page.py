@@ -20,8 +20,17 @@ class Filled:
     count: int
 
 
-def hello_frame(boot: str, position: int, filled: Filled | None, is_restarted: bool) -> bytes:
-    """The first message: who answers, and what it will fill in."""
+def hello_frame(
+    boot: str,
+    position: int,
+    filled: Filled | None,
+    is_restarted: bool,
+    removed_upto: int | None = None,
+) -> bytes:
+    """The first message: who answers, and what it will fill in.
+
+    ``removed_upto``: up to there some of what it fills in was removed by retention.
+    """
     return json_frame({
         "kind": "hello",
         "boot": boot,
@@ -29,6 +38,7 @@ def hello_frame(boot: str, position: int, filled: Filled | None, is_restarted: b
         "filled": filled
         and {"from": filled.first, "to": filled.last, "count": filled.count},
         "restarted": is_restarted,
+        "removed_upto": removed_upto,
     })  # fmt: skip
 
 

@@ -112,7 +112,8 @@ class PageSession(Session):
             Filled(client.position + 1, target, span.count) if client.position < target else None
         )
         is_restarted = self._boot is not None and self._boot != self.hub.boot
-        client.send(hello_frame(self.hub.boot, client.position, filled, is_restarted))
+        removed = filled and self.hub.log.newest_removed(client.pattern, client.position)
+        client.send(hello_frame(self.hub.boot, client.position, filled, is_restarted, removed))
         if filled is not None:
             self._send(span)
             client.position = target

@@ -58,6 +58,10 @@ def send_from_log(log: EventLog, client: Client, target: int) -> None:
     """
     texts = EventTexts()
     told = None
+    start, count = client.position, log.removed_count
+    removed = log.newest_removed(client.pattern, start) if start < target else None
+    if removed is not None:
+        client.send(_gap_frame(start, removed))
     while client.position < target:
         chunk = log.read(client.position, limit=_READ_EVENTS, pattern=client.pattern, upto=target)
         if chunk.events:
@@ -66,8 +70,17 @@ def send_from_log(log: EventLog, client: Client, target: int) -> None:
                 client.position = told = reached
         texts.forget()
         client.position = chunk.position
+    if log.removed_count != count:  # also while it was read
+        more = log.newest_removed(client.pattern, start)
+        if more != removed and more is not None:
+            client.send(_gap_frame(client.position, more))
     if told != target:
         client.send(_frame([], target))
+
+
+def _gap_frame(position: int, removed_upto: int) -> bytes:
+    """Of what follows ``position``, up to ``removed_upto`` some was removed by retention."""
+    return text_frame(f'{{"events":[],"sequence":{position},"removed_upto":{removed_upto}}}')
 
 
 def _frame(texts: Sequence[str], position: int) -> bytes:

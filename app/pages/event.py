@@ -29,7 +29,10 @@ def event_at(sequence: int) -> str:
     log = runtime().bus.log
     found = log.get_by_sequence(sequence) if sequence < 2**63 else None
     if found is None:
-        detail = f"the log has no event #{sequence}; its newest is #{log.last_sequence}"
+        if 0 < sequence <= log.removed_upto:
+            detail = f"event #{sequence} was removed by retention"
+        else:
+            detail = f"the log has no event #{sequence}; its newest is #{log.last_sequence}"
         raise ProblemError(404, "No such event", detail)
     return _page(found)
 

@@ -14,6 +14,8 @@ _MAX_BYTES = 32_768  # a larger payload is not parsed for the sake of one line
 
 def summarize(event: Event) -> str:
     """One line of at most 180 characters that says what is in the payload, without its subject."""
+    if event.is_stripped:
+        return "payload removed by retention"
     if len(event.data_json) > _MAX_BYTES:
         return f"{len(event.data_json) // 1024} KiB of data"
     data = event.data

@@ -88,6 +88,11 @@ class RemoteStream:
         """Take events until the connection ends, or until there is no room for more."""
         while not self.link.is_closing:
             frame = json.loads(await socket.receive())
+            if "removed_upto" in frame:
+                log.warning(
+                    "%s was at %d: of what came since, retention has removed some, up to %d",
+                    self._options.name, frame["sequence"], frame["removed_upto"],
+                )  # fmt: skip
             for value in frame["events"]:
                 self._take(recorded_event(value))
             self._position = frame["sequence"]

@@ -67,6 +67,8 @@ def make_backup(source: Path, target: Path, progress: Progress | None = None) ->
                 with closing(open_read_only(companion.of(source))) as conn:
                     copy_database(conn, companion.of(target), None)
                 sync(companion.of(target))
+                if companion.suffix == "-baseline":
+                    _prove_baseline(companion.of(target), partial, last[0])
         os.link(partial, target)  # unlike a renaming, it never replaces what has come meanwhile
         partial.unlink()
         sync(target.parent)
@@ -109,6 +111,21 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _prove_baseline(copy: Path, log: Path, last_sequence: int) -> None:
+    """It must not be ahead of the log: it is copied later, and nothing young is put into it."""
+    with closing(open_read_only(log)) as conn:
+        if conn.execute("SELECT 1 FROM removals LIMIT 1").fetchone() is None:
+            return  # it is not used as long as nothing is removed
+    with closing(open_read_only(copy)) as conn:
+        (position,) = conn.execute("SELECT position FROM fold_position").fetchone() or (0,)
+    if position > last_sequence:
+        copy.unlink()
+        raise BackupError(
+            f"retention came up to #{position} while the log was copied up to #{last_sequence}; "
+            "make the backup again"
+        )
 
 
 def _prove(copy: Path, count: int, last_sequence: int) -> None:

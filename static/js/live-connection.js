@@ -68,8 +68,9 @@ export class Connection {
   #greet(hello) {
     clearInterval(this.#timer);
     this.#boot = hello.boot;
-    const { filled, restarted } = hello;
-    const gap = filled?.count ? `filled #${filled.from}–#${filled.to}` : "nothing missed";
+    const { filled, restarted, removed_upto: removed } = hello;
+    const found = filled?.count ? `filled #${filled.from}–#${filled.to}` : removed ? "nothing left" : "nothing missed";
+    const gap = removed ? `${found}, some up to #${removed} removed by retention` : found;
     this.#state.dataset.state = "live";
     if (restarted) this.#tell("restarted", `server restarted, ${gap}`);
     else if (!this.#isFirst) this.#tell("filled", `reconnected, ${gap}`);

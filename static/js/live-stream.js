@@ -37,10 +37,11 @@ export class Stream {
   }
 
   // The first message of a connection: says in the list where it was cut.
-  greet({ filled, restarted }) {
-    if (!filled?.count || this.#isHeld) return;
+  greet({ filled, restarted, removed_upto: removed }) {
+    if ((!filled?.count && !removed) || this.#isHeld) return;
     const why = restarted ? "server restarted" : "reconnected";
-    this.#rows.note(`${why}, filled #${filled.from}–#${filled.to}: ${events(filled.count)}`);
+    const gone = removed ? `; of older ones, up to #${removed}, some were removed by retention` : "";
+    this.#rows.note(`${why}, filled #${filled.from}–#${filled.to}: ${events(filled.count)}${gone}`);
   }
 
   get #isPaused() {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,14 +16,19 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, select, update
 
 from eventbus import Event, EventBus
+from eventbus.errors import BackupError, RebuildError
 from eventbus.log import schema
-from eventbus.log.selections import Selection
+from eventbus.log.backup import make_backup
+from eventbus.log.baseline import baseline_path
+from eventbus.log.fold import remove_files
+from eventbus.log.selections import Replayed, Selection
 from eventbus.log.space import file_bytes, pages
 from eventbus.retention import Removed, RetentionRules
 from handlers import install
+from handlers.queue import QueueHandler
 from handlers.rebuild import rebuild
 from handlers.retention import retention
-from tests.helpers.bus import LONG_S, Failing, open_bus
+from tests.helpers.bus import LONG_S, Failing, Recorder, open_bus
 from tests.helpers.read_models import SETTINGS, decide, events, tables
 from tests.helpers.waiting import wait_until
 from tests.unit.handlers.test_rebuild import check, flaky, sabotage
@@ -194,3 +202,156 @@ def test_read_models_are_rebuilt_exactly_from_what_is_left(
         sabotage(bus)
         rebuild(bus, SETTINGS).run()
         assert tables(bus) == live and check(bus) == []
+
+
+def test_nothing_goes_when_the_baseline_is_gone_and_a_rebuild_says_so(bus: EventBus) -> None:
+    publish(bus, "a.b", 5)
+    age(bus)
+    run(bus, KEEP)
+    remove_files(baseline_path(bus.log))
+    publish(bus, "a.b", 5)
+    age(bus)
+    with pytest.raises(RebuildError, match="is missing"):
+        run(bus, KEEP)
+    with pytest.raises(RebuildError, match="is missing"):
+        rebuild(bus, SETTINGS, is_check=True).run()
+    assert len(recorded(bus)) == 6
+
+
+def test_a_baseline_of_another_database_is_not_used(bus: EventBus) -> None:
+    baseline_path(bus.log).write_bytes(b"of another one")
+    install(bus, SETTINGS)
+    publish(bus, "evaluation.started", 3, eval_id="e")
+    settle(bus)
+    age(bus)
+    assert check(bus) == []
+    run(bus, "evaluation.* keep 30d")
+    assert check(bus) == []
+
+
+def test_nothing_goes_when_something_cannot_be_folded(
+    bus: EventBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(bus, SETTINGS)
+    publish(bus, "queue.task.added", 5, task_id="t")
+    settle(bus)
+    age(bus)
+
+    async def broken(self: Any, event: Event) -> None:
+        raise RuntimeError("changed since")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(QueueHandler, "handle", broken)
+        with pytest.raises(RebuildError, match="changed since"):
+            run(bus, "# keep 30d")
+    assert 1 in recorded(bus)
+    run(bus, "# keep 30d")
+    assert 1 not in recorded(bus) and check(bus) == []
+
+
+def test_a_replay_skips_what_has_no_payload(bus: EventBus) -> None:
+    publish(bus, "a.b", 3)
+    age(bus, lambda sequence: 5.0)
+    run(bus, "a.* payload 1d")
+    got = Recorder()
+    bus.subscribe("a.#", got, name="own")
+    replayed = Replayed("own")
+    preview = bus.operations.preview_replay(replayed)
+    assert (preview.total, preview.skipped) == (3, 2)
+    operation = bus.operations.replay(replayed, by="ana")
+    assert bus.operations.wait(operation.id, LONG_S)
+    settle(bus)
+    assert [event.sequence for event in got.events] == [3]
+    done = bus.operations.get(operation.id)
+    assert done is not None and (done.done, done.skipped) == (1, 2)
+
+
+def test_a_dry_run_says_what_the_run_then_does(bus: EventBus) -> None:
+    bus.subscribe("a.dead", Failing(), name="own")
+    publish(bus, "a.dead", 1)
+    publish(bus, "a.b", 20)
+    publish(bus, "c.d", 9)
+    settle(bus)
+    age(bus, lambda sequence: 40.0 if sequence <= 10 else 5.0)
+    job = retention(bus, RetentionRules.parse("a.* keep 30d payload 1d; c.* payload 3d"), SETTINGS)
+    planned = job.would_remove()
+    assert counted(planned) == counted(job.run())
+    assert counted(planned) == {"a.* keep 30d payload 1d": (9, 11), "c.* payload 3d": (0, 8)}
+    assert planned.held_back == 1
+
+
+def test_it_waits_while_a_rebuild_is_under_way_and_stops_at_once(bus: EventBus) -> None:
+    publish(bus, "a.b", 5)
+    age(bus)
+    job = retention(bus, RetentionRules.parse(KEEP), SETTINGS)
+    found: list[Removed] = []
+    thread = threading.Thread(target=lambda: found.append(job.run()))
+    with bus.log.removing_nothing():
+        thread.start()
+        job.stop()
+        thread.join(LONG_S)
+    assert found[0].is_nothing and len(recorded(bus)) == 5
+
+
+def test_events_that_come_meanwhile_are_recorded_and_handled_once(bus: EventBus) -> None:
+    install(bus, SETTINGS)
+    for _ in range(20):
+        publish(bus, "queue.task.added", 100, task_id="t")
+    settle(bus)
+    age(bus)
+    job = retention(bus, RetentionRules.parse("queue.* keep 30d"), SETTINGS)
+    thread = threading.Thread(target=job.run)
+    thread.start()
+    count = 0
+    while thread.is_alive():
+        bus.publish("evaluation.started", {"eval_id": f"e{count}"}).wait()
+        count += 1
+    assert count > 10
+    settle(bus)
+    assert check(bus) == []
+    assert [e.sequence for e in recorded(bus).values()][-1] == bus.log.last_sequence
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a.b", "a.c", "d", "bus.x"]), st.integers(0, 50)),
+                min_size=1, max_size=30),
+       st.sampled_from(["a.b keep 10d; a.* keep 20d payload 5d", "# keep 15d payload 3d",
+                        "d payload 8d; bus.* keep 30d"]))  # fmt: skip
+@settings(max_examples=30, deadline=None)
+def test_what_remains_is_what_the_rules_say(history: list[tuple[str, int]], text: str) -> None:
+    history.sort(key=lambda each: -each[1])
+    rules = RetentionRules.parse(text)
+    with open_bus("sqlite://") as bus:
+        bus.publish_many([{"type": type, "data": {"n": 1}} for type, _ in history])
+        age(bus, lambda sequence: history[sequence - 1][1] + 0.5)
+        run(bus, text)
+        expected: dict[int, bool] = {}
+        for sequence, (type, days) in enumerate(history, 1):
+            rule, old_s = rules.rule_of(type), (days + 0.5) * 86_400
+            is_newest = sequence == len(history)
+            if is_newest or rule is None or rule.keep_s is None or old_s <= rule.keep_s:
+                is_stripped = (
+                    not is_newest
+                    and rule is not None
+                    and (rule.payload_s is not None and old_s > rule.payload_s)
+                )
+                expected[sequence] = is_stripped
+        assert {n: event.is_stripped for n, event in recorded(bus).items()} == expected
+
+
+def test_a_backup_has_a_baseline_that_is_not_ahead_of_it(bus: EventBus, tmp_path: Path) -> None:
+    install(bus, SETTINGS)
+    publish(bus, "queue.task.added", 9, task_id="t")
+    settle(bus)
+    age(bus)
+    run(bus, "# keep 30d")
+    make_backup(bus.log.path, tmp_path / "copy.db")
+    with open_bus(f"sqlite:///{tmp_path / 'copy.db'}") as copy:
+        install(copy, SETTINGS)
+        assert check(copy) == []
+    ahead = sqlite3.connect(baseline_path(bus.log))
+    with ahead:
+        ahead.execute("UPDATE fold_position SET position = 1000")
+    ahead.close()
+    with pytest.raises(BackupError, match="make the backup again"):
+        make_backup(bus.log.path, tmp_path / "second.db")
+    assert not list(tmp_path.glob("second*"))

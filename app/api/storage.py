@@ -1,0 +1,65 @@
+"""The room that the log takes, and what makes it less: retention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response
+
+from app.api import parameters
+from app.api.alerts import by
+from app.api.shapes import answer, record
+from app.problems import ProblemError
+from app.retention import Retentions, described
+from app.runtime import runtime
+from eventbus.errors import RetentionError
+from eventbus.retention.forecast import measure
+from eventbus.validation import shown
+
+blueprint = Blueprint("storage", __name__)
+
+
+@blueprint.get("/storage")
+def storage() -> Response:
+    """Sizes, the oldest event, growth, when the disk is full; rules and the last run."""
+    parts = runtime()
+    found = record(measure(parts.bus.log, parts.retentions.max_bytes, parts.bus.now()))
+    found["path"] = str(found["path"])
+    found["growth_bytes_per_day"] = found.pop("growth_bytes")
+    return answer({**found, "retention": _state(parts.retentions)})
+
+
+@blueprint.post("/retention")
+def run() -> Response:
+    """Begin a run; with ``{"dry_run": true}`` only say what would go. 409 while one runs."""
+    body = parameters.body_object()
+    is_dry = body.get("dry_run", False)
+    if not isinstance(is_dry, bool):
+        detail = f"must be true or false, not {shown(is_dry)}"
+        raise ProblemError(
+            400, "Wrong body", f"dry_run {detail}", [{"pointer": "/dry_run", "detail": detail}]
+        )
+    retentions = runtime().retentions
+    if is_dry:
+        found = retentions.preview()
+        return answer(
+            {
+                "rules": described(found.rules),
+                "held_back": found.held_back,
+                "is_too_large": found.is_too_large,
+            }
+        )
+    try:
+        retentions.ask(by(body)["by"])
+    except RetentionError as error:
+        raise ProblemError(409, "Conflict", str(error)) from None
+    return answer({"retention": _state(retentions)}, 202)
+
+
+def _state(retentions: Retentions) -> dict[str, Any]:
+    return {
+        "rules": [rule.text for rule in retentions.rules.rules],
+        "is_running": retentions.is_running,
+        "last_run": retentions.last_run,
+        "longest_hold_ms": round(retentions.longest_hold_ms, 3),
+    }
