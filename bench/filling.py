@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from eventbus import EventBus
 from eventbus.log import EventLog, schema
-from eventbus.log.prepared import Prepared
+from eventbus.log.prepared import insert_rows
 from eventbus.log.unit import Unit
 from handlers import install
 
@@ -38,12 +38,12 @@ _STORY: tuple[tuple[str, int | None, str], ...] = (
     ("evaluation.completed", None, '{"eval_id":"%s","result":{"accuracy":0.82,"note":"NOTE"}}'),
     ("cleanup.evaluation", 4, '{"eval_id":"%s"}'),
 )
-_INSERT_EVENT = Prepared(
-    insert(schema.events), "sequence", "id", "source", "type", "subject", "time_us", "recorded_us",
+_INSERT_EVENT = insert_rows(
+    schema.events, "sequence", "id", "source", "type", "subject", "time_us", "recorded_us",
     "correlationid", "causationid", "depth", "data",
 )  # fmt: skip
-_INSERT_DELIVERY = Prepared(
-    insert(schema.deliveries), "sequence", "subscription", "state", "attempt", "finished_us",
+_INSERT_DELIVERY = insert_rows(
+    schema.deliveries, "sequence", "subscription", "state", "attempt", "finished_us",
     "duration_us",
 )  # fmt: skip
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, MetaData, Select, Table, bindparam, insert, update
-from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy import Connection, MetaData, Select, Table
+
+from eventbus.log.prepared import insert_rows, update_rows
 
 metadata = MetaData()
 
@@ -32,55 +33,20 @@ def rows_for(
 
 
 class RowWriter:
-    """Inserts and updates of whole rows of one table, each one executemany.
+    """Inserts and updates of whole rows of one table.
 
-    Whoever saves has read the rows in the same transaction, so it knows which are new. The
-    statements are compiled once and then go to the driver with plain tuples: thousands of rows a
-    second pass here, and naming each value of each of them would cost more than writing it.
+    Whoever saves has read the rows in the same transaction, so it knows which are new.
     """
 
     def __init__(self, table: Table, key: Sequence[str]) -> None:
         columns = [column.name for column in table.c]
         others = [name for name in columns if name not in key]
-        # A bound name must differ from the column's in an UPDATE of many rows.
-        self._insert = _Prepared(insert(table), columns)
-        self._update = _Prepared(
-            update(table)
-            .where(*(table.c[name] == bindparam(f"key_{name}") for name in key))
-            .values({name: bindparam(f"new_{name}") for name in others}),
-            [f"key_{name}" if name in key else f"new_{name}" for name in columns],
-        )
+        self._insert = insert_rows(table)
+        self._update = update_rows(table, others, key)
+        # A row comes in the table's order, the update takes what changes and then the key.
+        self._arrange = itemgetter(*(columns.index(name) for name in (*others, *key)))
 
     def save(self, conn: Connection, new: Sequence[Record], changed: Sequence[Record]) -> None:
         """Write the rows."""
-        if new:
-            self._insert.execute(conn, new)
-        if changed:
-            self._update.execute(conn, changed)
-
-
-class _Prepared:
-    """A statement whose parameters come as tuples in the order of ``names``."""
-
-    def __init__(self, statement: Executable, names: Sequence[str]) -> None:
-        self._statement = statement
-        self._names = tuple(names)
-        self._compiled: dict[str, tuple[str, Callable[[Record], Any]]] = {}
-
-    def execute(self, conn: Connection, records: Sequence[Record]) -> None:
-        text, arrange = self._for(conn)
-        conn.exec_driver_sql(text, [arrange(record) for record in records])
-
-    def _for(self, conn: Connection) -> tuple[str, Callable[[Record], Any]]:
-        """The statement's text for this database, and how its driver wants the values."""
-        known = self._compiled.get(conn.dialect.name)
-        if known is None:
-            compiled = self._statement.compile(dialect=conn.dialect, column_keys=self._names)  # type: ignore[attr-defined]
-            known = self._compiled[conn.dialect.name] = (str(compiled), self._arrange(compiled))
-        return known
-
-    def _arrange(self, compiled: SQLCompiler) -> Callable[[Record], Any]:
-        names = self._names
-        if not compiled.positional or compiled.positiontup is None:
-            return lambda record: dict(zip(names, record, strict=True))
-        return itemgetter(*(names.index(name) for name in compiled.positiontup))
+        self._insert.run(conn, new)
+        self._update.run(conn, map(self._arrange, changed))

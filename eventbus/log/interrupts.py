@@ -17,8 +17,10 @@ def interrupts_held_back() -> Iterator[None]:
     right after the disk has answered: then nobody could tell whether the commit took place, and
     the other threads whose units it was making would wait for ever.
     """
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.get_ident() != threading.main_thread().ident or not callable(handler):
+    # The thread first: looking up the handler makes its repr, which costs as much as a commit.
+    is_main = threading.get_ident() == threading.main_thread().ident
+    handler = signal.getsignal(signal.SIGINT) if is_main else None
+    if not callable(handler):
         yield
         return
     held: list[tuple[int, FrameType | None]] = []
