@@ -53,11 +53,15 @@ def register(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def check_request() -> None:
-        _check_host(settings.allowed_hosts)
-        if request.method not in SAFE_METHODS or _is_websocket():
-            _check_origin()
-        if not _is_websocket():
-            _bound_waiting(settings.read_timeout_s)
+        environ = request.environ  # every request passes here: straight from the source
+        is_websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+        host = environ.get("HTTP_HOST", "").lower()
+        if settings.allowed_hosts:
+            _check_host(host, settings.allowed_hosts)
+        if is_websocket or environ["REQUEST_METHOD"] not in SAFE_METHODS:
+            _check_origin(environ, host)
+        if not is_websocket:
+            _bound_waiting(environ, settings.read_timeout_s)
 
     @app.after_request
     def make_readable(response: Response) -> Response:
@@ -83,15 +87,8 @@ def _with_headers(application: WSGIApplication) -> WSGIApplication:
     return serve
 
 
-def _is_websocket() -> bool:
-    return request.headers.get("Upgrade", "").lower() == "websocket"
-
-
-def _check_host(allowed: tuple[str, ...]) -> None:
+def _check_host(host: str, allowed: tuple[str, ...]) -> None:
     """Refuse names that are not ours: a page of another site may have pointed its name at us."""
-    if not allowed:
-        return
-    host = request.headers.get("Host", "").lower()
     name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
     for known in allowed:
         if name == known or (known.startswith(".") and name.endswith(known)):
@@ -104,25 +101,25 @@ def _check_host(allowed: tuple[str, ...]) -> None:
     )
 
 
-def _check_origin() -> None:
+def _check_origin(environ: WSGIEnvironment, host: str) -> None:
     """Refuse what a page of another site sends; programs send neither of these headers."""
-    origin = request.headers.get("Origin")
+    origin = environ.get("HTTP_ORIGIN")
     if origin is not None:
         try:
-            is_ours = urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
+            is_ours = urlsplit(origin).netloc.lower() == host
         except ValueError:  # a bracket that is not an IPv6 address
             is_ours = False
         if not is_ours:
             raise ProblemError(
                 403, "Other origin", f"requests from pages of {origin[:100]!r} are not accepted"
             )
-    elif request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+    elif environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
         raise ProblemError(403, "Other origin", "requests from pages of other sites are refused")
 
 
-def _bound_waiting(timeout_s: float) -> None:
+def _bound_waiting(environ: WSGIEnvironment, timeout_s: float) -> None:
     """Let no client hold a thread by sending less than it announced, or by not reading."""
-    client = request.environ.get("gunicorn.socket")
+    client = environ.get("gunicorn.socket")
     if client is not None:
         client.settimeout(timeout_s)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ class Unit:
     """
 
     __slots__ = (
-        "call", "chars", "duplicates", "effects", "error", "events", "is_done", "outcome",
+        "baton", "call", "chars", "duplicates", "effects", "error", "events", "is_done", "outcome",
         "owns_events", "successes", "token", "waiters",
     )  # fmt: skip
 
@@ -80,4 +81,5 @@ class Unit:
         self.duplicates: Set[int] = _NONE
         self.error: Exception | None = None
         self.is_done = False
+        self.baton: threading.Lock | None = None  # of a thread that waits for it
         self.waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []

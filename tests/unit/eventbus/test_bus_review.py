@@ -75,13 +75,16 @@ def test_a_delivery_whose_effects_fail_has_not_succeeded(bus: EventBus) -> None:
 def test_an_unsubscription_lies_between_two_commits(bus: EventBus) -> None:
     bus.subscribe("a", nothing, name="mine")
     commit = bus.log._commit
-    with commit._lock:
-        remove = threading.Thread(target=bus.unsubscribe, args=("mine",))
+    remove = threading.Thread(target=bus.unsubscribe, args=("mine",))
+    publish = threading.Thread(target=bus.publish, args=("a",))
+
+    def both() -> None:
         remove.start()
         wait_until(lambda: len(commit._queue) == 1)
-        publish = threading.Thread(target=bus.publish, args=("a",))
         publish.start()
         wait_until(lambda: len(commit._queue) == 2)
+
+    commit.exclusively(both)
     remove.join(LONG_S)
     publish.join(LONG_S)
     assert bus.log.deliveries(1) == []
