@@ -39,11 +39,11 @@ def pragma(bus: EventBus, text: str) -> object:
     found: list[object] = []
 
     def run() -> None:
-        conn = bus.log._database.writer
-        result = conn.exec_driver_sql(f"PRAGMA {text}")
-        row = result.first() if result.returns_rows else None
+        # Past SQLAlchemy, which would begin a transaction first.
+        driver = bus.log._database.writer.connection.driver_connection
+        assert driver is not None
+        row = driver.execute(f"PRAGMA {text}").fetchone()
         found.append(row[0] if row else None)
-        conn.rollback()
 
     bus.log._commit.exclusively(run)
     return found[0]

@@ -18,7 +18,7 @@ def lane() -> Lane:
     subscription = Subscription(
         "mine", Pattern("a"), print, True, False, False, RetryPolicy(), 16, by_subject
     )
-    return Lane(subscription, ID, lambda lane, sequence: None)
+    return Lane(subscription, ID)
 
 
 @pytest.fixture
