@@ -130,15 +130,20 @@ def held_back(
     ``holes`` are the deliveries that the baseline does not have: one of them that has succeeded
     meanwhile would be lost to it.
     """
-    query = select(  # primary key
-        _deliveries.c.sequence, _deliveries.c.subscription, _deliveries.c.state
-    ).where(_deliveries.c.sequence.in_(sequences))
-    return {
-        row.sequence
-        for row in conn.execute(query)
-        if row.state in UNFINISHED
-        or (row.state == "succeeded" and (row.sequence, row.subscription) in holes)
-    }
+    # Only those that are found: Python's driver may wait for the interpreter with every row.
+    of_these = _deliveries.c.sequence.in_(sequences)  # primary key
+    held = set(
+        conn.execute(
+            select(_deliveries.c.sequence).where(of_these, _deliveries.c.state.in_(UNFINISHED))
+        ).scalars()
+    )
+    if holes:
+        some = _deliveries.c.sequence.in_({sequence for sequence, _ in holes})
+        query = select(_deliveries.c.sequence, _deliveries.c.subscription).where(
+            some, _deliveries.c.state == "succeeded"
+        )
+        held |= {row.sequence for row in conn.execute(query) if tuple(row) in holes}
+    return held
 
 
 def remove(conn: Connection, what: What, chosen: Sequence[Candidate]) -> None:

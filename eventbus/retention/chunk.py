@@ -8,8 +8,9 @@ from eventbus.log.removals import Candidate
 
 # Commits wait for so long. It is aimed well below what anybody may have to wait (50 ms), because
 # a disk is now and then several times slower than the moment before.
-_AIM_S = 0.008
-_MOST = 2_000.0
+_AIM_S = 0.007
+_LEAST_S = 0.0015
+_MOST = 1_000.0
 _FIRST = 20.0
 # Emptying a payload of so many characters costs as much as one more event.
 _CHARS = 2_000
@@ -36,9 +37,10 @@ class ChunkSize:
                 return waiting[:index], waiting[index:]
         return waiting, ()
 
-    def took(self, seconds: float) -> None:
-        """Learn from a chunk."""
-        self.longest_s = max(self.longest_s, seconds)
-        # A single chunk says little when it was quick; one that was slow must not be repeated.
-        factor = _AIM_S / max(seconds, 1e-6)
-        self.weight = min(_MOST, max(1.0, self.weight * min(1.3, max(0.1, factor))))
+    def took(self, worked_s: float, held_s: float) -> None:
+        """Learn from a chunk: how long it worked, and with its commit held up others."""
+        self.longest_s = max(self.longest_s, held_s)
+        factor = min(1.2, max(0.4, _AIM_S / max(held_s, 1e-6)))
+        # A busy disk makes the smallest commit slow: that is no reason to make hundreds of them.
+        least = min(1.2, _LEAST_S / max(worked_s, 1e-6))
+        self.weight = min(_MOST, max(1.0, self.weight * max(factor, least)))

@@ -34,7 +34,6 @@ _SLACK = 0.05
 _FREE_SHARE, _FREE_PAGES = 0.05, 64
 # Payloads that were held back are looked for again.
 _LOOK_AGAIN_S = 3_600.0
-_CHECKPOINT_EVERY = 16
 
 
 @dataclass(slots=True)
@@ -111,7 +110,6 @@ class Retention:
         self._now_us = now_us
         self._stopping = threading.Event()
         self._chunk, self._pages = ChunkSize(), ChunkSize()
-        self._chunks = 0
         self._done: dict[str, int] = {}  # how far the payloads of a type have gone
         self._look_again_at = 0.0
         self._removed = Removed()
@@ -319,8 +317,17 @@ class Retention:
             with self._turn():
                 took_s = self._commit(self._pages, cut)
             self._rest(took_s)
-        if before is not None or not self._removed.is_nothing:
-            space.checkpoint(self._log.path)
+        if before is None and self._removed.is_nothing:
+            return
+        # Only now: after every chunk, its synchronising would hold up that of the commits.
+        if not space.checkpoint(self._log.path):
+            self._log.between_commits(self._checkpoint_rest)
+
+    def _checkpoint_rest(self, conn: Any) -> None:
+        """What commits have added meanwhile, which is little: else the file would not be cut."""
+        began = time.monotonic()
+        space.checkpoint(self._log.path)
+        self._pages.longest_s = max(self._pages.longest_s, time.monotonic() - began)
 
     def _commit(
         self,
@@ -328,12 +335,13 @@ class Retention:
         change: Callable[[Any], None],
         then: Callable[[], None] = lambda: None,
     ) -> float:
-        began = ended = 0.0
+        began = worked = ended = 0.0
 
         def call(conn: Any) -> None:
-            nonlocal began
+            nonlocal began, worked
             began = time.monotonic()
             change(conn)
+            worked = time.monotonic()
 
         def token() -> None:
             nonlocal ended
@@ -341,14 +349,10 @@ class Retention:
             ended = time.monotonic()
 
         self._log.commit(Unit(call=call, token=token))
-        size.took(ended - began)
+        size.took(worked - began, ended - began)
         return ended - began
 
     def _rest(self, worked_s: float) -> None:
-        self._chunks += 1
-        if self._chunks % _CHECKPOINT_EVERY == 0:
-            # Here nobody waits for it; else a commit would do it.
-            space.checkpoint(self._log.path)
         self._stopping.wait(worked_s * (1 / _SHARE - 1))
 
     @contextmanager
