@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 
@@ -11,6 +12,7 @@ from eventbus.pace import Pace
 from eventbus.replay import ReplayBus
 
 _ROUND_S = 0.2
+_BETWEEN_S = 0.005  # who waits to fold the log, a rebuild, has its turn
 
 
 class BaselineFold:
@@ -52,6 +54,7 @@ class BaselineFold:
                 self._bus.fold(conn, upto, _ROUND_S)
             if self._bus.position >= upto:
                 return
+            time.sleep(_BETWEEN_S)
 
     def holes(self, sequences: Collection[int]) -> set[tuple[int, int]]:
         """The deliveries of these events whose effects it does not have."""

@@ -283,6 +283,10 @@ class Retention:
         sequences = [each.sequence for each in chunk]
         assert sequences[-1] <= baseline.position, "nothing goes before the baseline has it"
         holes = baseline.holes(sequences)
+        with self._log.reading() as conn:
+            if len(removals.held_back(conn, sequences, holes)) == len(chunk):
+                self._removed.held_back += len(chunk)  # dead letters: commits need not wait
+                return 0.0
         going: list[Candidate] = []
 
         def change(conn: Any) -> None:
