@@ -62,8 +62,8 @@ def label(value: Any, limit: int = MAX_LABEL_CHARS) -> str | None:
 def count(event: Event, name: str, lowest: int = 0, highest: int = _MAX_INTEGER) -> int | None:
     """A whole number in these bounds, None when absent; raises MalformedEventError."""
     value = event.data.get(name)
-    if value is None:
-        return None
+    if value is None or (type(value) is int and lowest <= value <= highest):
+        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:

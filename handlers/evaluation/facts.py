@@ -76,7 +76,7 @@ def read(event: Event) -> Facts | None:
         errors=payload.count(event, "errors"),
         error=data.get("error"),
         result=_result(data) if kind == "completed" else None,
-        timestamp=data.get("timestamp") or format_time(event.time),
+        timestamp=(data.get("timestamp") or format_time(event.time)) if kind == "started" else None,
         at=payload.time(event, "at") if kind == "retry_scheduled" else None,
     )
 
