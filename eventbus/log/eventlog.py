@@ -229,8 +229,13 @@ class EventLog:
         """
 
         def run() -> None:
-            with self._database.writer.begin():
-                function(self._database.writer)
+            conn = self._database.writer
+            try:
+                with conn.begin():
+                    function(conn)
+            except BaseException:
+                conn.connection.rollback()  # when COMMIT fails the transaction stays open
+                raise
             then()
             self.version += 1
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from eventbus import Event, EventBus
 from eventbus.errors import (
@@ -334,3 +335,16 @@ def test_a_check_ends_when_it_is_told_to(url: str) -> None:
     check = IntegrityCheck(path_of(url))
     check.interrupt()
     assert check.run() is None
+
+
+def test_a_commit_between_commits_that_fails_leaves_no_transaction_open(bus: EventBus) -> None:
+    def too_much(conn: Connection) -> None:
+        conn.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        conn.exec_driver_sql("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+        conn.exec_driver_sql("CREATE TABLE child (id INTEGER REFERENCES parent (id))")
+        conn.exec_driver_sql("INSERT INTO child VALUES (1)")  # refused by COMMIT alone
+
+    pragma(bus, "foreign_keys = ON")
+    with pytest.raises(IntegrityError):
+        bus.log.between_commits(too_much)
+    assert bus.publish("a").wait(LONG_S).sequence == 1
