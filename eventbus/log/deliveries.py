@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import CompoundSelect, Connection, Row, Select, func, select, union_all
 
 from eventbus.errors import EventLoopError
 from eventbus.event import Event
@@ -100,13 +100,10 @@ class DeliveryReader:
 
         At most ``limit``, and not much more payload than ``MOST_CHARS``; also whether that is all.
         """
-        query = (  # ix_deliveries_unfinished: one walk for each of the two states
-            _unfinished(subscription)
-            .where(_deliveries.c.sequence > after)
-            .order_by(_deliveries.c.sequence)
-            .limit(limit)
-        )
-        found, is_cut = self._bounded(query)
+        walks = [_to_do(subscription, state).where(_deliveries.c.sequence > after)
+                 for state in _TO_DO]  # fmt: skip
+        # ix_deliveries_unfinished: a walk for each state, merged; nothing is sorted.
+        found, is_cut = self._bounded(union_all(*walks).order_by("sequence").limit(limit))
         return found, not is_cut and len(found) < limit
 
     def again(self, subscription: int, sequences: list[int]) -> tuple[list[Unfinished], int]:
@@ -114,24 +111,29 @@ class DeliveryReader:
 
         ``sequences`` are few enough for one statement.
         """
-        query = (  # primary key
-            _unfinished(subscription)
-            .where(_deliveries.c.sequence.in_(sequences))
-            .order_by(_deliveries.c.sequence)
-        )
-        found, is_cut = self._bounded(query)
+        walks = [_to_do(subscription, state).where(_deliveries.c.sequence.in_(sequences))
+                 for state in _TO_DO]  # fmt: skip
+        found, is_cut = self._bounded(union_all(*walks))
         return found, (found[-1].event.sequence or 0) if is_cut else max(sequences)
 
-    def _bounded(self, query: Select[Any]) -> tuple[list[Unfinished], bool]:
-        """Rows until there is enough payload, and whether there are more."""
+    def _bounded(self, query: CompoundSelect[Any]) -> tuple[list[Unfinished], bool]:
+        """Deliveries with their events until there is enough payload, and whether there are more.
+
+        The events come by a query of their own, in the order of their table: sorted in one with
+        the deliveries, all the payloads would be in memory at once.
+        """
         found: list[Unfinished] = []
         chars = 0
-        with self._database.reading() as conn, conn.execute(query) as rows:
-            for row in rows:
-                found.append(Unfinished(event_from_row(row), row.attempt, row.due_us))
-                chars += len(row.data)
-                if chars >= MOST_CHARS:
-                    return found, True
+        with self._database.reading() as conn:
+            to_do = {row.sequence: row for row in conn.execute(query)}
+            events = select(_events).where(_events.c.sequence.in_(list(to_do)))  # primary key
+            with conn.execute(events.order_by(_events.c.sequence)) as rows:
+                for row in rows:
+                    delivery = to_do[row.sequence]
+                    found.append(Unfinished(event_from_row(row), delivery.attempt, delivery.due_us))
+                    chars += len(row.data)
+                    if chars >= MOST_CHARS:
+                        return found, True
         return found, False
 
     def one(self, sequence: int, subscription: int) -> tuple[str, int] | None:
@@ -144,15 +146,11 @@ class DeliveryReader:
         return None if row is None else (row.state, row.attempt)
 
 
-def _unfinished(subscription: int) -> Select[Any]:
-    return (
-        select(_deliveries.c.attempt, _deliveries.c.due_us, *_events.c)
-        .join_from(_deliveries, _events, _deliveries.c.sequence == _events.c.sequence)
-        .where(
-            _deliveries.c.subscription == subscription,
-            _deliveries.c.state.in_(_TO_DO),
-            _deliveries.c.state != "succeeded",
-        )
+def _to_do(subscription: int, state: DeliveryState) -> Select[Any]:
+    return select(_deliveries.c.sequence, _deliveries.c.attempt, _deliveries.c.due_us).where(
+        _deliveries.c.subscription == subscription,
+        _deliveries.c.state == state,
+        _deliveries.c.state != "succeeded",
     )
 
 
