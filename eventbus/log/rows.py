@@ -14,8 +14,8 @@ MOST_CHARS = 4 * 1024 * 1024
 """How much payload one reading takes into memory before it stops short of its limit of rows."""
 
 
-def event_from_row(row: Row[Any]) -> Event:
-    """An Event from a row of ``events``."""
+def event_from_row(row: Row[Any], is_recorded: bool = True) -> Event:
+    """An Event from a row of ``events``, or of ``scheduled``, where it has no sequence yet."""
     return Event(
         row.id,
         row.source,
@@ -23,7 +23,7 @@ def event_from_row(row: Row[Any]) -> Event:
         row.subject,
         from_microseconds(row.time_us),
         row.data,
-        sequence=row.sequence,
+        sequence=row.sequence if is_recorded else None,
         correlationid=row.correlationid,
         causationid=row.causationid,
         traceparent=row.traceparent,

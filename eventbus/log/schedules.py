@@ -17,7 +17,7 @@ from eventbus.log.prepared import insert_rows
 from eventbus.log.rows import event_from_row
 from eventbus.log.unit import Unit
 from eventbus.scheduled import ScheduledEvent
-from eventbus.timestamps import from_microseconds, to_microseconds
+from eventbus.timestamps import to_microseconds
 
 Key = tuple[str, str]
 
@@ -203,17 +203,4 @@ def _delete(conn: Connection, rows: Sequence[Row[Any]]) -> None:
 
 
 def _event(row: Row[Any]) -> ScheduledEvent:
-    event = Event(
-        row.id,
-        row.source,
-        row.type,
-        row.subject,
-        from_microseconds(row.time_us),
-        row.data,
-        correlationid=row.correlationid,
-        causationid=row.causationid,
-        traceparent=row.traceparent,
-        dataschema=row.dataschema,
-        depth=row.depth,
-    )
-    return ScheduledEvent.due(event, row.due_us)
+    return ScheduledEvent.due(event_from_row(row, is_recorded=False), row.due_us)
