@@ -121,6 +121,7 @@ def test_the_theme_is_switched_remembered_and_there_before_the_first_paint(
     button.click()  # system -> light
     expect(button).to_have_attribute("aria-label", "Theme: light")
     button.click()  # light -> dark
+    expect(button).to_have_attribute("aria-label", "Theme: dark")
     dark = _background(page)
     assert dark != light
     # Stopped before any module runs, the page is dark already.
@@ -203,6 +204,7 @@ def test_every_page_can_be_read_without_scripts(filled: ServerProcess, visit: Vi
     page.goto("/events")
     page.get_by_label("Subject").fill("running-1")
     page.get_by_role("button", name="Search").click()
+    page.wait_for_url("**subject=running-1")
     expect(page.locator(".rows > .row").first).to_contain_text("running-1")
     assert page.url.endswith("/events?subject=running-1")
 
