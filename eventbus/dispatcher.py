@@ -74,6 +74,7 @@ class Dispatcher:
         self._succeeded: list[Job] = []
         self._successes: list[Success] = []
         self._is_hurry_due = False
+        self._is_owed = False  # some of them, by the log
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -135,6 +136,8 @@ class Dispatcher:
             lane.ready.clear()
         await self.runner.close(timeout_s)
         self._submit_successes()
+        if self._is_owed:
+            self._ask_for_owed()
 
     # -- from the log ------------------------------------------------------------------------
 
@@ -177,8 +180,10 @@ class Dispatcher:
     def _settle_successes(self, unit: Unit, touched: set[Lane]) -> None:
         """Deliveries without effects were committed as succeeded, or could not be."""
         if unit.error is not None:  # the storage's fault: these rows can break no rule
-            again = Unit(successes=unit.successes, token=unit.token)
-            self._loop.call_later(_STORAGE_RETRY_S, self._log.submit, again)
+            # The next commit has them, whoever makes it; this is for when nobody does.
+            if not self._is_owed:
+                self._is_owed = True
+                self._loop.call_later(_STORAGE_RETRY_S, self._ask_for_owed)
             return
         for job in unit.token:
             lane = job.lane
@@ -286,6 +291,10 @@ class Dispatcher:
         elif not self._is_hurry_due:
             self._is_hurry_due = True
             self._loop.call_later(_PATIENCE_S, self._hurry)
+
+    def _ask_for_owed(self) -> None:
+        self._is_owed = False
+        self._log.submit(Unit(token=[]))
 
     def _hurry(self) -> None:
         self._is_hurry_due = False

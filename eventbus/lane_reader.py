@@ -11,6 +11,7 @@ from eventbus.lane import PAGE, Job, Lane
 from eventbus.log.commit import call_soon
 from eventbus.log.deliveries import Unfinished
 from eventbus.log.eventlog import EventLog
+from eventbus.log.rows import MOST_CHARS
 from eventbus.workers import WorkerPool
 
 logger = logging.getLogger("eventbus.dispatcher")
@@ -137,5 +138,13 @@ class LaneReader:
     def _deliveries(self, lane: Lane, sequences: list[int]) -> tuple[list[Unfinished], int]:
         if lane.id is not None:
             return self._log.delivery_reader.again(lane.id, sequences)
-        events = [self._log.get_by_sequence(sequence) for sequence in sequences]
-        return [Unfinished(event, 0, None) for event in events if event], sequences[-1]
+        found: list[Unfinished] = []
+        chars = 0
+        for sequence in sequences:
+            event = self._log.get_by_sequence(sequence)
+            if event is not None:
+                found.append(Unfinished(event, 0, None))
+                chars += len(event.data_json)
+            if chars >= MOST_CHARS:
+                return found, sequence
+        return found, sequences[-1]

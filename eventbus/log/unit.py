@@ -83,3 +83,10 @@ class Unit:
         self.is_done = False
         self.baton: threading.Lock | None = None  # of a thread that waits for it
         self.waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+
+    @property
+    def has_only_successes(self) -> bool:
+        """Whether all of it is that deliveries without effects succeeded."""
+        return bool(self.successes) and not (
+            self.events or self.effects or self.outcome or self.call
+        )

@@ -68,13 +68,20 @@ class Writer:
         self._after_commit = after_commit
         self.last_sequence = last_sequence
         self.clock: Clock = SYSTEM_CLOCK
+        self._owed: list[Unit] = []
 
     def write(self, batch: list[Unit]) -> None:
         """Commit the units in one transaction; never raises, each unit bears its own error.
 
         When a unit's content is at fault (a state change that breaks), the others are committed
         without it. When the storage is at fault, none is, and all fail with LogWriteError.
+
+        Successes that fail so are owed: whichever transaction comes next has them too. The next
+        delivery of their key did not wait for them, and must not be recorded without them.
         """
+        if self._owed:
+            batch = [*self._owed, *batch]
+            self._owed = []
         try:
             try:
                 recorded = self._transaction(batch)
@@ -98,6 +105,11 @@ class Writer:
                 return
             for unit in batch:
                 unit.error = failure or error
+            self._owed += [
+                Unit(successes=unit.successes, token=unit.token)
+                for unit in batch
+                if unit.has_only_successes
+            ]
             logger.error("nothing of %d units was recorded: %s", len(batch), failure or error)
             recorded = []
         self._after_commit(recorded, batch)
