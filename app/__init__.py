@@ -6,7 +6,7 @@ import os
 
 from flask import Flask, request
 
-from app import api, cli, consume, demo, live, pages, problems, security
+from app import api, cli, compression, consume, demo, live, pages, problems, security
 from app.config import PROJECT_ROOT, Settings
 from app.runtime import Runtime, runtime
 
@@ -29,6 +29,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["eventbus"] = Runtime(app, settings)
     problems.register(app)
     security.register(app, settings)
+    compression.register(app)
 
     @app.before_request
     def start_bus() -> None:

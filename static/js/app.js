@@ -6,8 +6,19 @@ import { start as localMoment } from "./local-moment.js";
 import { start as menu } from "./menu.js";
 import { start as navCounts } from "./nav-counts.js";
 import { start as refresh } from "./refresh.js";
+import { start as rows } from "./rows.js";
 import { start as shortcuts } from "./shortcuts.js";
 import { start as themeSwitch } from "./theme-switch.js";
 
-for (const start of [clock, copy, localMoment, menu, navCounts, refresh, shortcuts, themeSwitch])
-  start();
+const all = [
+  clock,
+  copy,
+  localMoment,
+  menu,
+  navCounts,
+  refresh,
+  rows,
+  shortcuts,
+  themeSwitch,
+];
+for (const start of all) start();

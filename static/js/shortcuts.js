@@ -1,6 +1,8 @@
 // Keys: / filter, g and a letter to go somewhere, j and k through rows, ? help.
 // p (pause) belongs to the live page and is handled there; it clicks #pause.
 
+import { step } from "./rows.js";
+
 const PLACES = {
   l: "/",
   e: "/events",
@@ -20,16 +22,6 @@ function help() {
   const dialog = document.querySelector("[data-help-dialog]");
   if (dialog.open) dialog.close();
   else dialog.showModal();
-}
-
-// Rows are the links that stand for a line in a list.
-function step(by) {
-  const rows = [...document.querySelectorAll(".row-link, .table .row-main")];
-  if (!rows.length) return;
-  const at = rows.indexOf(document.activeElement);
-  const next = at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by));
-  rows[next].focus();
-  rows[next].scrollIntoView({ block: "nearest" });
 }
 
 function act(key) {

@@ -87,8 +87,28 @@ def test_j_and_k_walk_through_the_rows_and_enter_opens_one(
     page.keyboard.press("j")
     expect(links.nth(1)).to_be_focused()
     page.keyboard.press("k")
+    page.keyboard.press("ArrowDown")
+    expect(links.nth(1)).to_be_focused()
+    page.keyboard.press("End")
+    expect(links.last).to_be_focused()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowUp")
+    expect(links.nth(0)).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"/events/.+"))
+
+
+def test_the_focus_stays_on_its_row_while_the_list_is_brought_up_to_date(
+    server: ServerProcess, visit: Visit
+) -> None:
+    server.api.publish("evaluation.started", {"eval_id": "first"})
+    page = visit(server, "/evaluations")
+    page.keyboard.press("j")
+    row = page.get_by_role("link", name="first")
+    expect(row).to_be_focused()
+    server.api.publish("evaluation.started", {"eval_id": "second"})
+    expect(page.get_by_role("link", name="second")).to_be_visible()
+    expect(row).to_be_focused()
 
 
 def test_the_help_opens_by_key_and_by_button_and_closes_by_escape(

@@ -64,7 +64,7 @@ def flaky(monkeypatch: pytest.MonkeyPatch, chance: random.Random) -> None:
         monkeypatch.setattr(kind, "handle", sometimes)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(events, max_size=40), st.integers(0, 2**32))
 def test_failures_and_redeliveries_leave_the_rows_that_a_replay_gives(
     history: list[dict[str, Any]], seed: int
@@ -128,7 +128,7 @@ def test_a_rebuild_under_load_loses_no_delivery_and_applies_none_twice(url: str)
         for thread in threads:
             thread.start()
         try:
-            for _ in range(3):
+            for _ in range(2):
                 wait_until(lambda: handlers.counters()["queue_depth"] > 0, "it runs")
                 sabotage(bus)
                 progress = rebuild(bus, SETTINGS).run()

@@ -1,0 +1,23 @@
+// Walking through a list: j and k from anywhere, arrows, Home and End once a row has the focus.
+
+// A row is the link that stands for a line; Enter follows it, as any link.
+const ROWS = ".row-link, .table .row-main";
+const WAYS = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+
+export function step(by) {
+  const rows = [...document.querySelectorAll(ROWS)].filter((row) => row.checkVisibility());
+  if (!rows.length) return;
+  const at = rows.indexOf(document.activeElement);
+  const next = at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by));
+  rows[next].focus();
+  rows[next].scrollIntoView({ block: "nearest" });
+}
+
+export function start() {
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (!(event.key in WAYS) || !event.target.matches?.(ROWS)) return;
+    event.preventDefault();
+    step(WAYS[event.key]);
+  });
+}
