@@ -67,7 +67,8 @@ $(VENV)/.bench: $(VENV)/.dev bench/requirements.txt
 	@touch $@
 
 bench: $(VENV)/.bench
-	@exec $(BIN)/python -m bench $(ARGS)
+	@EVENTBUS_TEST_BROWSER="$$($(BIN)/python -m tests.helpers.browser)" && \
+	  export EVENTBUS_TEST_BROWSER && exec $(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/.dev
 	@exec $(BIN)/python -m bench.soak $(ARGS)

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import document, history, http, matching, memory, pipeline, recording, sockets
+from bench import browser, document, history, http, matching, memory, pipeline, recording, sockets
 from bench.machine import described
 from bench.options import Options
 from bench.report import Figure, table
@@ -19,6 +19,7 @@ _PARTS = {
     "pipeline": pipeline,
     "http": http,
     "sockets": sockets,
+    "browser": browser,
     "history": history,
     "memory": memory,
 }

@@ -46,6 +46,9 @@ What the rows mean:
   *The same 100 evaluations again*: all work is on 100 keys, each in order, the worst case.
 - **Sockets** counts from before the request is sent until the frame is read, for every event and
   socket. Reader and publisher run on the same machine as the server.
+- **Browser** counts frames and long tasks of the live page in five windows of one Chromium, each
+  with a filter of its own, while 2,000 events/s are published; browser, publisher and server share
+  the machine.
 - **Large log** asks over HTTP for pages of 50 while new evaluations come in and are handled, each
   filter {asked} times. *Start* is from the launch of the process to its first answer.
 - **Memory** is the resident memory of the server's process, read twenty times on the way.
