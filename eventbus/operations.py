@@ -128,7 +128,7 @@ class Operations:
 
     def _upto_us(self) -> int:
         # Of a clock that was set back, some died in the future: they are meant too.
-        return max(self._now_us(), self._log.delivery_lists.newest_death_us())
+        return max(self._now_us(), self._log.dead_letters.newest_us())
 
     def _preview(self, kind: OperationKind, selection: Selection, upto_us: int) -> Preview:
         counts = self._log.delivery_lists.count(selection, upto_us)

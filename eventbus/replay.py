@@ -20,6 +20,7 @@ from eventbus.errors import EffectError, RebuildError
 from eventbus.event import Event
 from eventbus.log.baseline import begin_fold
 from eventbus.log.compare import count_rows, replace_rows
+from eventbus.log.dead_letters import DeadLetters
 from eventbus.log.eventlog import EventLog
 from eventbus.log.fold import Fold, last_sequence
 from eventbus.log.migrations import Migration, migrate
@@ -310,8 +311,9 @@ class _ScratchLog:
     def migrate(self, component: str, migrations: Sequence[Migration]) -> None:
         migrate(self._fold.writer, component, migrations)
 
-    def delivery_counts(self) -> dict[str, int]:
-        return self._source.delivery_counts()
+    @property
+    def dead_letters(self) -> DeadLetters:
+        return self._source.dead_letters
 
 
 class _Done:

@@ -53,7 +53,7 @@ class Handlers:
         with self._log.reading() as conn:
             values = counters.read(conn)
         shown = {name: values[stored] for name, stored in _SHOWN.items()}
-        return {**shown, "dead_letters": self._log.delivery_counts()["dead"]}
+        return {**shown, "dead_letters": self._log.dead_letters.total()}
 
     def check(self, now: datetime) -> None:
         """What time alone brings about: stalls and ends of mutes; to be called every few seconds.

@@ -47,21 +47,23 @@ class DeliveryReader:
             is_loop = any(row.error_class == EventLoopError.__name__ for row in rows)
             return values_of(conn, rows, chain_of(conn, sequence) if is_loop else None)
 
-    def counts(self) -> dict[str, int]:
-        """How many deliveries are in each unfinished state, those of removed subscriptions too."""
-        counts: dict[str, int] = dict.fromkeys(UNFINISHED, 0)
-        for by_state in self.counts_by_subscription().values():
+    def counts(self, states: Sequence[DeliveryState] = UNFINISHED) -> dict[str, int]:
+        """How many deliveries are in each of some unfinished states, by counting them."""
+        counts: dict[str, int] = dict.fromkeys(states, 0)
+        for by_state in self.counts_by_subscription(states).values():
             for state in counts:
                 counts[state] += by_state.get(state, 0)
         return counts
 
-    def counts_by_subscription(self) -> dict[int, dict[str, int]]:
+    def counts_by_subscription(
+        self, states: Sequence[DeliveryState] = UNFINISHED
+    ) -> dict[int, dict[str, int]]:
         """Unfinished deliveries by subscription id and state."""
         query = (  # ix_deliveries_unfinished alone answers it, without what is over
             select(_deliveries.c.subscription, _deliveries.c.state, func.count())
             .where(
                 _deliveries.c.subscription.in_(select(_subscriptions.c.id)),
-                _deliveries.c.state.in_(UNFINISHED),
+                _deliveries.c.state.in_(states),
                 _deliveries.c.state != "succeeded",
             )
             .group_by(_deliveries.c.subscription, _deliveries.c.state)

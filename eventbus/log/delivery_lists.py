@@ -11,6 +11,7 @@ from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.database import Database
+from eventbus.log.dead_letters import DeadLetters
 from eventbus.log.deliveries import joined, values_of
 from eventbus.log.known_types import KnownTypes, type_matches
 from eventbus.log.rows import event_from_row
@@ -24,6 +25,7 @@ _subscriptions = schema.subscriptions
 # A search by conditions looks at this many rows in all before it answers with what it has: at
 # most about 0.2 s of work, however many dead letters there are.
 _MOST_SCANNED = 50_000
+_FIRST_WINDOW = 500
 _LEAST_SCANNED = 1_000  # of each subscription, however many there are
 # Rows that one read transaction counts or walks: a long one would keep the WAL from being folded.
 _STEP = 10_000
@@ -34,9 +36,10 @@ _ANY_SUBSCRIPTION = 2**63 - 1
 class DeliveryLists:
     """Searches that any thread may make; each walks ix_deliveries_unfinished by subscription."""
 
-    def __init__(self, database: Database, types: KnownTypes) -> None:
+    def __init__(self, database: Database, types: KnownTypes, letters: DeadLetters) -> None:
         self._database = database
         self._types = types
+        self._letters = letters
 
     def page(
         self,
@@ -50,9 +53,14 @@ class DeliveryLists:
         before = None if cursor is None else decode_cursor(cursor, 2)
         conditions = self._conditions(selection)
         found: list[Row[Any]] = []
+        fitting: set[int] | None = None
+        if state == "dead":  # the others need not be searched to know that they have none
+            fitting = {group.subscription_id for group in self._letters.counts(selection)}
         horizon = 0  # above it every subscription was searched
         with self._database.reading() as conn:
-            wanted = _ids(conn, selection.subscription)
+            wanted = [
+                id for id in _ids(conn, selection.subscription) if fitting is None or id in fitting
+            ]
             most = max(_LEAST_SCANNED, _MOST_SCANNED // max(1, len(wanted)))
             for subscription in wanted:
                 high = _ANY_SUBSCRIPTION
@@ -74,26 +82,22 @@ class DeliveryLists:
     def count(self, selection: Selection, upto_us: int) -> dict[str, int]:
         """How many dead letters that died up to ``upto_us`` are selected, by subscription.
 
-        Those of removed subscriptions count too. In steps; each reads one state of the log.
+        Those of removed subscriptions count too. From the counts that are kept; with times, or
+        for single deliveries, by walking through them, in steps, each on one state of the log.
         """
+        is_bounded = (selection.since, selection.until, selection.deliveries) != (None, None, None)
+        kept = self._letters.counts(selection)
         counts: dict[str, int] = {}
-        with self._database.reading() as conn:
-            names = {row.id: row.name for row in conn.execute(select(_subscriptions))}
-        for subscription, name in names.items():
-            total = sum(len(keys) for keys in self._walk(selection, subscription, upto_us))
+        for name in {group.subscription for group in kept}:
+            own = [group for group in kept if group.subscription == name]
+            if not is_bounded and all(to_microseconds(g.newest_at) <= upto_us for g in own):
+                counts[name] = sum(group.count for group in own)
+                continue
+            id = own[0].subscription_id
+            total = sum(len(keys) for keys in self._walk(selection, id, upto_us))
             if total:
                 counts[name] = total
         return counts
-
-    def newest_death_us(self) -> int:
-        """When the last of all dead letters died, in microseconds since the epoch; 0 for none."""
-        query = select(func.max(_deliveries.c.finished_us))
-        with self._database.reading() as conn:  # ix_deliveries_unfinished by subscription
-            return max((conn.execute(query.where(
-                _deliveries.c.subscription == subscription,
-                _deliveries.c.state == "dead",
-                _deliveries.c.state != "succeeded",
-            )).scalar() or 0 for subscription in _ids(conn, None)), default=0)  # fmt: skip
 
     def next_dead(
         self, selection: Selection, subscription: int, after: int, upto_us: int, limit: int
@@ -188,25 +192,23 @@ class DeliveryLists:
             )
             ordered = query.order_by(_deliveries.c.sequence.desc())
             return conn.execute(ordered.limit(limit + 1)).all(), 0
-        low = (
-            select(_deliveries.c.sequence, _deliveries.c.subscription)
-            .where(
-                _deliveries.c.subscription == subscription,
-                _deliveries.c.state == state,
-                _deliveries.c.state != "succeeded",
-                _deliveries.c.sequence < high,
-            )
-            .order_by(_deliveries.c.sequence.desc())
-            .limit(most)
-        ).subquery()
-        query = joined().join(low, _same(low)).where(*conditions)
-        rows = conn.execute(query.order_by(_deliveries.c.sequence.desc()).limit(limit + 1)).all()
-        if len(rows) > limit:
-            return rows, 0
-        scanned, edge = conn.execute(
-            select(func.count(), func.min(low.c.sequence)).select_from(low)
-        ).one()
-        return rows, edge if scanned == most else 0
+        found: list[Row[Any]] = []
+        scanned, window = 0, _FIRST_WINDOW
+        # In growing windows: what is looked for is mostly among the newest.
+        while scanned < most:
+            low = _newest(subscription, state, high, min(window, most - scanned))
+            query = joined().join(low, _same(low)).where(*conditions)
+            ordered = query.order_by(_deliveries.c.sequence.desc()).limit(limit + 1 - len(found))
+            found += conn.execute(ordered).all()
+            if len(found) > limit:
+                return found, 0
+            seen, edge = conn.execute(
+                select(func.count(), func.min(low.c.sequence)).select_from(low)
+            ).one()
+            if seen < min(window, most - scanned):
+                return found, 0
+            scanned, high, window = scanned + seen, edge, window * 4
+        return found, high
 
     def _conditions(self, selection: Selection) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = []
@@ -238,6 +240,20 @@ def _window(subscription: int, state: DeliveryState, after: int, limit: int) -> 
             _deliveries.c.sequence > after,
         )
         .order_by(_deliveries.c.sequence)
+        .limit(limit)
+    ).subquery()
+
+
+def _newest(subscription: int, state: DeliveryState, high: int, limit: int) -> Any:
+    return (  # ix_deliveries_unfinished alone answers it
+        select(_deliveries.c.sequence, _deliveries.c.subscription)
+        .where(
+            _deliveries.c.subscription == subscription,
+            _deliveries.c.state == state,
+            _deliveries.c.state != "succeeded",
+            _deliveries.c.sequence < high,
+        )
+        .order_by(_deliveries.c.sequence.desc())
         .limit(limit)
     ).subquery()
 

@@ -18,6 +18,7 @@ from eventbus.log import schema
 from eventbus.log.commit import GroupCommit
 from eventbus.log.counts import TypeCount
 from eventbus.log.database import Database
+from eventbus.log.dead_letters import DeadLetters
 from eventbus.log.deliveries import DeliveryReader
 from eventbus.log.delivery_lists import DeliveryLists
 from eventbus.log.fold import remove_leftovers
@@ -100,7 +101,8 @@ class EventLog:
         """How many events retention has removed."""
         self._reader = Reader(self._database, lambda: self.last_sequence, self._types)
         self.delivery_reader = DeliveryReader(self._database)
-        self.delivery_lists = DeliveryLists(self._database, self._types)
+        self.dead_letters = DeadLetters(self._database)
+        self.delivery_lists = DeliveryLists(self._database, self._types, self.dead_letters)
         self.replay_reader = ReplayReader(self._database, self._types)
 
     def start(self, after_commit: AfterCommit, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -360,4 +362,5 @@ class EventLog:
         return self.delivery_lists.page(state, limit, cursor, selection)
 
     def delivery_counts(self) -> dict[str, int]:
-        return self.delivery_reader.counts()
+        counts = self.delivery_reader.counts(("pending", "retrying"))
+        return {**counts, "dead": self.dead_letters.total()}

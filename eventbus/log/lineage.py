@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, select, tuple_
 
 from eventbus.log import schema
 from eventbus.log.rows import attempt_from_row
@@ -99,16 +99,27 @@ def chain_of(conn: Connection, sequence: int) -> list[ChainLink]:
 
 
 def _attempts_of(keys: Sequence[Key]) -> Any:
-    of = tuple_(_attempts.c.sequence, _attempts.c.subscription)  # primary key
-    return select(_attempts).where(of.in_(keys)).order_by(_attempts.c.number)
+    of = tuple_(_attempts.c.sequence, _attempts.c.subscription)
+    return (
+        select(_attempts)
+        .where(_is_of(_attempts.c.sequence, keys), of.in_(keys))
+        .order_by(_attempts.c.number)
+    )
 
 
 def _interventions_of(keys: Sequence[Key]) -> Any:
-    of = tuple_(_interventions.c.sequence, _interventions.c.subscription)  # primary key
+    of = tuple_(_interventions.c.sequence, _interventions.c.subscription)
     operation = (_operations.c.kind, _operations.c.requested_by, _operations.c.reason)
     return (
         select(_interventions, *operation)
         .join_from(_interventions, _operations, _interventions.c.operation == _operations.c.id)
-        .where(of.in_(keys))
+        .where(_is_of(_interventions.c.sequence, keys), of.in_(keys))
         .order_by(_interventions.c.number)
     )
+
+
+def _is_of(sequence: Any, keys: Sequence[Key]) -> ColumnElement[bool]:
+    """Said beside the pairs: with these alone SQLite would rather read the table from end to end
+    than look into its primary key."""
+    found: ColumnElement[bool] = sequence.in_({key for key, _ in keys})
+    return found

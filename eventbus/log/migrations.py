@@ -114,6 +114,25 @@ def _tell_events_from_payloads(conn: Connection) -> None:
     conn.exec_driver_sql("ALTER TABLE removals ADD COLUMN events_upto BIGINT NOT NULL DEFAULT 0")
 
 
+def _count_dead_letters(conn: Connection) -> None:
+    for statement in (
+        """CREATE TABLE dead_letters (
+            subscription INTEGER NOT NULL, type TEXT NOT NULL, error_class TEXT NOT NULL,
+            count BIGINT NOT NULL, newest_us BIGINT NOT NULL,
+            PRIMARY KEY (subscription, type, error_class)) WITHOUT ROWID""",
+        # ix_deliveries_unfinished by subscription
+        """INSERT INTO dead_letters (subscription, type, error_class, count, newest_us)
+            SELECT d.subscription, e.type, coalesce(d.error_class, ''), count(*),
+                coalesce(max(d.finished_us), 0)
+            FROM subscriptions AS s
+            JOIN deliveries AS d
+                ON d.subscription = s.id AND d.state = 'dead' AND d.state != 'succeeded'
+            JOIN events AS e ON e.sequence = d.sequence
+            GROUP BY d.subscription, e.type, coalesce(d.error_class, '')""",
+    ):
+        conn.exec_driver_sql(statement)
+
+
 LOG_MIGRATIONS: tuple[Migration, ...] = (
     _create_log,
     _never_reuse_subscription_ids,
@@ -121,6 +140,7 @@ LOG_MIGRATIONS: tuple[Migration, ...] = (
     _create_scheduled,
     _count_what_is_removed,
     _tell_events_from_payloads,
+    _count_dead_letters,
 )
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
 
 from eventbus.log import schema
 from eventbus.log.cursor import decode_cursor, encode_cursor
+from eventbus.log.dead_letters import Tally
 from eventbus.log.values import DeliveryState, Operation, OperationPage, OperationState
 from eventbus.timestamps import from_microseconds
 
@@ -131,6 +132,7 @@ def make_pending(
     new = [sequence for sequence in sequences if sequence not in known] if new_too else []
     if again:
         conn.execute(_intervention(operation, at_us, subscription, again))
+        tally = Tally(conn, [(sequence, subscription) for sequence in again])
         conn.execute(
             update(_deliveries)  # primary key
             .where(_deliveries.c.subscription == subscription, _deliveries.c.sequence.in_(again))
@@ -139,6 +141,7 @@ def make_pending(
                 error_class=None, error_message=None,
             )
         )  # fmt: skip
+        tally.changed()
     if new:
         conn.execute(
             insert(_deliveries),
@@ -167,11 +170,13 @@ def discard(
     dead = [sequence for sequence in sequences if known.get(sequence) == "dead"]
     if dead:
         conn.execute(_intervention(operation, at_us, subscription, dead))
+        tally = Tally(conn, [(sequence, subscription) for sequence in dead])
         conn.execute(
             update(_deliveries)  # primary key
             .where(_deliveries.c.subscription == subscription, _deliveries.c.sequence.in_(dead))
             .values(state="discarded")
         )
+        tally.changed()
     return dead
 
 

@@ -178,6 +178,19 @@ removals = Table(
     sqlite_with_rowid=False,
 )
 
+# How many dead letters there are, so that nobody has to count them: of which type, at which
+# subscription, of which error ("" for none), and when the newest of them died.
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("subscription", Integer, primary_key=True),
+    Column("type", Text, primary_key=True),
+    Column("error_class", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("newest_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 schema_versions = Table(
     "schema_versions",
     metadata,

@@ -12,6 +12,7 @@ from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.errors import EffectError
 from eventbus.event import Event
 from eventbus.log import schema
+from eventbus.log.dead_letters import Tally
 from eventbus.log.prepared import ManyRows, insert_rows, update_rows
 from eventbus.log.rows import event_from_row
 from eventbus.log.storage import driver_error, write_failure
@@ -218,6 +219,8 @@ class Writer:
         _SUCCEED.run_flat(self._conn, succeeded)
         outcomes = [unit.outcome for unit in batch if unit.outcome is not None]
         if outcomes:
+            dead = [(o.sequence, o.subscription) for o in outcomes if o.state == "dead"]
+            tally = Tally(self._conn, dead) if dead else None
             _FAIL.run(self._conn, [
                 (
                     o.state, o.attempt, o.due_us, o.finished_us, o.finished_us - o.started_us,
@@ -232,6 +235,8 @@ class Writer:
                 )
                 for o in outcomes
             ])  # fmt: skip
+            if tally is not None:
+                tally.changed()
 
     def _change(self, batch: Iterable[Unit]) -> None:
         groups: dict[Apply, list[object]] = {}
@@ -245,6 +250,8 @@ class Writer:
 def _needs_connection(unit: Unit) -> bool:
     """Whether writing it takes more than the statements that are prepared here."""
     if unit.call is not None or unit.effects:
+        return True
+    if unit.outcome is not None and unit.outcome.state == "dead":
         return True
     return any(not event.is_new for event in unit.events)
 

@@ -144,6 +144,10 @@ def test_a_log_of_the_second_version_keeps_its_subscriptions(url: str) -> None:
     with conn.begin():
         conn.exec_driver_sql("INSERT INTO subscriptions VALUES (4, 'kept', 'a', 0, 0)")
         conn.exec_driver_sql(
+            "INSERT INTO events (sequence, id, source, type, subject, time_us, recorded_us, "
+            "correlationid, depth, data) VALUES (1, 'x', '/s', 'a', 'a', 0, 0, 'x', 0, '{}')"
+        )
+        conn.exec_driver_sql(
             "INSERT INTO deliveries (sequence, subscription, state, attempt) "
             "VALUES (1, 4, 'dead', 5)"
         )

@@ -123,8 +123,11 @@ def test_only_what_is_selected_is_redriven(
 def test_what_died_before_the_clock_was_set_back_is_redriven_too(
     bus: EventBus, mended: Mended
 ) -> None:
-    late = "UPDATE deliveries SET finished_us = finished_us + 3600000000 WHERE sequence < 4"
-    bus.log.commit(Unit(call=lambda conn: conn.exec_driver_sql(late)))
+    for late in (
+        "UPDATE deliveries SET finished_us = finished_us + 3600000000 WHERE sequence < 4",
+        "UPDATE dead_letters SET newest_us = newest_us + 3600000000",
+    ):
+        bus.log.commit(Unit(call=lambda conn, late=late: conn.exec_driver_sql(late)))
     assert finish(bus, bus.operations.redrive(ALL, "ann")).done == 10
     assert dead_count(bus) == 0
 
