@@ -16,11 +16,7 @@ from typing import Any, Self, TypeVar
 from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.dispatcher import Dispatcher
 from eventbus.effects import Effects, current_effects
-from eventbus.errors import (
-    BusClosedError,
-    EffectError,
-    SubscriptionError,
-)
+from eventbus.errors import BusClosedError, EffectError, SubscriptionError
 from eventbus.event import DEFAULT_SOURCE, Event
 from eventbus.lane import Lane
 from eventbus.lanes import open_lane
@@ -30,6 +26,7 @@ from eventbus.log.unit import Apply, Unit
 from eventbus.loop import LoopThread
 from eventbus.operations import Operations
 from eventbus.patterns import Pattern
+from eventbus.pauses import Pauses
 from eventbus.receipt import BatchReceipt, Receipt, already
 from eventbus.scheduled import ScheduledEvent, read_events
 from eventbus.scheduler import Cancellation, Scheduler
@@ -97,6 +94,7 @@ class EventBus:
         self._loop = self._loop_thread.loop
         self.dispatcher = Dispatcher(log, self._loop, self._pool, self._watch, clock)
         self.operations = Operations(self)
+        self.pauses = Pauses(self)
         self._scheduler = Scheduler(log, self._loop, clock, self.dispatcher.due)
         self._watchdog = Watchdog(log, self._loop_thread, self.dispatcher)
         self._loop_thread.start()

@@ -117,6 +117,12 @@ class Dispatcher:
             lane.concurrency = concurrency
             self.runner.pump(lane)
 
+    def look_again(self, name: str) -> None:
+        """Take note that a subscription was paused or resumed."""
+        if name in self._lanes:
+            self._pump(self._lanes[name])
+        self._check_idle()
+
     async def detach(self, lane: Lane, timeout_s: float) -> None:
         """Begin nothing more, give what runs ``timeout_s`` seconds, stop serving the lane."""
         lane.concurrency = 0
@@ -208,7 +214,7 @@ class Dispatcher:
             )  # fmt: skip
             self._loop.call_later(_STORAGE_RETRY_S, self._log.submit, again)
         elif unit.error is not None:
-            started_us, duration_us = _time_of(unit, self._clock.time_ns() // 1_000)
+            started_us, duration_us = unit.attempt_time(self._clock.time_ns() // 1_000)
             self._failed(job, unit.error, started_us, duration_us)
         elif outcome is None:
             lane.succeeded += 1
@@ -387,12 +393,3 @@ class Dispatcher:
     def lanes(self) -> dict[str, Lane]:
         """The lanes that are served, by subscription name; a snapshot."""
         return dict(self._lanes)
-
-
-def _time_of(unit: Unit, now_us: int) -> tuple[int, int]:
-    """When the attempt began whose outcome or effects could not be committed, and for how long."""
-    if unit.outcome is not None:
-        return unit.outcome.started_us, unit.outcome.finished_us - unit.outcome.started_us
-    for _, finished_us, duration_us, _, _ in unit.successes:
-        return finished_us - duration_us, duration_us
-    return now_us, 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Set
 
 from eventbus.event import Event
 from eventbus.log.deliveries import Unfinished
@@ -60,6 +61,7 @@ class Lane:
         self.subscription = subscription
         self.id = id
         self.concurrency = subscription.concurrency
+        self.paused_ids: Set[int] = frozenset()  # the log's, of all subscriptions
         self.ready: deque[Job] = deque()
         # By busy key what waits behind it: None until something does.
         self.busy: dict[str, deque[Job | int] | None] = {}
@@ -96,8 +98,15 @@ class Lane:
         )
 
     @property
+    def is_paused(self) -> bool:
+        """Whether nothing new is begun, because somebody wants it so."""
+        return self.id in self.paused_ids
+
+    @property
     def is_idle(self) -> bool:
-        """Whether nothing is left to do but to wait for retries."""
+        """Whether nothing is left to do but to wait for retries, or for being resumed."""
+        if self.is_paused:
+            return self.open == len(self.ready)
         return self.open == 0 and not self.is_behind and not self.unread and not self.is_reading
 
     def has_room(self, more: int) -> bool:
@@ -106,7 +115,7 @@ class Lane:
         A thread that hangs in a handler takes the place of one: else each time-out would let
         another thread hang, until the pool that all subscriptions share had none left.
         """
-        return self.workers + self.stuck + more <= self.concurrency
+        return self.workers + self.stuck + more <= self.concurrency and not self.is_paused
 
     # -- taking ------------------------------------------------------------------------------
 

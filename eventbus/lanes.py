@@ -16,6 +16,7 @@ def open_lane(log: EventLog, subscription: Subscription) -> Lane:
     subscriber = log.save_subscriber(subscription.name, subscription.pattern)
     log.count_crashed(subscriber, subscription.policy.max_attempts)
     lane = Lane(subscription, subscriber.id)
+    lane.paused_ids = log.paused_ids
     reader = log.delivery_reader
     lane.failures = reader.failures(subscriber.id)
     lane.durations_ms.extend(reader.recent_durations_ms(subscriber.id, log.last_sequence))

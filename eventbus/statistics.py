@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from eventbus.lane import Lane
 from eventbus.log.eventlog import EventLog
@@ -14,6 +14,8 @@ from eventbus.timestamps import from_microseconds
 
 if TYPE_CHECKING:
     from eventbus.runner import Run
+
+SubscriptionState = Literal["served", "paused", "unserved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class SubscriptionStats:
     ``lag`` counts matching events that are not finished; ``failures`` failed attempts, ever;
     ``succeeded`` deliveries in this process. ``p50_ms``, ``p95_ms``, ``p99_ms`` are of the newest
     1000 durations, None before the first. ``is_active``: a handler serves it in this process.
-    ``blocked_loop``: how often its handler made all others wait, in this process.
+    ``blocked_loop``: how often its handler made all others wait, in this process. ``state`` is
+    ``paused``, else ``served`` or, when no handler serves it here, ``unserved``.
     """
 
     name: str
@@ -40,6 +43,10 @@ class SubscriptionStats:
     p95_ms: float | None
     p99_ms: float | None
     blocked_loop: int = 0
+    state: SubscriptionState = "served"
+    paused_at: datetime | None = None
+    paused_by: str | None = None
+    pause_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,7 @@ def subscription_stats(log: EventLog, lanes: Mapping[str, Lane]) -> list[Subscri
             lag = lane.open + lane.waiting + lane.retrying
             retrying, dead = lane.retrying, 0
             pattern = lane.subscription.pattern.text
+        pause = subscriber.pause if subscriber else None
         durations = sorted(lane.durations_ms) if lane else []
         failures = lane.failures if lane else 0
         if lane is None and subscriber is not None:
@@ -90,6 +98,9 @@ def subscription_stats(log: EventLog, lanes: Mapping[str, Lane]) -> list[Subscri
             failures=failures, p50_ms=percentile(durations, 50),
             p95_ms=percentile(durations, 95), p99_ms=percentile(durations, 99),
             blocked_loop=lane.blocked_count if lane else 0,
+            state="paused" if pause else "served" if lane else "unserved",
+            paused_at=pause.at if pause else None, paused_by=pause.by if pause else None,
+            pause_reason=pause.reason if pause else None,
         ))  # fmt: skip
     return stats
 

@@ -1,15 +1,16 @@
-"""Who gets what, how far they are, and the end of a subscription that nobody here serves."""
+"""Who gets what and how far they are; pausing and resuming one, and its end."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from app.api import parameters
+from app.api import parameters, selections
 from app.api.alerts import by
 from app.api.shapes import answer, record
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus.errors import SubscriptionError
+from eventbus.statistics import SubscriptionStats
 
 blueprint = Blueprint("subscriptions", __name__)
 
@@ -34,8 +35,7 @@ def end(name: str) -> Response:
     """Forget a durable subscription: what it has not finished is cancelled."""
     who = by(parameters.body_object())
     parts = runtime()
-    if all(stats.name != name for stats in parts.bus.subscriptions()):
-        raise ProblemError(404, "Not Found", f"there is no subscription {name[:200]!r}")
+    found(name)
     try:
         parts.consumers.forget(name)
     except SubscriptionError as error:
@@ -43,3 +43,35 @@ def end(name: str) -> Response:
     receipt = parts.bus.publish("subscription.ended", {"name": name, **who}, subject=name)
     event = receipt.event
     return answer({"name": name, "event": {"id": event.id, "sequence": event.sequence}})
+
+
+@blueprint.post("/subscriptions/<path:name>/pause")
+def pause(name: str) -> Response:
+    """Begin no more deliveries of a durable subscription; what comes stays pending."""
+    return _set_paused(name, True)
+
+
+@blueprint.post("/subscriptions/<path:name>/resume")
+def resume(name: str) -> Response:
+    """Go on with what is pending."""
+    return _set_paused(name, False)
+
+
+def _set_paused(name: str, wanted: bool) -> Response:
+    body = parameters.body_object()
+    who, reason = by(body)["by"], selections.reason(body)
+    found(name)
+    pauses = runtime().bus.pauses
+    try:
+        has_changed = (pauses.pause if wanted else pauses.resume)(name, who, reason)
+    except SubscriptionError as error:
+        raise ProblemError(409, "Not possible", f"{error}: only durable ones can wait") from None
+    return answer({**record(found(name)), "changed": has_changed})
+
+
+def found(name: str) -> SubscriptionStats:
+    """A subscription by its name; raises the 404."""
+    for stats in runtime().bus.subscriptions():
+        if stats.name == name:
+            return stats
+    raise ProblemError(404, "Not Found", f"there is no subscription {name[:200]!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from eventbus.log.replays import ReplayReader
 from eventbus.log.schedules import Schedules
 from eventbus.log.selections import Selection
 from eventbus.log.storage import open_failure
-from eventbus.log.subscribers import Subscriber, Subscribers
+from eventbus.log.subscribers import Pause, Subscriber, Subscribers
 from eventbus.log.unit import Outcome, Unit
 from eventbus.log.values import (
     Chunk,
@@ -191,6 +191,33 @@ class EventLog:
             call=lambda conn: self._subscribers.remove(conn, name),
             token=lambda: self._subscribers.removed(name),
         ))  # fmt: skip
+
+    def pause_subscriber(self, name: str, pause: Pause | None, event: Event) -> bool:
+        """Store that a durable subscription is paused, or with None that it is no more.
+
+        ``event``, which tells of it, is recorded with that. Returns whether anything changed.
+        Raises SubscriptionError for an unknown name, LogWriteError.
+        """
+        changed: list[Subscriber] = []
+
+        def change(conn: Connection) -> None:
+            found = self._subscribers.pause(conn, name, pause)
+            changed[:] = [] if found is None else [found]
+            if found is None:
+                unit.events.clear()
+
+        def take_effect() -> None:
+            for subscriber in changed:
+                self._subscribers.saved(subscriber)
+
+        unit = Unit([event], call=change, token=take_effect)
+        self._commit.commit(unit)
+        return bool(changed)
+
+    @property
+    def paused_ids(self) -> Set[int]:
+        """The ids of the subscriptions that are paused, as they are at every moment."""
+        return self._subscribers.paused_ids
 
     def subscribers(self) -> list[Subscriber]:
         """The durable subscriptions, also those that no handler serves now."""

@@ -133,6 +133,11 @@ def _count_dead_letters(conn: Connection) -> None:
         conn.exec_driver_sql(statement)
 
 
+def _let_subscriptions_be_paused(conn: Connection) -> None:
+    for column in ("paused_us BIGINT", "paused_by TEXT", "pause_reason TEXT"):
+        conn.exec_driver_sql(f"ALTER TABLE subscriptions ADD COLUMN {column}")
+
+
 LOG_MIGRATIONS: tuple[Migration, ...] = (
     _create_log,
     _never_reuse_subscription_ids,
@@ -141,6 +146,7 @@ LOG_MIGRATIONS: tuple[Migration, ...] = (
     _count_what_is_removed,
     _tell_events_from_payloads,
     _count_dead_letters,
+    _let_subscriptions_be_paused,
 )
 
 

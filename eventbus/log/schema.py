@@ -58,6 +58,10 @@ subscriptions = Table(
     Column("since_sequence", BigInteger, nullable=False),
     # Its deliveries stay in the log, and need its name: an unsubscribed one is only marked.
     Column("removed_us", BigInteger),
+    # Since when nothing of it is handled, because somebody paused it.
+    Column("paused_us", BigInteger),
+    Column("paused_by", Text),
+    Column("pause_reason", Text),
     sqlite_autoincrement=True,  # an id stands in old deliveries: it never gets a second owner
 )
 

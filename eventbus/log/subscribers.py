@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
 
+from eventbus.errors import SubscriptionError
 from eventbus.log import schema
 from eventbus.patterns import Pattern, PatternIndex
+from eventbus.timestamps import from_microseconds, to_microseconds
 
 _subscriptions, _deliveries = schema.subscriptions, schema.deliveries
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Since when a subscription handles nothing, who wanted it so, and why."""
+
+    at: datetime
+    by: str
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +33,7 @@ class Subscriber:
     name: str
     pattern: Pattern
     since_sequence: int
+    pause: Pause | None = None
 
 
 class Subscribers:
@@ -29,10 +42,18 @@ class Subscribers:
     def __init__(self, conn: Connection) -> None:
         self._by_name: dict[str, Subscriber] = {}
         self._index: PatternIndex[int] = PatternIndex()
+        self.paused_ids: set[int] = set()
+        """Whose deliveries stay pending; any thread may look."""
         with conn.begin():
             stored = select(_subscriptions).where(_subscriptions.c.removed_us.is_(None))
             for row in conn.execute(stored.order_by(_subscriptions.c.id)):
-                self._put(Subscriber(row.id, row.name, Pattern(row.pattern), row.since_sequence))
+                pause = None
+                if row.paused_us is not None:
+                    at = from_microseconds(row.paused_us)
+                    pause = Pause(at, row.paused_by, row.pause_reason)
+                self._put(Subscriber(
+                    row.id, row.name, Pattern(row.pattern), row.since_sequence, pause
+                ))  # fmt: skip
 
     def match(self, type: str) -> tuple[int, ...]:
         """The ids of the subscriptions that get events of this type."""
@@ -69,7 +90,28 @@ class Subscribers:
                 .where(_subscriptions.c.id == known.id)
                 .values(pattern=pattern.text)
             )
-        return Subscriber(known.id, name, pattern, known.since_sequence)
+        return replace(known, pattern=pattern)
+
+    def pause(self, conn: Connection, name: str, pause: Pause | None) -> Subscriber | None:
+        """Store that a subscription is paused, or is no more; None when that was so before.
+
+        Raises SubscriptionError for an unknown one.
+        """
+        known = self._by_name.get(name)
+        if known is None:
+            raise SubscriptionError(f"no durable subscription is named {name!r}")
+        if (known.pause is None) == (pause is None):
+            return None
+        conn.execute(
+            update(_subscriptions)
+            .where(_subscriptions.c.id == known.id)
+            .values(
+                paused_us=None if pause is None else to_microseconds(pause.at),
+                paused_by=None if pause is None else pause.by,
+                pause_reason=None if pause is None else pause.reason,
+            )
+        )
+        return replace(known, pause=pause)
 
     def remove(self, conn: Connection, name: str) -> None:
         """End a subscription: what it had not finished is cancelled, its dead letters stay."""
@@ -86,20 +128,35 @@ class Subscribers:
         conn.execute(
             update(_subscriptions)
             .where(_subscriptions.c.id == known.id)
-            .values(removed_us=time.time_ns() // 1_000)
+            .values(
+                removed_us=time.time_ns() // 1_000,
+                paused_us=None,
+                paused_by=None,
+                pause_reason=None,
+            )  # fmt: skip
         )
 
     def saved(self, subscriber: Subscriber) -> None:
-        """Take a committed ``save`` into effect."""
-        self.removed(subscriber.name)
+        """Take a committed ``save`` or ``pause`` into effect."""
+        self._drop(subscriber.name)
         self._put(subscriber)
 
     def removed(self, name: str) -> None:
         """Take a committed ``remove`` into effect."""
+        known = self._drop(name)
+        if known is not None:
+            self.paused_ids.discard(known.id)
+
+    def _drop(self, name: str) -> Subscriber | None:
         known = self._by_name.pop(name, None)
         if known is not None:
             self._index.remove(known.pattern, known.id)
+        return known
 
     def _put(self, subscriber: Subscriber) -> None:
         self._by_name[subscriber.name] = subscriber
         self._index.add(subscriber.pattern, subscriber.id)
+        if subscriber.pause is None:
+            self.paused_ids.discard(subscriber.id)
+        else:
+            self.paused_ids.add(subscriber.id)

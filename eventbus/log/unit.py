@@ -90,3 +90,11 @@ class Unit:
         return bool(self.successes) and not (
             self.events or self.effects or self.outcome or self.call
         )
+
+    def attempt_time(self, now_us: int) -> tuple[int, int]:
+        """When the attempt began whose outcome or effects this has, and for how long it ran."""
+        if self.outcome is not None:
+            return self.outcome.started_us, self.outcome.finished_us - self.outcome.started_us
+        for _, finished_us, duration_us, _, _ in self.successes:
+            return finished_us - duration_us, duration_us
+        return now_us, 0

@@ -169,6 +169,30 @@ def test_metrics_show_their_last_value_and_history(api: Api) -> None:
     assert sorted(point["value"] for point in history) == [1.5, 2.5]
 
 
+def test_a_paused_subscription_keeps_what_comes_until_it_is_resumed(api: Api) -> None:
+    def queue() -> dict[str, object]:
+        found = api.get("/api/subscriptions").json["subscriptions"]
+        return next(each for each in found if each["name"] == "queue")
+
+    paused = api.post("/api/subscriptions/queue/pause", {"by": "ann", "reason": "maintenance"})
+    assert (paused.status, paused.json["state"], paused.json["changed"]) == (200, "paused", True)
+    again = api.post("/api/subscriptions/queue/pause", {"by": "bob"}).json
+    assert (again["paused_by"], again["changed"]) == ("ann", False)
+    api.post("/api/events", {"type": "queue.task.added", "data": {"queue": "q", "task_id": "p-1"}})
+    assert (queue()["state"], queue()["lag"]) == ("paused", 1)
+    resumed = api.post("/api/subscriptions/queue/resume", {"by": "bob"}).json
+    assert (resumed["state"], resumed["paused_by"]) == ("served", None)
+    wait_until(lambda: queue()["lag"] == 0, "the event is handled")
+    trail = api.get("/api/events", type="subscription.*", subject="queue").json["events"]
+    assert [(event["type"], event["data"]["by"]) for event in trail] == [
+        ("subscription.resumed", "bob"),
+        ("subscription.paused", "ann"),
+    ]
+    assert api.post("/api/subscriptions/nobody/pause", {}).status == 404
+    wrong = api.post("/api/subscriptions/queue/pause", {"reason": 7})
+    assert (wrong.status, wrong.json["errors"][0]["pointer"]) == (400, "/reason")
+
+
 def test_subscriptions_show_lag_and_durations(api: Api) -> None:
     api.publish("evaluation.started", {"eval_id": "s-1"})
     subscriptions = {s["name"]: s for s in api.get("/api/subscriptions").json["subscriptions"]}
