@@ -180,11 +180,11 @@ class EventBus:
         A mapping is read as by ``Event.from_dict`` and may have ``delay`` or ``at``. Raises
         EventValidationError with the index of each wrong event at the head of its pointers.
         """
-        checked = read_events(
-            events, source=self._source, max_bytes=self._max_event_bytes,
-            now=self.now if self._stamps else None,
-        )  # fmt: skip
         effects = self._effects()
+        checked = read_events(
+            events, source=self._source if effects is None else effects.source,
+            max_bytes=self._max_event_bytes, now=self.now if self._stamps else None,
+        )  # fmt: skip
         if any(isinstance(event, ScheduledEvent) for event in checked):
             unit, order = self._scheduler.arrange(checked, effects)
             return BatchReceipt(self, unit, order) if unit.is_done else self._record(unit, order)
