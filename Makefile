@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# How many tests run side by side; each file's own stay together and in order.
+JOBS   ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -47,7 +49,7 @@ browser: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	@EVENTBUS_TEST_BROWSER="$$($(BIN)/python -m tests.helpers.browser)" && \
-	  export EVENTBUS_TEST_BROWSER && exec $(BIN)/python -m pytest $(ARGS)
+	  export EVENTBUS_TEST_BROWSER && exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-fast: $(VENV)/.dev
 	@exec $(BIN)/python -m pytest tests/unit $(ARGS)
