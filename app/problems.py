@@ -14,6 +14,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException
 from eventbus.errors import (
     BusClosedError,
     CursorError,
+    DryRunError,
     EventValidationError,
     FieldError,
     LogError,
@@ -96,6 +97,8 @@ def as_problem(error: Exception) -> ProblemError:
                 "Not confirmed",
                 f"{error}; publish it again with the same source and id: it is recorded once",
             )
+        case DryRunError():
+            return _unavailable("No preview now", str(error))
         case LogError():
             log.error("the log failed: %s", error)
             return _unavailable("The event log failed", str(error))

@@ -187,3 +187,11 @@ class RetentionError(EventBusError):
 
 class RebuildError(EventBusError):
     """Read models cannot be folded afresh, or are being folded already."""
+
+
+class OverlayError(EventBusError):
+    """What was asked for cannot be tried out without doing it."""
+
+
+class DryRunError(EventBusError):
+    """No dry run now; the message says why."""

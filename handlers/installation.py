@@ -19,7 +19,7 @@ from handlers.stalled import StallDetector
 from handlers.storage import Files, StorageHandler
 from handlers.subscriptions import ensure
 
-_KINDS = (EvaluationHandler, QueueHandler, MonitoringHandler, StorageHandler, AlertHandler)
+KINDS = (EvaluationHandler, QueueHandler, MonitoringHandler, StorageHandler, AlertHandler)
 
 # The names on the screen, by the names in the table. "failed" counts failures, "open alerts" those
 # that ask for somebody: open and regressed; an acknowledged one has somebody.
@@ -71,7 +71,7 @@ def install(bus: EventBus, settings: HandlerSettings | None = None) -> Handlers:
     settings. Blocks for a few commits; raises SubscriptionError when a name is taken.
     """
     settings = settings or HandlerSettings()
-    for kind in _KINDS:
+    for kind in KINDS:
         ensure(bus, kind, settings)
     return Handlers(bus, settings)
 

@@ -11,6 +11,7 @@ from app.api import (
     events,
     health,
     operations,
+    preview,
     queues,
     rebuild,
     scheduled,
@@ -23,6 +24,7 @@ from app.api import (
 def register(app: Flask) -> None:
     """Add all routes of the API to ``app``."""
     for part in (
+        preview,
         events,
         evaluations,
         alerts,

@@ -1,0 +1,93 @@
+"""What publishing would lead to, without doing it: a dry run of the handlers that match."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from app.api.events import ENVELOPE_BYTES
+from app.api.shapes import answer, record
+from app.problems import ProblemError
+from app.runtime import handler_settings, runtime
+from eventbus import Event
+from eventbus.cloudevents import decode
+from eventbus.dryrun import DryRunResult, Foreseen
+from handlers.dryrun import dry_run
+
+MOST_GIVEN = 100
+# A row may hold an error of a quarter of a megabyte, which is in the event, too.
+_MOST_CHARS = 2_000
+
+blueprint = Blueprint("preview", __name__)
+
+
+@blueprint.post("/events/preview")
+def preview() -> Response:
+    """The subscriptions that match, the effects and the further events of what is sent.
+
+    The body is that of ``POST /api/events``, of at most 100 events. Nothing is recorded,
+    delivered, scheduled or written.
+    """
+    settings = runtime().settings
+    body = request.get_data(cache=False)
+    if len(body) > MOST_GIVEN * (settings.max_event_bytes + ENVELOPE_BYTES):
+        raise ProblemError(413, "Content Too Large", f"at most {MOST_GIVEN} events are tried out")
+    events, _ = decode(
+        request.headers, body, source=settings.source, max_bytes=settings.max_event_bytes
+    )
+    if len(events) > MOST_GIVEN:
+        detail = f"must have at most {MOST_GIVEN} events, not {len(events)}"
+        raise ProblemError(
+            400, "Too many events", f"the body {detail}", [{"pointer": "", "detail": detail}]
+        )
+    return answer(described(foresee(events)))
+
+
+def foresee(events: list[Event]) -> DryRunResult:
+    """A dry run on the running bus. Raises DryRunError when too many are under way."""
+    parts = runtime()
+    settings = parts.settings
+    return dry_run(parts.bus, handler_settings(settings), settings.source).run(events)
+
+
+def described(result: DryRunResult) -> dict[str, Any]:
+    """A dry run as the API tells it."""
+    return {
+        "sequence": result.sequence,
+        "duration_ms": round(result.duration_ms, 3),
+        "bound": result.bound,
+        "given": [_event(foreseen) for foreseen in result.given],
+        "subscriptions": [
+            record(trial) for foreseen in result.given for trial in foreseen.trials
+        ],
+        "effects": [
+            {"kind": "state", **record(change), "before": _short(change.before),
+             "after": _short(change.after)}
+            for change in result.changes
+        ] + [record(intent) for intent in result.intents],
+        "events": [_event(foreseen) for foreseen in result.further],
+    }  # fmt: skip
+
+
+def _event(foreseen: Foreseen) -> dict[str, Any]:
+    return {
+        **foreseen.event.to_dict(),
+        "level": foreseen.level,
+        "by": foreseen.by,
+        "at": foreseen.at,
+        "duplicate": foreseen.is_duplicate,
+        "followed": foreseen.is_followed,
+        "subscriptions": [record(trial) for trial in foreseen.trials],
+    }
+
+
+def _short(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {
+        name: f"{value[:_MOST_CHARS]}…"
+        if isinstance(value, str) and len(value) > _MOST_CHARS
+        else value
+        for name, value in row.items()
+    }

@@ -1,0 +1,207 @@
+"""An overlay: tables as they are committed, under changes that nobody else will ever see."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+from sqlalchemy import (
+    Connection,
+    Delete,
+    Engine,
+    Select,
+    Table,
+    Update,
+    create_engine,
+    event,
+    insert,
+    select,
+)
+from sqlalchemy.pool import NullPool
+from sqlalchemy.sql import visitors
+
+from eventbus.errors import OverlayError
+
+# Of one statement: a dry run is about a few events and the rows that belong to them.
+_MOST_ROWS = 2_000
+_STEPS = 20_000  # of SQLite's machine, between two looks at the clock: about a millisecond
+
+Key = tuple[Any, ...]
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """A row that was added, changed or removed: its values by column, None where there is none."""
+
+    table: str
+    key: dict[str, Any]
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class Overlay:
+    """One snapshot of a log's database, of which some tables can be written to without effect.
+
+    The file is opened for reading only, so nothing here can change it, nor does it hold any lock
+    that a writer waits for. Each table stands behind a temporary one of its own name, in memory.
+    A statement that asks for rows has them put there first; there they are changed and found
+    again. What would need more than a statement on one table of few rows raises OverlayError.
+    For one thread at a time.
+    """
+
+    def __init__(self, path: Path, tables: Sequence[Table], is_late: Callable[[], bool]) -> None:
+        """``tables`` are those that may be written to; ``is_late()`` cuts a long query off."""
+        self._tables = {table.name: table for table in tables}
+        self._known: dict[str, dict[Key, Row | None]] = {name: {} for name in self._tables}
+        self._is_own = False  # a statement of the overlay itself
+        self.conn = _engine(f"file:{quote(str(path))}?mode=ro").connect()
+        try:
+            driver: Any = self.conn.connection.driver_connection
+            driver.set_progress_handler(is_late, _STEPS)
+            for table in tables:
+                self._shadow(table.name)
+        except BaseException:
+            self.close()
+            raise
+        event.listen(self.conn, "before_execute", self._before_execute)
+
+    def close(self) -> None:
+        """Forget all of it."""
+        self.conn.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def attempt(self) -> Iterator[Connection]:
+        """A connection whose changes are taken back when the block raises."""
+        known = {name: dict(rows) for name, rows in self._known.items()}
+        try:
+            with self.conn.begin_nested():
+                yield self.conn
+        except BaseException:
+            self._known = known  # rows that were put there in between are gone again, too
+            raise
+
+    def changes(self) -> list[RowChange]:
+        """What has changed since this was last called, by table and key."""
+        found: list[RowChange] = []
+        for name, table in self._tables.items():
+            known = self._known[name]
+            now = {_key(table, row): row for row in self._own(select(table))}
+            for key in known.keys() | now.keys():
+                before, after = known.get(key), now.get(key)
+                if before != after:
+                    found.append(_change(table, key, before, after))
+                    known[key] = after
+        return sorted(found, key=lambda change: (change.table, str(change.key)))
+
+    def _shadow(self, name: str) -> None:
+        sql = self.conn.exec_driver_sql(
+            "SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,)
+        ).scalar()
+        if sql is None:
+            raise OverlayError(f"there is no table {name!r}: its migrations have not run")
+        # As it is kept there, this statement always begins with these two words.
+        self.conn.exec_driver_sql(sql.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+
+    def _before_execute(
+        self, conn: Connection, statement: Any, many: Any, single: Any, options: Any
+    ) -> None:
+        if self._is_own:
+            return
+        if isinstance(statement, Select):
+            froms = statement.get_final_froms()
+            found = [table for table in self._tables.values() if table in froms]
+            if found and (len(froms) > 1 or _asks_further(statement)):
+                raise OverlayError("a query on more than one table cannot be tried out")
+            if not found and any(_tables_in(each) & self._tables.keys() for each in froms):
+                raise OverlayError("a query on joined tables cannot be tried out")
+            for table in found:
+                self._fetch(table, statement.whereclause, single or {})
+        elif isinstance(statement, Update | Delete) and not _asks_further(statement):
+            # A removal that looks further is of rows beyond a bound: those here are not.
+            target = statement.table
+            if isinstance(target, Table) and target.name in self._tables:
+                for params in many or [single or {}]:
+                    self._fetch(target, statement.whereclause, params)
+
+    def _fetch(self, table: Table, where: Any, params: Mapping[str, Any]) -> None:
+        """Put the rows that a condition asks for where they can be changed, unless they are."""
+        query = select(table).limit(_MOST_ROWS + 1)
+        if where is not None:
+            query = query.where(where)
+        rows = self._own(query, params, schema_translate_map={None: "main"})
+        if len(rows) > _MOST_ROWS:
+            raise OverlayError(
+                f"more than {_MOST_ROWS:,} rows of {table.name} are asked for at once; that cannot "
+                "be tried out"
+            )
+        known = self._known[table.name]
+        new = [row for row in rows if _key(table, row) not in known]
+        if not new:
+            return
+        names = [column.name for column in table.c]
+        put = insert(table).prefix_with("OR IGNORE")  # what was added here comes first
+        self._own(put, [dict(zip(names, row, strict=True)) for row in new])
+        known.update((_key(table, row), row) for row in new)
+
+    def _own(self, statement: Any, params: Any = None, **options: Any) -> list[Row]:
+        self._is_own = True
+        try:
+            result = self.conn.execute(statement, params, execution_options=options)
+            return [tuple(row) for row in result] if result.returns_rows else []
+        finally:
+            self._is_own = False
+
+
+@lru_cache(maxsize=4)
+def _engine(address: str) -> Engine:
+    """Kept for the statements that it has compiled, which is most of the work; no connection is."""
+
+    def connect() -> sqlite3.Connection:
+        # For whichever thread has the overlay, one after the other.
+        driver = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+        driver.execute("PRAGMA temp_store = MEMORY").close()
+        return driver
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def _asks_further(statement: Any) -> bool:
+    """Whether there is a query inside the statement."""
+    where = statement.whereclause
+    return where is not None and any(
+        isinstance(each, Select) for each in visitors.iterate(where) if each is not where
+    )
+
+
+def _tables_in(clause: Any) -> set[str]:
+    return {each.name for each in visitors.iterate(clause) if isinstance(each, Table)}
+
+
+def _key(table: Table, row: Row) -> Key:
+    return tuple(value for column, value in zip(table.c, row, strict=True) if column.primary_key)
+
+
+def _change(table: Table, key: Key, before: Row | None, after: Row | None) -> RowChange:
+    names = [column.name for column in table.c]
+    keys = [column.name for column in table.c if column.primary_key]
+    return RowChange(
+        table.name,
+        dict(zip(keys, key, strict=True)),
+        None if before is None else dict(zip(names, before, strict=True)),
+        None if after is None else dict(zip(names, after, strict=True)),
+    )

@@ -1,0 +1,211 @@
+"""A dry run on the built-in handlers: it tells what then happens, and leaves no trace."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
+
+from eventbus import Event, EventBus
+from eventbus.dryrun import DryRunResult
+from eventbus.errors import DryRunError
+from eventbus.log.overlay import Overlay
+from eventbus.scheduled import ScheduledEvent
+from handlers import Handlers, install
+from handlers.dryrun import dry_run
+from handlers.tables import metadata
+from tests.helpers.bus import LONG_S
+from tests.helpers.read_models import SETTINGS, events, tables
+
+TIMES = {"time", "bucket", "first_seen", "last_seen"}
+
+
+def foresee(bus: EventBus, type: str, data: dict[str, Any], **more: Any) -> DryRunResult:
+    event = Event.create(type, data, **{"source": "/tests", **more})
+    return dry_run(bus, SETTINGS, "/tests").run([event])
+
+
+def publish(bus: EventBus, type: str, data: dict[str, Any]) -> None:
+    bus.publish(type, data)
+    bus.drain(LONG_S)
+
+
+def files_of(path: Path) -> dict[str, str]:
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in path.parent.iterdir()
+        if not file.name.endswith("-shm")  # the marks of who reads: shared memory, no data
+    }
+
+
+def timeless(table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Without the times, which nobody can foresee."""
+    columns = metadata.tables[table].c
+    return tuple(
+        None if column.name in TIMES or column.name.endswith("_at") else value
+        for column, value in zip(columns, row, strict=True)
+    )
+
+
+def without_times(found: dict[str, set[Any]]) -> dict[str, set[Any]]:
+    return {name: {timeless(name, row) for row in rows} for name, rows in found.items()}
+
+
+def after(before: dict[str, set[Any]], result: DryRunResult) -> dict[str, set[Any]]:
+    """The tables as the dry run says that they will be."""
+    rows = {name: {timeless(name, row) for row in own} for name, own in before.items()}
+    for change in result.changes:
+        if change.before is not None:
+            rows[change.table].discard(timeless(change.table, tuple(change.before.values())))
+        if change.after is not None:
+            rows[change.table].add(timeless(change.table, tuple(change.after.values())))
+    return rows
+
+
+@given(st.lists(events, min_size=1, max_size=8), events)
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+def test_what_is_foreseen_is_what_then_happens(
+    past: list[dict[str, Any]], next_one: dict[str, Any]
+) -> None:
+    with EventBus.open("sqlite://") as bus:
+        install(bus, SETTINGS)
+        bus.publish_many([{**each, "source": "/tests"} for each in past])
+        bus.drain(LONG_S)
+        before, end = tables(bus), bus.log.last_sequence
+
+        event = Event.create(**next_one, source="/tests")
+        result = dry_run(bus, SETTINGS, "/tests").run([event])
+        assert result.sequence == end
+        assert result.bound is None
+
+        bus.publish_event(event)
+        bus.drain(LONG_S)
+        recorded = bus.log.read(end + 1).events
+        assert [(f.event.type, f.event.data) for f in result.further] == [
+            (event.type, event.data) for event in recorded
+        ]
+        assert after(before, result) == without_times(tables(bus))
+
+
+def test_nothing_of_it_remains(
+    bus: EventBus, handlers: Handlers, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(bus, "evaluation.started", {"eval_id": "e1"})
+    path = Path(url.removeprefix("sqlite:///"))
+    before, version, end = files_of(path), bus.log.version, bus.log.last_sequence
+    rows, counters = tables(bus), handlers.counters()
+    heard: list[Any] = []
+    bus.log.add_listener(heard.append)
+    caplog.set_level(logging.INFO)
+
+    error = {"type": "CUDA", "severity": "critical"}
+    result = foresee(bus, "evaluation.failed", {"eval_id": "e1", "error": error})
+    foresee(bus, "alert.resolved", {"alert_id": "nobody", "by": "ana"})
+    foresee(bus, "evaluation.started", {"eval_id": "e2"})
+
+    assert [f.event.type for f in result.further] == ["alert.critical", "evaluation.retry"]
+    assert files_of(path) == before
+    assert (bus.log.version, bus.log.last_sequence) == (version, end)
+    assert (tables(bus), handlers.counters()) == (rows, counters)
+    assert heard == []
+    assert bus.log.schedules.page().events == []
+    assert [each.message for each in caplog.records if each.name.startswith("eventbus")] == []
+
+
+def test_a_handler_that_would_fail_is_told_with_its_error(
+    bus: EventBus, handlers: Handlers
+) -> None:
+    (foreseen,) = foresee(bus, "evaluation.started", {"model": "m"}, subject="s").given
+    (trial,) = foresee(bus, "evaluation.started", {"eval_id": 7.5}, subject="s").given[0].trials
+    assert foreseen.trials[0].outcome in ("would_succeed", "would_fail")
+    assert trial.outcome == "would_fail"
+    assert trial.error_class == "MalformedEventError"
+    assert "eval_id" in (trial.error_message or "")
+    assert "dead letter at once" in (trial.reason or "")
+
+
+def test_handlers_of_others_are_named_and_never_run(bus: EventBus, handlers: Handlers) -> None:
+    mails: list[str] = []
+    bus.subscribe("alert.*", lambda event: mails.append(event.type), name="mail")
+    bus.subscribe("alert.critical", lambda event: None, name="gone")
+    bus.detach("gone")
+    result = foresee(bus, "alert.critical", {"service": "s", "error": {"type": "X"}})
+    told = {trial.name: (trial.outcome, trial.reason) for trial in result.given[0].trials}
+    assert told["alert"][0] == "would_succeed"
+    assert told["mail"] == ("not_run", "not run in a preview: what it does cannot be taken back")
+    assert told["gone"] == ("not_run", "nothing serves it now: it would wait")
+    assert mails == []
+
+
+def test_a_known_id_and_a_later_time_are_told(bus: EventBus, handlers: Handlers) -> None:
+    known = bus.publish("evaluation.started", {"eval_id": "e1"}, source="/tests").wait(LONG_S)
+    again = foresee(bus, "evaluation.started", {"eval_id": "e1"}, id=known.id)
+    assert again.given[0].is_duplicate
+    assert again.changes == []
+    later = ScheduledEvent.of(
+        Event.create("evaluation.started", {"eval_id": "e2"}, source="/tests"),
+        delay=60,
+        is_timed=False,
+    )
+    (foreseen,) = dry_run(bus, SETTINGS, "/tests").run([later]).given
+    assert foreseen.at is not None
+    assert foreseen.event.time == foreseen.at
+    assert foreseen.trials[0].outcome == "would_succeed"
+
+
+def test_it_neither_waits_for_the_writer_nor_makes_it_wait(
+    bus: EventBus, handlers: Handlers
+) -> None:
+    publish(bus, "evaluation.started", {"eval_id": "e1"})
+    found: list[DryRunResult] = []
+
+    def meanwhile(conn: Any) -> None:  # holds the commit lock and the database's
+        conn.exec_driver_sql("UPDATE handler_counters SET value = value")
+        thread = threading.Thread(
+            target=lambda: found.append(foresee(bus, "evaluation.completed", {"eval_id": "e1"}))
+        )
+        thread.start()
+        thread.join(LONG_S)
+
+    bus.log.between_commits(meanwhile)
+    assert [f.event.type for f in found[0].further] == ["cleanup.evaluation"]
+    with Overlay(bus.log.path, metadata.sorted_tables, lambda: False):
+        publish(bus, "evaluation.completed", {"eval_id": "e1"})
+    assert handlers.counters()["completed"] == 1
+
+
+def test_the_file_cannot_be_written_to_from_within(bus: EventBus, handlers: Handlers) -> None:
+    with Overlay(bus.log.path, metadata.sorted_tables, lambda: False) as overlay:
+        for statement in ("DELETE FROM main.handler_counters", "DELETE FROM events"):
+            with pytest.raises(OperationalError, match="readonly"):
+                overlay.conn.exec_driver_sql(statement)
+
+
+def test_time_and_number_are_bounded(bus: EventBus, handlers: Handlers) -> None:
+    run = dry_run(bus, SETTINGS, "/tests")
+    late = run.run([Event.create("evaluation.started", {"eval_id": "e"}, source="/t")], within_s=0)
+    assert "the time for a dry run is up" in (late.bound or "")
+    assert late.given[0].trials == []
+
+    stopped, reached = threading.Event(), threading.Semaphore(0)
+
+    def hold(run: Callable[[], Any]) -> None:
+        reached.release()
+        stopped.wait(LONG_S)
+
+    for _ in range(2):
+        held = dry_run(bus, SETTINGS, "/tests")
+        held._install = hold  # type: ignore[method-assign, assignment]
+        threading.Thread(target=held.run, args=([],), daemon=True).start()
+        reached.acquire(timeout=LONG_S)
+    with pytest.raises(DryRunError, match="2 dry runs are under way"):
+        foresee(bus, "evaluation.started", {"eval_id": "e"})
+    stopped.set()
