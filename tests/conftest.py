@@ -7,9 +7,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers.browser import find_browser
 from tests.helpers.server import ServerProcess
+
+# No example has a deadline: how long one takes says more about the machine than about the code.
+# In CI hypothesis has chosen such a profile by itself.
+if settings.get_current_profile_name() == "default":
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
 
 
 @pytest.fixture(scope="module")
