@@ -87,4 +87,27 @@ def _add_retry_at(conn: Connection) -> None:
     conn.exec_driver_sql("ALTER TABLE evaluations ADD COLUMN retry_at BIGINT")
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create_read_models, _add_retry_at)
+def _add_alert_history(conn: Connection) -> None:
+    for statement in (
+        """CREATE TABLE alert_buckets (
+            alert_id TEXT NOT NULL, bucket BIGINT NOT NULL, occurrences BIGINT NOT NULL,
+            PRIMARY KEY (alert_id, bucket)) WITHOUT ROWID""",
+        """CREATE TABLE alert_occurrences (
+            alert_id TEXT NOT NULL, sequence BIGINT NOT NULL, time BIGINT NOT NULL,
+            severity TEXT NOT NULL, eval_id TEXT,
+            PRIMARY KEY (alert_id, sequence)) WITHOUT ROWID""",
+        """CREATE TABLE alert_changes (
+            alert_id TEXT NOT NULL, sequence BIGINT NOT NULL, time BIGINT NOT NULL,
+            change TEXT NOT NULL, severity TEXT NOT NULL, state TEXT NOT NULL, "by" TEXT,
+            until BIGINT, PRIMARY KEY (alert_id, sequence)) WITHOUT ROWID""",
+        "CREATE INDEX ix_alerts_severity ON alerts (severity, last_sequence)",
+        "CREATE INDEX ix_alerts_severity_state ON alerts (severity, state, last_sequence)",
+    ):
+        conn.exec_driver_sql(statement)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    _create_read_models,
+    _add_retry_at,
+    _add_alert_history,
+)

@@ -33,9 +33,9 @@ def is_htmx() -> bool:
     return request.headers.get("HX-Request") == "true"
 
 
-def example_command() -> str:
-    """A command that publishes a first event to this very server."""
-    return CURL.format(base=request.host_url.rstrip("/"), body=_FIRST_EVENT)
+def example_command(body: str = _FIRST_EVENT) -> str:
+    """A command that publishes an event to this very server; by default a first one."""
+    return CURL.format(base=request.host_url.rstrip("/"), body=body)
 
 
 def back_to(path: str) -> Response:

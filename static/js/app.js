@@ -2,9 +2,11 @@
 
 import { start as clock } from "./clock.js";
 import { start as copy } from "./copy.js";
+import { start as follow } from "./follow.js";
 import { start as localMoment } from "./local-moment.js";
 import { start as menu } from "./menu.js";
 import { start as navCounts } from "./nav-counts.js";
+import { start as pick } from "./pick.js";
 import { start as refresh } from "./refresh.js";
 import { start as rows } from "./rows.js";
 import { start as shortcuts } from "./shortcuts.js";
@@ -13,9 +15,11 @@ import { start as themeSwitch } from "./theme-switch.js";
 const all = [
   clock,
   copy,
+  follow,
   localMoment,
   menu,
   navCounts,
+  pick,
   refresh,
   rows,
   shortcuts,

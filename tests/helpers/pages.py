@@ -73,6 +73,7 @@ def paths(server: ServerProcess) -> dict[str, str]:
     """A path of every kind of page on a filled server, by a short name."""
     newest = server.new_api().get("/api/events", type="evaluation.exhausted").json["events"][0]
     dead = server.new_api().get("/api/deliveries", state="dead").json["deliveries"][0]
+    alert = server.new_api().get("/api/alerts", severity="critical").json["alerts"][0]
     return {
         "live": "/",
         "live filtered": "/?type=evaluation.*",
@@ -87,6 +88,8 @@ def paths(server: ServerProcess) -> dict[str, str]:
         "evaluation that runs": "/evaluations/running-1",
         "retries": "/retries",
         "alerts": "/alerts",
+        "alerts without a match": "/alerts?state=muted&severity=info",
+        "alert": f"/alerts/{alert['id']}",
         "publish": "/publish",
         "receipt": f"/publish?receipt={newest['sequence']}",
         "not found": "/nowhere",

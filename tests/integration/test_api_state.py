@@ -224,3 +224,44 @@ def test_health_and_readiness(api: Api) -> None:
     assert api.get("/healthz").json == {"status": "ok"}
     ready = api.get("/readyz")
     assert (ready.status, ready.json["status"]) == (200, "ready")
+
+
+def test_several_alerts_are_decided_about_at_once(api: Api) -> None:
+    names = [raise_alert(api, f"Many{letter}", "warning") for letter in "AB"]
+    done = raise_alert(api, "ManyC", "warning")
+    api.post(f"/api/alerts/{done}/resolve")
+    answer = api.post("/api/alerts/mute", {"ids": [*names, done, "x"], "for": "1h", "by": "eva"})
+    assert answer.status == 200
+    assert answer.json == {
+        "changed": names, "unchanged": [done], "unknown": ["x"], "handled": True,
+    }  # fmt: skip
+    assert {api.get(f"/api/alerts/{name}").json["state"] for name in names} == {"muted"}
+    assert api.post(f"/api/alerts/{names[0]}/unmute").json["state"] == "open"
+    assert api.post(f"/api/alerts/{names[0]}/unmute").status == 409
+    for wrong in ({}, {"ids": []}, {"ids": "x"}, {"ids": [7]}, {"ids": ["x"] * 501}):
+        answer = api.post("/api/alerts/resolve", wrong)
+        assert (answer.status, answer.json["errors"][0]["pointer"]) == (400, "/ids")
+    assert api.post("/api/alerts/frobnicate", {"ids": names}).status == 404
+
+
+def test_the_history_of_an_alert_names_who_decided(api: Api) -> None:
+    name = raise_alert(api, "Told")
+    api.post(f"/api/alerts/{name}/resolve", {"by": "eva"})
+    raise_alert(api, "Told")
+    history = api.get(f"/api/alerts/{name}/history").json
+    assert [(c["change"], c["by"]) for c in history["changes"]] == [
+        ("regressed", None), ("resolved", "eva"), ("raised", None),
+    ]  # fmt: skip
+    assert len(history["occurrences"]) == 2
+    assert history["last_24h"]["bucket_s"] == 600
+    assert len(history["last_24h"]["counts"]) == 144
+    assert sum(history["last_24h"]["counts"]) == 2
+
+
+def test_alerts_are_filtered_by_severity(api: Api) -> None:
+    name = raise_alert(api, "Severe", "info")
+    found = api.get("/api/alerts", severity="info", limit=1000).json["alerts"]
+    assert name in {alert["id"] for alert in found}
+    assert {alert["severity"] for alert in found} == {"info"}
+    assert api.get("/api/alerts", severity="loud").status == 400
+    assert api.get("/api/alerts", quiet="perhaps").status == 400

@@ -88,6 +88,13 @@ def test_no_question_scans_a_table_that_grows(bus: EventBus, handlers: Handlers)
         handlers.alerts.open()
         for state in ("open", "resolved"):
             handlers.alerts.list(state)  # type: ignore[arg-type]
+            handlers.alerts.list(state, severity="critical")  # type: ignore[arg-type]
+        handlers.alerts.list(severity="warning")
+        handlers.alerts.list(is_quiet=True)
+        handlers.alerts.counts()
+        handlers.alerts.rhythm(["a", "b"], now, 48, 3)
+        handlers.alerts.history("a")
+        handlers.alerts.occurrences("a")
         handlers.files.list("e")
         handlers.files.totals("e")
         handlers.metrics.get("m")
@@ -95,7 +102,9 @@ def test_no_question_scans_a_table_that_grows(bus: EventBus, handlers: Handlers)
         handlers.metrics.history("m")
     ours = [plan for plan in found if "deliveries" not in plan]
     assert len(ours) > 15
-    scans = [plan for plan in ours if plan.startswith("SCAN") and "handler_counters" not in plan]
+    # A dozen counters, and what a sub-query has bounded before, are walked as a whole.
+    small = ("SCAN handler_counters", "SCAN anon_1")
+    scans = [plan for plan in ours if plan.startswith("SCAN") and not plan.startswith(small)]
     assert scans == []
     # Sorting is only for the handful of rows that need somebody.
     sorts = [plan for plan in ours if "TEMP B-TREE" in plan and "is_open" not in plan]

@@ -1,0 +1,60 @@
+// Lists that follow at once: [data-follow="alert.*"] is refreshed as soon as such an event is
+// recorded, in every window that shows it. Its data-refresh interval stays, for what time brings.
+
+const REST_MS = 400; // between two refreshes of a flood
+const AGAIN_MS = 1000; // the handler may come to the event after it was recorded
+const FIRST_DELAY_MS = 500;
+const MOST_DELAY_MS = 8000;
+
+class Follower {
+  #element;
+  #after = null;
+  #delay = FIRST_DELAY_MS;
+  #timer = null;
+  #again = null;
+
+  constructor(element) {
+    this.#element = element;
+    this.#connect();
+    document.addEventListener("visibilitychange", () => this.#refresh());
+  }
+
+  #connect() {
+    const url = new URL("/api/stream", location.href.replace(/^http/, "ws"));
+    url.searchParams.set("type", this.#element.dataset.follow);
+    if (this.#after !== null) url.searchParams.set("after", this.#after);
+    const socket = new WebSocket(url);
+    socket.addEventListener("message", ({ data }) => this.#hear(JSON.parse(data)));
+    socket.addEventListener("close", () => this.#retry());
+  }
+
+  #hear({ events, sequence }) {
+    this.#delay = FIRST_DELAY_MS;
+    if (sequence !== undefined) this.#after = sequence;
+    if (!events?.length) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.#refresh();
+    }, REST_MS / 4);
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => this.#refresh(), AGAIN_MS);
+  }
+
+  #refresh() {
+    this.#element.dispatchEvent(new CustomEvent("refresh:now"));
+  }
+
+  // A log that was replaced refuses the position: then it goes on from now, with a refresh.
+  #retry() {
+    if (this.#delay > FIRST_DELAY_MS) this.#after = null;
+    setTimeout(() => {
+      this.#connect();
+      this.#refresh();
+    }, this.#delay);
+    this.#delay = Math.min(2 * this.#delay, MOST_DELAY_MS);
+  }
+}
+
+export function start() {
+  for (const element of document.querySelectorAll("[data-follow]")) new Follower(element);
+}
