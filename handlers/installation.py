@@ -30,6 +30,7 @@ _SHOWN = {
     "failed": "evaluation.failures",
     "exhausted": "evaluation.exhausted",
     "stalled": "evaluation.stalled",
+    "cancelled": "evaluation.cancelled",
     "queue_depth": "queue.depth",
     "open_alerts": "alert.open",
 }

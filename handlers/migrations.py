@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-COUNTERS = (
+_FIRST_COUNTERS = (
     "evaluation.active",
     "evaluation.completed",
     "evaluation.failed",
@@ -17,6 +17,7 @@ COUNTERS = (
     "queue.depth",
     "alert.open",
 )
+COUNTERS = (*_FIRST_COUNTERS, "evaluation.cancelled")
 
 
 def _create_read_models(conn: Connection) -> None:
@@ -79,7 +80,7 @@ def _create_read_models(conn: Connection) -> None:
         "CREATE INDEX ix_alerts_open ON alerts (is_open, rank, last_sequence)",
     ):
         conn.exec_driver_sql(statement)
-    for name in COUNTERS:
+    for name in _FIRST_COUNTERS:
         conn.exec_driver_sql(f"INSERT INTO handler_counters (name, value) VALUES ('{name}', 0)")
 
 
@@ -106,8 +107,27 @@ def _add_alert_history(conn: Connection) -> None:
         conn.exec_driver_sql(statement)
 
 
+def _add_cancelled(conn: Connection) -> None:
+    conn.exec_driver_sql(
+        "INSERT INTO handler_counters (name, value) VALUES ('evaluation.cancelled', 0)"
+    )
+
+
+def _index_evaluation_list(conn: Connection) -> None:
+    for statement in (
+        "CREATE INDEX ix_evaluations_task ON evaluations (task, first_sequence)",
+        "CREATE INDEX ix_evaluations_model ON evaluations (model, first_sequence)",
+        """CREATE INDEX ix_evaluations_list ON evaluations (
+            first_sequence, state, task, model, attempt, eval_id, started_at, attempt_started_at,
+            finished_at)""",
+    ):
+        conn.exec_driver_sql(statement)
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create_read_models,
     _add_retry_at,
     _add_alert_history,
+    _add_cancelled,
+    _index_evaluation_list,
 )

@@ -38,9 +38,10 @@ class RowWriter:
     Whoever saves has read the rows in the same transaction, so it knows which are new.
     """
 
-    def __init__(self, table: Table, key: Sequence[str]) -> None:
+    def __init__(self, table: Table, key: Sequence[str], keep: Sequence[str] = ()) -> None:
+        """``keep`` are columns that updates leave as they are."""
         columns = [column.name for column in table.c]
-        others = [name for name in columns if name not in key]
+        others = [name for name in columns if name not in key and name not in keep]
         self._insert = insert_rows(table)
         self._update = update_rows(table, others, key)
         # A row comes in the table's order, the update takes what changes and then the key.

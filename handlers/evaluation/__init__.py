@@ -3,5 +3,6 @@
 from handlers.evaluation.evaluations import Evaluation, Evaluations
 from handlers.evaluation.handler import EvaluationHandler
 from handlers.evaluation.lifecycle import State
+from handlers.evaluation.listing import EvaluationQuery
 
-__all__ = ["Evaluation", "EvaluationHandler", "Evaluations", "State"]
+__all__ = ["Evaluation", "EvaluationHandler", "EvaluationQuery", "Evaluations", "State"]

@@ -11,14 +11,13 @@ from typing import Any
 from sqlalchemy import Select, bindparam, select
 
 from eventbus.log import EventLog
-from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.timestamps import from_microseconds
 from handlers import counters
+from handlers.evaluation import listing
 from handlers.evaluation.lifecycle import STATES, EvaluationRow, State
 from handlers.evaluation.table import evaluations, is_completed, results
 from handlers.page import Page
 
-_MAX_PAGE = 1000
 _with_result = select(evaluations, results.c.result).outerjoin(  # the results' primary key
     results, results.c.eval_id == evaluations.c.eval_id
 )
@@ -84,17 +83,32 @@ class Evaluations:
 
         Raises CursorError for a cursor that this list did not hand out.
         """
-        limit = max(1, min(limit, _MAX_PAGE))
-        query = _with_result.order_by(evaluations.c.first_sequence.desc())  # primary key
-        if state is not None:
-            query = query.where(evaluations.c.state == state)  # ix_evaluations_state
-        if cursor is not None:
-            (before,) = decode_cursor(cursor, 1)
-            query = query.where(evaluations.c.first_sequence < before)
-        found = self._fetch(query.limit(limit + 1))
-        items = [*found[:limit]]
-        more = len(found) > limit
-        return Page(items, encode_cursor(items[-1].first_sequence) if more else None)
+        return self.search(listing.EvaluationQuery(state=state, limit=limit, cursor=cursor))
+
+    def search(self, query: listing.EvaluationQuery) -> Page[Evaluation]:
+        """One page of the evaluations that match.
+
+        Raises CursorError for a cursor that this list did not hand out.
+        """
+        with self._log.reading() as conn:
+            keys, next_cursor = listing.page_keys(conn, query)
+            chosen = _with_result.where(evaluations.c.first_sequence.in_(keys))  # primary key
+            rows = {each.first_sequence: each for each in conn.execute(chosen)} if keys else {}
+        items = [
+            _shown(EvaluationRow._make(rows[key][:-1]), rows[key].result)
+            for key in keys if key in rows
+        ]  # fmt: skip
+        return Page(items, next_cursor)
+
+    def count_by_state(self, query: listing.EvaluationQuery) -> dict[str, int]:
+        """How many match in each state, whatever state the query asks for."""
+        with self._log.reading() as conn:
+            return listing.count_by_state(conn, query)
+
+    def names(self) -> dict[str, list[str]]:
+        """The tasks and the models that there are, at most 200 of each, as "task" and "model"."""
+        with self._log.reading() as conn:
+            return {"task": listing.names(conn, "task"), "model": listing.names(conn, "model")}
 
     def active(self, limit: int = 50) -> Sequence[Evaluation]:
         """What runs now, the newest first."""

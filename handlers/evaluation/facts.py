@@ -11,7 +11,8 @@ from handlers import payload
 from handlers.settings import MAX_ATTEMPT
 
 Kind = Literal[
-    "started", "progress", "completed", "failed", "retry_scheduled", "retry", "exhausted", "stalled"
+    "started", "progress", "completed", "failed", "retry_scheduled", "retry", "exhausted",
+    "stalled", "cancelled",
 ]  # fmt: skip
 
 KINDS: dict[str, Kind] = {
@@ -23,6 +24,7 @@ KINDS: dict[str, Kind] = {
     "evaluation.retry": "retry",
     "evaluation.exhausted": "exhausted",
     "evaluation.stalled": "stalled",
+    "evaluation.cancelled": "cancelled",
 }
 
 

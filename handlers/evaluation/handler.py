@@ -6,19 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 from eventbus import Event, EventBus
-from eventbus.ids import derived_id
 from eventbus.timestamps import format_time
 from handlers.audit import trail
 from handlers.evaluation import facts as evaluation_facts
 from handlers.evaluation.lifecycle import EvaluationRow, advance
+from handlers.evaluation.retry import RETRY, RETRY_SCHEDULED, retry_id
 from handlers.evaluation.table import Change, EvaluationTable
 from handlers.retry_delays import delay_s
 from handlers.settings import HandlerSettings
 
-RETRY = "evaluation.retry"
-RETRY_SCHEDULED = "evaluation.retry_scheduled"
 # Only what causes further events has to look at the committed state before the commit.
-_DECIDING = frozenset({"started", "completed", "failed"})
+_DECIDING = frozenset({"started", "completed", "failed", "cancelled"})
 
 
 class EvaluationHandler:
@@ -45,18 +43,27 @@ class EvaluationHandler:
         """Now, or after the delay for this kind, which is then in the log for all to count down."""
         count = data["retry_count"]
         seconds = delay_s(self.settings.retry_delays, row.task, count)
+        id = retry_id(row.first_sequence, row.eval_id, count)
         if not seconds:
-            self._bus.publish(RETRY, data)
+            self._bus.publish(RETRY, data, id=id)
             return
         at = self._bus.now() + timedelta(seconds=seconds)
         self._bus.publish(RETRY_SCHEDULED, {**data, "at": format_time(at)})
-        self._bus.publish(RETRY, data, at=at, id=_retry_id(row, count))
+        self._bus.publish(RETRY, data, at=at, id=id)
 
     def _take_back_retry(self, row: EvaluationRow | None, now: EvaluationRow | None) -> None:
         """Nobody is asked for a retry of what has begun again or ended before it was due."""
-        is_waiting = row is not None and row.retry_at is not None
-        if is_waiting and row is not None and now is not None and now.state != "retrying":
-            self._bus.cancel(_retry_id(row, row.attempt - 1), by=f"/handlers/{self.name}")
+        if row is None or now is None or now.state in ("retrying", "failed"):
+            return
+        # Of a failed one the retry may be scheduled already, and the event that says so still come.
+        if row.state == "failed" and self.settings.retry_delays:
+            count = row.attempt
+        elif row.retry_at is not None:
+            count = row.attempt - 1
+        else:
+            return
+        id = retry_id(row.first_sequence, row.eval_id, count)
+        self._bus.cancel(id, by=f"/handlers/{self.name}")
 
     async def handle(self, event: Event) -> None:
         """Raises MalformedEventError for data that names no evaluation or has odd numbers."""
@@ -89,11 +96,3 @@ class EvaluationHandler:
     def replaced(self) -> None:
         """The rows were replaced by a rebuild; called under the commit lock."""
         self._table.rows.replaced()
-
-
-def _retry_id(row: EvaluationRow, retry_count: int) -> str:
-    """The id of a delayed retry: made of what the row knows, so that it can be found again.
-
-    Each evaluation of a log has a first sequence of its own, and fails once in each attempt.
-    """
-    return derived_id(str(row.first_sequence), row.eval_id, RETRY, retry_count)

@@ -1,6 +1,7 @@
 """The life of an evaluation, as pure functions: (row or none, facts) -> row and what follows.
 
     active -> completed | failed -> retrying -> active ... | exhausted;  active <-> stalled
+    whatever has not ended -> cancelled
 
 Events come late, twice and out of order. Every rule below therefore asks whether the event still
 says something about the attempt that the row is at; if not, the row stays as it is. Counters are
@@ -16,8 +17,12 @@ from handlers.evaluation.facts import Facts
 from handlers.payload import to_json
 from handlers.settings import MAX_ATTEMPT
 
-State = Literal["active", "completed", "failed", "retrying", "exhausted", "stalled"]
-STATES: tuple[State, ...] = ("active", "completed", "failed", "retrying", "exhausted", "stalled")
+State = Literal["active", "completed", "failed", "retrying", "exhausted", "stalled", "cancelled"]
+STATES: tuple[State, ...] = (
+    "active", "completed", "failed", "retrying", "exhausted", "stalled", "cancelled",
+)  # fmt: skip
+ENDED: frozenset[State] = frozenset({"completed", "exhausted", "cancelled"})
+"""Only somebody who starts a further attempt, or asks for one, leads out of these."""
 
 Further = tuple[str, dict[str, Any]]
 
@@ -139,7 +144,7 @@ def _started(row: EvaluationRow | None, facts: Facts, default_max_retries: int) 
         # Only a later attempt is news. Without a number it is the start of the attempt that we
         # know; and what began before the end came late, it does not begin again.
         attempt = given or row.attempt
-        has_ended = row.state in ("completed", "exhausted")
+        has_ended = row.state in ENDED
         began_before = has_ended and facts.time <= (row.finished_at or 0)
         is_news = attempt > row.attempt and not began_before
     if is_news and not row.has_failed(attempt) and attempt <= MAX_ATTEMPT:
@@ -218,7 +223,7 @@ def _failed(row: EvaluationRow | None, facts: Facts, default_max_retries: int) -
         row = _new(facts, "failed", attempt, default_max_retries)
     elif row.has_failed(attempt):
         return Outcome(row)
-    elif attempt < row.attempt or row.state in ("completed", "exhausted"):
+    elif attempt < row.attempt or row.state in ENDED:
         return Outcome(row.with_failure(attempt), has_failed=True)
     failed = row.with_failure(attempt)._replace(
         state="failed",
@@ -270,7 +275,7 @@ def _exhausted(row: EvaluationRow | None, facts: Facts, default_max_retries: int
     attempt = facts.attempt or (1 if row is None else row.attempt)
     if row is None:
         row = _new(facts, "exhausted", attempt, default_max_retries)
-    elif row.state in ("completed", "exhausted"):
+    elif row.state in ENDED:
         return Outcome(row)
     elif row.state in ("active", "retrying") and attempt < row.attempt:
         return Outcome(row)  # someone has started it again since
@@ -292,6 +297,19 @@ def _stalled(row: EvaluationRow | None, facts: Facts, default_max_retries: int) 
     return Outcome(row._replace(state="stalled"))
 
 
+def _cancelled(row: EvaluationRow | None, facts: Facts, default_max_retries: int) -> Outcome:
+    if row is None:
+        row = _new(facts, "cancelled", facts.attempt or 1, default_max_retries)
+    elif row.state in ENDED:
+        return Outcome(row)
+    elif facts.attempt is not None and facts.attempt < row.attempt:
+        return Outcome(row)  # only that attempt was called off, and there is a later one
+    attempt = max(row.attempt, facts.attempt or 0)
+    if row.state == "failed" and row.attempt <= row.max_retries:
+        attempt = max(attempt, row.attempt + 1)  # its retry is on the way, and called off too
+    return Outcome(row._replace(state="cancelled", attempt=attempt, finished_at=facts.time))
+
+
 _RULES = {
     "started": _started,
     "progress": _progress,
@@ -301,4 +319,5 @@ _RULES = {
     "retry": _retry,
     "exhausted": _exhausted,
     "stalled": _stalled,
+    "cancelled": _cancelled,
 }

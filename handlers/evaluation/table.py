@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from sqlalchemy import (
@@ -68,6 +69,25 @@ ix_evaluations_durations = Index(
     postgresql_where=is_completed,
 )
 
+ix_evaluations_task = Index("ix_evaluations_task", evaluations.c.task, evaluations.c.first_sequence)
+ix_evaluations_model = Index(
+    "ix_evaluations_model", evaluations.c.model, evaluations.c.first_sequence
+)
+# All that the list can be filtered and sorted by: any combination is one walk of this index,
+# 20 ms for 100,000 evaluations, where the table itself takes 80 (errors make its rows long).
+ix_evaluations_list = Index(
+    "ix_evaluations_list",
+    evaluations.c.first_sequence,
+    evaluations.c.state,
+    evaluations.c.task,
+    evaluations.c.model,
+    evaluations.c.attempt,
+    evaluations.c.eval_id,
+    evaluations.c.started_at,
+    evaluations.c.attempt_started_at,
+    evaluations.c.finished_at,
+)
+
 # Apart from the evaluations: results may be large, and the row above is rewritten often.
 results = Table(
     "evaluation_results",
@@ -88,6 +108,14 @@ _result_sequences = select(results.c.eval_id, results.c.sequence).where(  # prim
     results.c.eval_id.in_(bindparam("keys", expanding=True))
 )
 _evaluation_writer = RowWriter(evaluations, ["first_sequence"])
+# SQLite writes every index of which an update names a column, changed or not. Most events, such as
+# progress, change none of those that are in one.
+_INDEXED = (
+    "eval_id", "state", "attempt", "task", "model", "started_at", "attempt_started_at",
+    "finished_at",
+)  # fmt: skip
+_progress_writer = RowWriter(evaluations, ["first_sequence"], keep=_INDEXED)
+_indexed = attrgetter(*_INDEXED)
 _result_writer = RowWriter(results, ["eval_id"])
 
 
@@ -148,15 +176,19 @@ class EvaluationTable:
                 stored.append(StoredResult(facts.eval_id, facts.result, facts.time, facts.sequence))
         new: list[Record] = []
         changed: list[Record] = []
+        progressed: list[Record] = []
         for eval_id, row in now.items():
             old = before.get(eval_id)
             if row is old:
                 continue
-            (new if old is None else changed).append(row)
-            if old is not None:
+            if old is None:
+                new.append(row)
+            else:
+                (progressed if _indexed(row) == _indexed(old) else changed).append(row)
                 deltas[old.state] -= 1
             deltas[row.state] += 1
         _evaluation_writer.save(conn, new, changed)
+        _progress_writer.save(conn, [], progressed)
         counters.add(conn, {f"evaluation.{name}": delta for name, delta in deltas.items()})
         if stored:
             store_results(conn, stored)

@@ -29,6 +29,8 @@ events = st.one_of(
     event("evaluation.completed", eval_id=ids, result=st.integers()),
     event("evaluation.failed", eval_id=ids, retry_count=numbers, error=errors),
     event("evaluation.stalled", eval_id=ids),
+    event("evaluation.cancelled", eval_id=ids, by=st.just("ana")),
+    event("evaluation.retry", eval_id=ids, retry_count=numbers, by=st.just("ana")),
     event("evaluation.exhausted", eval_id=ids, retry_count=numbers),
     event("queue.task.added", task_id=ids),
     event("queue.task.started", task_id=ids),

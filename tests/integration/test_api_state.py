@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,52 @@ def test_the_evaluations_are_listed_by_state_with_pages(api: Api) -> None:
     assert len(found) == len(set(found))
 
 
+def test_evaluations_are_filtered_and_sorted_in_every_column(api: Api) -> None:
+    for n, model in enumerate(["small", "large", "large"]):
+        data = {"eval_id": f"sort-{n}", "task": "sorting", "model": model}
+        api.publish("evaluation.started", data)
+        api.publish("evaluation.failed", {**data, "error": {"type": "Odd", "message": f"no {n}"}})
+
+    def ids(**asked: Any) -> list[str]:
+        found = api.get("/api/evaluations", task="sorting", **asked).json["evaluations"]
+        return [each["eval_id"] for each in found]
+
+    assert ids() == ["sort-2", "sort-1", "sort-0"]
+    assert ids(sort="eval_id", order="asc") == ["sort-0", "sort-1", "sort-2"]
+    assert ids(sort="model", order="desc") == ["sort-0", "sort-2", "sort-1"]
+    assert ids(model="large", q="NO 1") == ["sort-1"]
+    assert ids(state="completed") == []
+    for wrong in ({"sort": "colour"}, {"order": "up"}, {"sort": "model", "cursor": "MQ"}):
+        assert api.get("/api/evaluations", **wrong).status == 400
+
+
+def test_an_evaluation_is_cancelled_by_somebody_and_asked_for_again(api: Api) -> None:
+    api.publish("evaluation.started", {"eval_id": "stop/me"})
+    before = api.counters()
+    asked = api.post("/api/evaluations/stop/me/cancel", {"by": "ana"})
+    assert (asked.status, asked.json["state"], asked.json["handled"]) == (200, "cancelled", True)
+    after = api.counters()
+    assert after["cancelled"] == before["cancelled"] + 1
+    assert after["active"] == before["active"] - 1
+    event = api.get(f"/api/events/{asked.json['event']['id']}").json
+    assert (event["type"], event["data"]["by"]) == ("evaluation.cancelled", "ana")
+    again = api.post("/api/evaluations/stop/me/cancel", {"by": "bob"})
+    assert again.status == 409 and "cancelled already" in again.json["detail"]
+    assert [
+        each["eval_id"]
+        for each in api.get("/api/evaluations", state="cancelled").json["evaluations"]
+    ] == ["stop/me"]
+
+    retried = api.post("/api/evaluations/stop/me/retry", {"by": "ana"}).json
+    assert (retried["state"], retried["attempt"]) == ("retrying", 2)
+    refused = api.post("/api/evaluations/stop/me/retry", {"by": "ana"})
+    assert refused.status == 409 and "waits for its runner" in refused.json["detail"]
+    assert api.post("/api/evaluations/nobody/cancel", {}).status == 404
+    assert (
+        api.post("/api/evaluations/stop/me/cancel", {"by": 7}).json["errors"][0]["pointer"] == "/by"
+    )
+
+
 def test_the_files_of_an_evaluation_stand_with_it(api: Api) -> None:
     api.publish("evaluation.started", {"eval_id": "e-2"})
     api.publish("storage.file.created", {"path": "/logs/e-2.json", "bytes": 7, "eval_id": "e-2"})
@@ -73,8 +120,8 @@ def test_counters_move_with_the_events(api: Api) -> None:
     stats = api.get("/api/stats").json
     assert stats.keys() == {"sequence", "rate", "counters"}
     assert stats["counters"].keys() == {
-        "active", "retrying", "completed", "failed", "exhausted", "stalled", "queue_depth",
-        "open_alerts", "dead_letters",
+        "active", "retrying", "completed", "failed", "exhausted", "stalled", "cancelled",
+        "queue_depth", "open_alerts", "dead_letters",
     }  # fmt: skip
 
 

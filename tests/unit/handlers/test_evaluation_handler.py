@@ -13,6 +13,7 @@ from eventbus.errors import CursorError
 from eventbus.log import Delivery, EventQuery
 from eventbus.patterns import Pattern
 from handlers import Handlers, HandlerSettings, install, replay
+from handlers.evaluation.lifecycle import STATES
 from tests.helpers.bus import LONG_S, open_bus
 from tests.helpers.waiting import wait_until
 
@@ -48,7 +49,7 @@ def test_an_evaluation_from_its_start_to_its_result(bus: EventBus, handlers: Han
     assert [data["eval_id"] for data in published(bus, "metrics.*")] == ["e1"]
     assert handlers.counters() == {
         "active": 0, "retrying": 0, "completed": 1, "failed": 0, "exhausted": 0, "stalled": 0,
-        "queue_depth": 0, "open_alerts": 0, "dead_letters": 0,
+        "cancelled": 0, "queue_depth": 0, "open_alerts": 0, "dead_letters": 0,
     }  # fmt: skip
 
 
@@ -98,7 +99,7 @@ def test_late_duplicate_and_shuffled_events_do_not_make_counters_drift(
     counts = handlers.evaluations.counts()
     everything = handlers.evaluations.list(limit=1000).items
     assert len(everything) == 40
-    for state in ("active", "completed", "failed", "retrying", "exhausted", "stalled"):
+    for state in STATES:
         assert counts[state] == sum(each.state == state for each in everything)
     assert counts["completed"] == 40
     assert counts["failures"] == 80

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.evaluation.facts import Facts
-from handlers.evaluation.lifecycle import STATES, EvaluationRow, Outcome, advance
+from handlers.evaluation.lifecycle import ENDED, STATES, EvaluationRow, Outcome, advance
 
 CRITICAL = {"type": "OutOfMemory", "message": "no room", "severity": "critical"}
 
@@ -133,6 +133,23 @@ def test_a_late_failure_is_counted_but_changes_nothing_else() -> None:
         ([fact("started"), fact("stalled"), fact("progress", done=1)], ("active", 1)),
         ([fact("started"), fact("stalled"), fact("failed")], ("failed", 1)),
         ([fact("failed"), fact("progress", done=1)], ("failed", 1)),
+        ([fact("cancelled")], ("cancelled", 1)),
+        ([fact("started"), fact("cancelled")], ("cancelled", 1)),
+        ([fact("started"), fact("stalled"), fact("cancelled")], ("cancelled", 1)),
+        ([fact("started", attempt=2), fact("cancelled", attempt=1)], ("active", 2)),
+        ([fact("completed"), fact("cancelled")], ("completed", 1)),
+        ([fact("exhausted", attempt=4), fact("cancelled")], ("exhausted", 4)),
+        ([fact("started"), fact("cancelled"), fact("progress", done=1)], ("cancelled", 1)),
+        ([fact("started"), fact("cancelled"), fact("failed")], ("cancelled", 1)),
+        ([fact("started"), fact("cancelled"), fact("started")], ("cancelled", 1)),
+        ([fact("started"), fact("cancelled"), fact("stalled")], ("cancelled", 1)),
+        ([fact("started"), fact("cancelled"), fact("exhausted", attempt=1)], ("cancelled", 1)),
+        ([fact("started"), fact("cancelled"), fact("completed")], ("completed", 1)),
+        ([fact("started"), fact("cancelled"), fact("started", attempt=2)], ("active", 2)),
+        ([fact("started"), fact("cancelled"), fact("retry", attempt=2)], ("retrying", 2)),
+        ([fact("failed"), fact("retry", attempt=2), fact("cancelled")], ("cancelled", 2)),
+        ([fact("failed"), fact("cancelled"), fact("retry", attempt=2)], ("cancelled", 2)),
+        ([fact("failed"), fact("cancelled"), fact("retry", attempt=3)], ("retrying", 3)),
         ([fact("started"), fact("started", attempt=2), fact("progress")], ("active", 2)),
         ([fact("started", attempt=2), fact("progress", attempt=1, done=9)], ("active", 2)),
     ],
@@ -174,7 +191,16 @@ attempts = st.none() | st.integers(1, 5)
 any_fact = st.builds(
     fact,
     st.sampled_from(
-        ["started", "progress", "completed", "failed", "retry", "exhausted", "stalled"]
+        [
+            "started",
+            "progress",
+            "completed",
+            "failed",
+            "retry",
+            "exhausted",
+            "stalled",
+            "cancelled",
+        ]  # fmt: skip
     ),
     attempt=attempts,
     max_retries=st.none() | st.integers(0, 3),
@@ -219,7 +245,7 @@ def test_an_event_that_comes_twice_in_a_row_changes_nothing_the_second_time(
         again = advance(once.row, replace(each, sequence=sequence + 1), 3)
         # A start, a retry or a failure without a number is about "this attempt" or "the next one",
         # which is only the same twice when the first did not move it.
-        is_definite = each.attempt is not None or each.kind in ("completed", "stalled")
+        is_definite = each.attempt is not None or each.kind in ("completed", "stalled", "cancelled")
         if once.row is not None and again.row is not None and is_definite:
             assert (again.row.state, again.row.attempt) == (once.row.state, once.row.attempt)
             assert not again.has_failed
@@ -245,6 +271,44 @@ def test_a_completed_evaluation_is_completed_in_any_order_of_its_first_attempt(
     random.shuffle(events)
     row, _ = run(*events)
     assert row is not None and row.state == "completed"
+
+
+def test_a_late_failure_of_a_cancelled_one_is_counted_and_nothing_follows_from_it() -> None:
+    row, outcomes = run(
+        fact("started"), fact("cancelled"), fact("failed", attempt=1, error=CRITICAL)
+    )
+    assert row is not None and (row.state, row.error) == ("cancelled", None)
+    assert outcomes[2].has_failed and further(outcomes[1:]) == []
+
+
+@given(histories, st.lists(any_fact, max_size=8))
+def test_what_is_cancelled_stays_so_until_it_completes_or_a_later_attempt_begins(
+    history: list[Facts], after: list[Facts]
+) -> None:
+    row, _ = run(*history, fact("cancelled"))
+    assert row is not None and row.state in ENDED
+    cancelled = row
+    for number, each in enumerate(after, 1_000):
+        is_further = (each.attempt or 0) > cancelled.attempt or each.attempt is None
+        row = advance(row, replace(each, sequence=number, time=number), 3).row
+        assert row is not None
+        if row.state not in ENDED:
+            assert each.kind in ("started", "retry") and is_further
+            return
+        if each.kind == "completed":
+            assert row.state == "completed"
+            return
+        assert row.state == cancelled.state
+
+
+@given(st.permutations([fact("cancelled"), fact("retry", attempt=2)]))
+def test_a_cancel_between_a_failure_and_its_retry_calls_the_retry_off_too(
+    late: list[Facts],
+) -> None:
+    assert state_after(fact("started"), fact("failed"), *late) == ("cancelled", 2)
+    assert state_after(fact("started"), fact("failed"), *late, fact("started", attempt=2)) == (
+        "cancelled", 2,
+    )  # fmt: skip
 
 
 @given(st.lists(st.integers(1, 4), max_size=12))

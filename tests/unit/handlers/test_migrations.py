@@ -13,7 +13,8 @@ from sqlalchemy import Connection, create_engine, event, inspect
 from eventbus import Event, EventBus, Pattern
 from handlers import Handlers, HandlerSettings
 from handlers.alert import AlertHandler
-from handlers.evaluation import EvaluationHandler
+from handlers.evaluation import EvaluationHandler, EvaluationQuery
+from handlers.evaluation.listing import SORTS
 from handlers.migrations import COUNTERS, MIGRATIONS
 from handlers.monitoring import MonitoringHandler
 from handlers.queue import QueueHandler
@@ -82,6 +83,9 @@ def test_no_question_scans_a_table_that_grows(bus: EventBus, handlers: Handlers)
         handlers.evaluations.get("e")
         handlers.evaluations.active()
         handlers.evaluations.result("e")
+        handlers.evaluations.names()
+        handlers.evaluations.search(EvaluationQuery(task="t"))
+        handlers.evaluations.search(EvaluationQuery(model="m"))
         handlers.evaluations.recent_durations("t", 10)
         handlers.evaluations.recent_durations(None, 10)
         handlers.alerts.get("a")
@@ -114,10 +118,23 @@ def test_no_question_scans_a_table_that_grows(bus: EventBus, handlers: Handlers)
 def test_lists_of_everything_walk_an_index_in_its_order(bus: EventBus, handlers: Handlers) -> None:
     with plans(bus) as found:
         handlers.evaluations.list()
+        handlers.evaluations.search(EvaluationQuery(sort="eval_id"))
         handlers.alerts.list()
         handlers.queues.list()
         handlers.metrics.list()
     assert not [plan for plan in found if "TEMP B-TREE" in plan]
+
+
+def test_every_other_list_of_evaluations_is_one_walk_of_the_index_made_for_it(
+    bus: EventBus, handlers: Handlers
+) -> None:
+    with plans(bus) as found:
+        for sort in SORTS[2:]:
+            handlers.evaluations.search(EvaluationQuery(state="active", model="m", sort=sort))
+        handlers.evaluations.count_by_state(EvaluationQuery(model="m"))
+    walks = [plan for plan in found if "evaluations" in plan.split("<-")[0]]
+    assert len(walks) == len(SORTS) - 1
+    assert not [plan for plan in walks if "ix_evaluations_list" not in plan]
 
 
 def test_the_questions_about_one_queue_use_its_partial_indexes(
@@ -194,5 +211,5 @@ class _OneConnection:
     def effect(self, apply: Any, params: Any) -> None:
         self.effects.append((apply, params))
 
-    def publish(self, type: str, data: Any) -> None:
+    def publish(self, type: str, data: Any, **attributes: Any) -> None:
         Event.create(type, data)

@@ -1,0 +1,70 @@
+"""What a person asks of one evaluation, retry it now or cancel it: events like everyone else's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eventbus import EventBus
+from eventbus.bus import Receipt
+from handlers.evaluation.evaluations import Evaluation
+from handlers.evaluation.retry import RETRY, RETRY_SOURCE, retry_id
+from handlers.settings import MAX_ATTEMPT
+
+CANCELLED = "evaluation.cancelled"
+
+
+def why_not_retry(evaluation: Evaluation) -> str | None:
+    """Why it cannot be retried now, as a sentence for people; None when it can."""
+    match evaluation.state:
+        case "completed":
+            return "It has completed."
+        case "active":
+            return f"Attempt {evaluation.attempt} is running; cancel it first."
+        case "retrying" if evaluation.retry_at is None:
+            return f"Retry {evaluation.retry_count} has been asked for; it waits for its runner."
+    if _retry_count(evaluation) >= MAX_ATTEMPT:
+        return f"There are at most {MAX_ATTEMPT} attempts."
+    return None
+
+
+def why_not_cancel(evaluation: Evaluation) -> str | None:
+    """Why it cannot be cancelled, as a sentence for people; None when it can."""
+    match evaluation.state:
+        case "completed":
+            return "It has completed."
+        case "exhausted":
+            return "It has ended: its retries are used up."
+        case "cancelled":
+            return "It is cancelled already."
+    return None
+
+
+def retry_now(bus: EventBus, evaluation: Evaluation, by: str) -> Receipt:
+    """Ask for the next attempt now; one that is scheduled comes now and not again later.
+
+    The event has the id that the handler would have given this retry (``retry_id``): whoever else
+    asks for the same one, before or after, publishes a duplicate. Blocks for the commit.
+    """
+    count = _retry_count(evaluation)
+    id = retry_id(evaluation.first_sequence, evaluation.eval_id, count)
+    chain: dict[str, Any] = {}
+    for scheduled in bus.log.schedules.find(id, RETRY_SOURCE):
+        # It stays in the chain of the failure that it was scheduled for.
+        chain = {
+            "correlationid": scheduled.correlationid,
+            "causationid": scheduled.causationid,
+            "traceparent": scheduled.traceparent,
+        }
+    data = {"eval_id": evaluation.eval_id, "retry_count": count, "by": by}
+    return bus.publish(RETRY, data, id=id, source=RETRY_SOURCE, subject=evaluation.eval_id, **chain)
+
+
+def cancel(bus: EventBus, evaluation: Evaluation, by: str) -> Receipt:
+    """Call it off, whatever attempt it is at. Blocks for the commit."""
+    data = {"eval_id": evaluation.eval_id, "by": by}
+    return bus.publish(CANCELLED, data, subject=evaluation.eval_id)
+
+
+def _retry_count(evaluation: Evaluation) -> int:
+    """The number of the retry that would come now: the one awaited, else of a new attempt."""
+    return evaluation.retry_count if evaluation.state == "retrying" else evaluation.attempt
