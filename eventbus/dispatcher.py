@@ -24,6 +24,7 @@ from eventbus.log.eventlog import EventLog
 from eventbus.log.unit import Outcome, Success, Unit
 from eventbus.log.values import AttemptOutcome, DeliveryState
 from eventbus.log.writer import Deliveries
+from eventbus.retries import Retries
 from eventbus.returning import Returns
 from eventbus.runner import Run, Runner
 from eventbus.watch import Watch
@@ -62,6 +63,7 @@ class Dispatcher:
         self._clock = clock
         self.runner = Runner(loop, pool, log.in_flight, self._ended, owner=log, clock=clock)
         self.due = DueQueue(loop, clock)
+        self.retries = Retries(self.due, self._pump)
         self.on_failure: Callable[[Job, BaseException], None] | None = None  # of any attempt
         self.returns = Returns(self.lane_of, self._pump)
         self._reader = LaneReader(log, loop, pool, self.returns.without, self._was_read)
@@ -227,7 +229,7 @@ class Dispatcher:
                 lane.release(job)
                 self.returns.finished(lane, job.sequence)
             else:
-                self._retry_later(job, outcome.due_us)
+                self.retries.later(job, outcome.due_us)
             self._watch.notify(job.sequence)
         return lane
 
@@ -337,25 +339,11 @@ class Dispatcher:
             )))  # fmt: skip
         elif due_us is not None:
             job.attempt = number
-            self._retry_later(job, due_us)
+            self.retries.later(job, due_us)
         else:
             lane.release(job)
             self._pump(lane)
         self._check_idle()
-
-    # -- retries -----------------------------------------------------------------------------
-
-    def _retry_later(self, job: Job, due_us: int) -> None:
-        job.lane.wait_for_retry(job, due_us)
-        self._schedule(job, due_us)
-
-    def _schedule(self, job: Job, due_us: int) -> None:
-        self.due.add(due_us, job.lane.subscription.policy.longest_delay_s, self._retry, job)
-
-    def _retry(self, job: Job) -> None:
-        if not job.lane.is_closed:
-            job.lane.retry(job)
-            self._pump(job.lane)
 
     # -- catching up from the log ------------------------------------------------------------
 
@@ -366,7 +354,7 @@ class Dispatcher:
 
     def _was_read(self, lane: Lane, retrying: list[Job]) -> None:
         for job in retrying:
-            self._schedule(job, job.due_us or 0)
+            self.retries.expect(job)
         self._pump(lane)
         self._check_idle()
 

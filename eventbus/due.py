@@ -40,6 +40,10 @@ class DueQueue:
         if self._heap[0] is entry:
             self._set_timer()
 
+    def items(self, call: Callable[[Any], None]) -> list[Any]:
+        """What ``call`` will be called with, in no order."""
+        return [item for _, _, known, item in self._heap if known == call]
+
     def close(self) -> None:
         """Call nothing any more."""
         self._heap.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -206,20 +207,27 @@ class _Return:
         return row is not None and row[0] == "pending"
 
     def _on_loop(self, function: Callable[[], T]) -> T:
-        answer: Future[T] = Future()
+        return ask_loop(self._bus.dispatcher.loop, function, self._closing)
 
-        def call() -> None:
-            try:
-                answer.set_result(function())
-            except BaseException as error:
-                answer.set_exception(error)
 
-        call_soon(self._bus.dispatcher.loop, call)
-        while True:
-            try:
-                return answer.result(_LOOP_POLL_S)
-            except FutureTimeoutError:
-                if answer.done():
-                    raise
-                if self._closing.is_set():
-                    raise BusClosedError("the bus is closing") from None
+def ask_loop(
+    loop: asyncio.AbstractEventLoop, function: Callable[[], T], closing: threading.Event
+) -> T:
+    """What ``function`` returns or raises on the bus's loop; BusClosedError when that closes."""
+    answer: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            answer.set_result(function())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    call_soon(loop, call)
+    while True:
+        try:
+            return answer.result(_LOOP_POLL_S)
+        except FutureTimeoutError:
+            if answer.done():
+                raise
+            if closing.is_set():
+                raise BusClosedError("the bus is closing") from None

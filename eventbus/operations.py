@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,13 @@ from eventbus.log.selections import Replayed, Selection
 from eventbus.log.subscribers import Subscriber
 from eventbus.log.unit import Unit
 from eventbus.log.values import Operation, OperationKind, OperationPage, OperationState
-from eventbus.operation_steps import DiscardSteps, RedriveSteps, ReplaySteps, Steps
+from eventbus.operation_steps import (
+    DiscardSteps,
+    RedriveSteps,
+    ReplaySteps,
+    Steps,
+    ask_loop,
+)
 from eventbus.timestamps import to_microseconds
 
 if TYPE_CHECKING:
@@ -187,6 +195,35 @@ class Operations:
 
     def _stretch(self, replayed: Replayed) -> Stretch:
         return self._log.replay_reader.stretch(replayed, self._log.last_sequence)
+
+    # -- retries -----------------------------------------------------------------------------
+
+    def retry_now(self, deliveries: Iterable[tuple[int, str]], by: str) -> list[tuple[int, str]]:
+        """Begin the next attempt of deliveries that wait for it; returns which it was begun of.
+
+        Each is a sequence and a subscription. Recorded as ``bus.retry.requested`` before it is
+        done. Blocks for the bus's loop. Raises LogWriteError, BusClosedError.
+        """
+        wanted: dict[str, set[int]] = defaultdict(set)
+        for sequence, name in deliveries:
+            wanted[name].add(sequence)
+        named = [{"sequence": s, "subscription": name} for name in wanted for s in wanted[name]]
+        data = {"by": by, "deliveries": named[:_MOST_NAMED], "total": len(named)}
+        subject = next(iter(wanted)) if len(wanted) == 1 else "retries"
+        event = Event.create("bus.retry.requested", data, subject=subject, time=self._bus.now())
+        self._log.commit(Unit([event]))
+        ids = {known.name: known.id for known in self._log.subscribers()}
+        dispatcher = self._bus.dispatcher
+
+        def hurry() -> list[tuple[int, str]]:
+            return [
+                (sequence, name)
+                for name, sequences in wanted.items()
+                if (lane := dispatcher.lane_of(ids.get(name, 0))) is not None
+                for sequence in dispatcher.retries.now(lane, sequences)
+            ]
+
+        return ask_loop(dispatcher.loop, hurry, self._closing)
 
     # -- looking and stopping ----------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from eventbus.log import EventLog
 from eventbus.replay import ReplayBus
 from handlers import counters
 from handlers.alert import AlertHandler, Alerts
-from handlers.evaluation import EvaluationHandler, Evaluations
+from handlers.evaluation import EvaluationHandler, Evaluations, Inbox
 from handlers.monitoring import Metrics, MonitoringHandler
 from handlers.mutes import MuteWatch
 from handlers.queue import QueueHandler, Queues
@@ -42,6 +42,7 @@ class Handlers:
     def __init__(self, bus: EventBus, settings: HandlerSettings) -> None:
         self._log = bus.log
         self.evaluations = Evaluations(bus.log)
+        self.inbox = Inbox(bus.log)
         self.queues = Queues(bus.log)
         self.metrics = Metrics(bus.log)
         self.files = Files(bus.log)

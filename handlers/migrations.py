@@ -124,10 +124,32 @@ def _index_evaluation_list(conn: Connection) -> None:
         conn.exec_driver_sql(statement)
 
 
+def _create_evaluation_inbox(conn: Connection) -> None:
+    for statement in (
+        """CREATE TABLE evaluation_inbox (
+            sequence INTEGER NOT NULL PRIMARY KEY, eval_id TEXT NOT NULL,
+            opened_at BIGINT NOT NULL, failed_at BIGINT NOT NULL, attempt INTEGER NOT NULL,
+            error TEXT, closed_at BIGINT, closed_sequence BIGINT, closed_type TEXT,
+            closed_by TEXT, reason TEXT)""",
+        """CREATE INDEX ix_evaluation_inbox_open ON evaluation_inbox (sequence)
+            WHERE closed_sequence IS NULL""",
+        """CREATE INDEX ix_evaluation_inbox_eval ON evaluation_inbox (eval_id)
+            WHERE closed_sequence IS NULL""",
+        "CREATE INDEX ix_evaluation_inbox_closed ON evaluation_inbox (closed_sequence)",
+        # Of what was closed before, `flask rebuild` finds the history in the log.
+        """INSERT INTO evaluation_inbox (sequence, eval_id, opened_at, failed_at, attempt, error)
+            SELECT last_sequence, eval_id, updated_at, updated_at, attempt,
+                CASE WHEN length(error) <= 4000 THEN error END
+            FROM evaluations WHERE state = 'exhausted'""",
+    ):
+        conn.exec_driver_sql(statement)
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create_read_models,
     _add_retry_at,
     _add_alert_history,
     _add_cancelled,
     _index_evaluation_list,
+    _create_evaluation_inbox,
 )

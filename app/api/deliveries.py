@@ -48,6 +48,36 @@ def counts() -> Response:
     return answer({"counts": runtime().bus.log.delivery_counts()})
 
 
+@blueprint.get("/deliveries/groups")
+def groups() -> Response:
+    """How many dead letters there are, by subscription, type and error, the largest first."""
+    selection = Selection(
+        pattern=parameters.pattern("type"),
+        subscription=parameters.text("subscription"),
+        error_class=parameters.text("error_class"),
+    )
+    found = runtime().bus.log.dead_letters.counts(selection)
+    return answer({"groups": [
+        {name: value for name, value in record(group).items() if name != "subscription_id"}
+        for group in found
+    ]})  # fmt: skip
+
+
+@blueprint.post("/deliveries/retry")
+def retry() -> Response:
+    """Begin the next attempt of single ``deliveries`` that wait for a retry, at once."""
+    body = parameters.body_object(selections.MAX_BODY_BYTES)
+    wanted = selections.selection(body).deliveries
+    if wanted is None:
+        detail = "is needed: an array of deliveries, each with sequence and subscription"
+        raise ProblemError(400, "Wrong body", f"deliveries: {detail}",
+                           [{"pointer": "/deliveries", "detail": detail}])  # fmt: skip
+    begun = runtime().bus.operations.retry_now(wanted, by(body)["by"])
+    return answer({"retried": len(begun), "deliveries": [
+        {"sequence": sequence, "subscription": name} for sequence, name in begun
+    ]}, 202)  # fmt: skip
+
+
 @blueprint.post("/deliveries/redrive")
 def redrive() -> Response:
     """Deliver dead letters again: single ``deliveries``, or all that fit a ``filter``."""

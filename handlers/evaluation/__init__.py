@@ -2,7 +2,16 @@
 
 from handlers.evaluation.evaluations import Evaluation, Evaluations
 from handlers.evaluation.handler import EvaluationHandler
+from handlers.evaluation.inbox import Inbox, InboxItem
 from handlers.evaluation.lifecycle import State
 from handlers.evaluation.listing import EvaluationQuery
 
-__all__ = ["Evaluation", "EvaluationHandler", "EvaluationQuery", "Evaluations", "State"]
+__all__ = [
+    "Evaluation",
+    "EvaluationHandler",
+    "EvaluationQuery",
+    "Evaluations",
+    "Inbox",
+    "InboxItem",
+    "State",
+]

@@ -9,6 +9,7 @@ from eventbus import Event, EventBus
 from eventbus.timestamps import format_time
 from handlers.audit import trail
 from handlers.evaluation import facts as evaluation_facts
+from handlers.evaluation import inbox_table
 from handlers.evaluation.lifecycle import EvaluationRow, advance
 from handlers.evaluation.retry import RETRY, RETRY_SCHEDULED, retry_id
 from handlers.evaluation.table import Change, EvaluationTable
@@ -67,6 +68,9 @@ class EvaluationHandler:
 
     async def handle(self, event: Event) -> None:
         """Raises MalformedEventError for data that names no evaluation or has odd numbers."""
+        if event.type == inbox_table.DISMISSED:
+            self._bus.effect(inbox_table.dismiss, inbox_table.Dismissal.read(event))
+            return
         facts = evaluation_facts.read(event)
         if facts is None:
             return

@@ -25,6 +25,7 @@ from eventbus.log import EventLog
 from handlers import counters
 from handlers.committed import CommittedRows
 from handlers.errors import StaleStateError
+from handlers.evaluation import inbox_table
 from handlers.evaluation.facts import Facts
 from handlers.evaluation.lifecycle import EvaluationRow, Outcome, advance
 from handlers.tables import Record, RowWriter, metadata, rows_for
@@ -164,12 +165,15 @@ class EvaluationTable:
         now = dict(before)
         deltas: Counter[str] = Counter()
         stored: list[StoredResult] = []
+        steps: list[tuple[Facts, EvaluationRow]] = []
         for change in sorted(changes, key=lambda change: change.facts.sequence):
             facts = change.facts
             row = now.get(facts.eval_id)
             outcome = self._outcome(change, row)
             if outcome.row is None or outcome.row is row:
                 continue
+            if inbox_table.concerns(row, outcome.row):
+                steps.append((facts, outcome.row))
             now[facts.eval_id] = outcome.row
             deltas["failures"] += outcome.has_failed
             if facts.result is not None:
@@ -190,6 +194,7 @@ class EvaluationTable:
         _evaluation_writer.save(conn, new, changed)
         _progress_writer.save(conn, [], progressed)
         counters.add(conn, {f"evaluation.{name}": delta for name, delta in deltas.items()})
+        inbox_table.follow(conn, steps)
         if stored:
             store_results(conn, stored)
         self._remember(now)

@@ -32,6 +32,7 @@ events = st.one_of(
     event("evaluation.cancelled", eval_id=ids, by=st.just("ana")),
     event("evaluation.retry", eval_id=ids, retry_count=numbers, by=st.just("ana")),
     event("evaluation.exhausted", eval_id=ids, retry_count=numbers),
+    event("evaluation.dismissed", eval_id=ids, by=st.just("ann"), reason=st.just("known")),
     event("queue.task.added", task_id=ids),
     event("queue.task.started", task_id=ids),
     event("queue.task.processed", task_id=ids),

@@ -169,3 +169,25 @@ def test_a_redrive_goes_on_after_the_server_was_killed(
     server.start()
     operation = ended(server.api, answer)
     assert (operation["state"], operation["done"], operation["skipped"]) == ("finished", 2_000, 0)
+
+
+def test_what_waits_for_a_retry_is_tried_now_and_groups_tell_of_what_died(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server(
+        "tests.helpers.trouble:app", EVENTBUS_MAX_ATTEMPTS="2", EVENTBUS_BACKOFF_FIRST_S="300"
+    )
+    api = server.api
+    event = api.publish("trouble.flaky", {"failures": 9}, subject="s")
+    key = {"sequence": event["sequence"], "subscription": "flaky"}
+    wait_until(lambda: dead(api, state="retrying"), "it waits")
+    answer = api.post("/api/deliveries/retry", {"deliveries": [key], "by": "ann"})
+    assert (answer.status, answer.json) == (202, {"retried": 1, "deliveries": [key]})
+    wait_until(lambda: dead(api), "it has failed for good")
+    assert api.post("/api/deliveries/retry", {"deliveries": [key]}).json["retried"] == 0
+    (group,) = api.get("/api/deliveries/groups", subscription="flaky").json["groups"]
+    assert (group["type"], group["error_class"], group["count"]) == (
+        "trouble.flaky", "ValueError", 1,
+    )  # fmt: skip
+    assert api.get("/api/deliveries/groups", error_class="KeyError").json["groups"] == []
+    assert pointers(api.post("/api/deliveries/retry", {"filter": {}})) == ["/deliveries"]

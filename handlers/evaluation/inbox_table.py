@@ -1,0 +1,146 @@
+"""The table of evaluations that need a person: opened, and closed by what happens to them later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    Table,
+    Text,
+    bindparam,
+    insert,
+    select,
+    update,
+)
+
+from eventbus import Event
+from eventbus.timestamps import to_microseconds
+from handlers import payload
+from handlers.evaluation.facts import Facts
+from handlers.evaluation.lifecycle import EvaluationRow
+from handlers.tables import metadata
+
+DISMISSED = "evaluation.dismissed"
+MAX_REASON_CHARS = 1_000
+_MAX_ERROR_CHARS = 4_000
+_CLOSING = frozenset({"completed", "cancelled"})
+
+items = Table(
+    "evaluation_inbox",
+    metadata,
+    # Of the event that told that the retries were used up: unique, and in order of arrival.
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("eval_id", Text, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("failed_at", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("error", Text),
+    Column("closed_at", BigInteger),
+    Column("closed_sequence", BigInteger),
+    Column("closed_type", Text),
+    Column("closed_by", Text),
+    Column("reason", Text),
+)
+is_open = items.c.closed_sequence.is_(None)
+ix_evaluation_inbox_open = Index(
+    "ix_evaluation_inbox_open", items.c.sequence, sqlite_where=is_open, postgresql_where=is_open
+)
+ix_evaluation_inbox_eval = Index(
+    "ix_evaluation_inbox_eval", items.c.eval_id, sqlite_where=is_open, postgresql_where=is_open
+)
+ix_evaluation_inbox_closed = Index("ix_evaluation_inbox_closed", items.c.closed_sequence)
+
+_open_of = select(items.c.sequence).where(  # ix_evaluation_inbox_eval
+    items.c.eval_id == bindparam("wanted"), is_open
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dismissal:
+    """What ``evaluation.dismissed`` says: a person expects no success of it any more."""
+
+    eval_id: str
+    sequence: int
+    time: int
+    by: str | None
+    reason: str | None
+
+    @classmethod
+    def read(cls, event: Event) -> Dismissal:
+        """Raises MalformedEventError for data that names no evaluation."""
+        return cls(
+            payload.identifier_or_subject(event, "eval_id"),
+            event.sequence or 0,
+            to_microseconds(event.time),
+            payload.label(event.data.get("by")),
+            payload.label(event.data.get("reason"), MAX_REASON_CHARS),
+        )
+
+
+def concerns(old: EvaluationRow | None, new: EvaluationRow) -> bool:
+    """Whether a step of an evaluation's life opens an item or may close one."""
+    if old is not None and old.state == new.state:
+        return False
+    if new.state == "exhausted":
+        return True
+    if new.state not in _CLOSING or old is None:
+        return False
+    # One that was exhausted is so still, has a later attempt, or has been seen to fail.
+    return old.state == "exhausted" or old.attempt > 1 or old.failed_attempts != "0"
+
+
+def follow(conn: Connection, steps: Iterable[tuple[Facts, EvaluationRow]]) -> None:
+    """Open and close items as the evaluations went, each with the row that the event led to."""
+    for facts, row in steps:
+        known = conn.scalar(_open_of, {"wanted": row.eval_id})
+        if row.state != "exhausted":
+            if known is not None:
+                _close(conn, known, facts.time, facts.sequence, f"evaluation.{facts.kind}")
+            continue
+        last = {"failed_at": facts.time, "attempt": row.attempt, "error": _kept(row.error)}
+        if known is None:
+            conn.execute(insert(items).values(
+                sequence=facts.sequence, eval_id=row.eval_id, opened_at=facts.time, **last
+            ))  # fmt: skip
+        else:  # a person had it tried once more, in vain
+            conn.execute(update(items).where(items.c.sequence == known).values(last))
+
+
+def dismiss(conn: Connection, dismissals: list[Dismissal]) -> None:
+    """Close the items of those evaluations, as their persons say."""
+    for each in dismissals:
+        known = conn.scalar(_open_of, {"wanted": each.eval_id})
+        if known is not None:
+            _close(conn, known, each.time, each.sequence, DISMISSED, each.by, each.reason)
+
+
+def _close(
+    conn: Connection, item: int, time: int, sequence: int, type: str,
+    by: str | None = None, reason: str | None = None,
+) -> None:  # fmt: skip
+    conn.execute(
+        update(items)
+        .where(items.c.sequence == item)
+        .values(
+            closed_at=time, closed_sequence=sequence, closed_type=type, closed_by=by, reason=reason
+        )
+    )
+
+
+def _kept(error: str | None) -> str | None:
+    """The error's JSON text, cut to what a list shows; the event has all of it."""
+    if error is None or len(error) <= _MAX_ERROR_CHARS:
+        return error
+    value = json.loads(error)
+    if isinstance(value, dict):
+        short = {name: str(value[name])[:_MAX_ERROR_CHARS] for name in ("type", "message")
+                 if name in value}  # fmt: skip
+        return payload.to_json(short)
+    return payload.to_json(str(value)[:_MAX_ERROR_CHARS])
