@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from flask import Blueprint, Response
 
 from app.api import parameters
-from app.api.alerts import HANDLED_WITHIN_S, by
+from app.api.alerts import by
 from app.api.shapes import answer, event_list, page, record, with_member
-from app.problems import ProblemError
+from app.evaluation_requests import ask, named
 from app.runtime import runtime
-from eventbus import EventBus
-from eventbus.bus import Receipt
-from eventbus.errors import ReceiptTimeoutError
 from eventbus.log import EventQuery
-from handlers.evaluation import Evaluation, EvaluationQuery
+from handlers.evaluation import EvaluationQuery
 from handlers.evaluation.lifecycle import STATES
 from handlers.evaluation.listing import SORTS
-from handlers.evaluation.requests import cancel, retry_now, why_not_cancel, why_not_retry
 
 blueprint = Blueprint("evaluations", __name__)
 
@@ -65,51 +59,21 @@ def evaluation(eval_id: str) -> Response:
 @blueprint.post("/evaluations/<path:eval_id>/retry")
 def retry(eval_id: str) -> Response:
     """Ask for the next attempt now, in the name of ``by``; a scheduled one comes now, once."""
-    return _ask(named(eval_id), why_not_retry, retry_now)
+    return _ask(eval_id, "retry")
 
 
 @blueprint.post("/evaluations/<path:eval_id>/cancel")
-def cancelled(eval_id: str) -> Response:
+def cancel(eval_id: str) -> Response:
     """Call it off, in the name of ``by``."""
-    return _ask(named(eval_id), why_not_cancel, cancel)
+    return _ask(eval_id, "cancel")
 
 
-def named(eval_id: str) -> Evaluation:
-    """The evaluation of that id; raises the 404."""
-    found = runtime().handlers.evaluations.get(eval_id)
-    if found is None:
-        raise ProblemError(
-            404, "No such evaluation", f"no event has told of an evaluation {eval_id[:200]!r}"
-        )
-    return found
-
-
-def _ask(
-    found: Evaluation,
-    why_not: Callable[[Evaluation], str | None],
-    ask: Callable[[EventBus, Evaluation, str], Receipt],
-) -> Response:
-    """Publish the wish and answer with the evaluation as it is after the handler took it in."""
-    who = by(parameters.body_object())["by"]
-    if reason := why_not(found):
-        raise ProblemError(409, "Conflict", f"evaluation {found.eval_id[:200]!r}: {reason}")
-    receipt = ask(runtime().bus, found, who)
-    is_handled = handled(receipt)
-    event = receipt.event
-    return answer(
-        {
-            **record(named(found.eval_id)),
-            "handled": is_handled,
-            "event": {"id": event.id, "sequence": event.sequence},
-        },
-        200 if is_handled else 202,
-    )
-
-
-def handled(receipt: Receipt) -> bool:
-    """Whether the handlers took it in within a moment; if not, it is recorded all the same."""
-    try:
-        receipt.deliveries(HANDLED_WITHIN_S)
-    except ReceiptTimeoutError:
-        return False
-    return True
+def _ask(eval_id: str, action: str) -> Response:
+    """Ask, and answer with the evaluation as it is after the handler took that in."""
+    event, is_handled = ask(named(eval_id), action, by(parameters.body_object())["by"])
+    document = {
+        **record(named(eval_id)),
+        "handled": is_handled,
+        "event": {"id": event.id, "sequence": event.sequence},
+    }
+    return answer(document, 200 if is_handled else 202)

@@ -1,0 +1,56 @@
+"""What a person asks of an evaluation, for page and API: each request is an event, with who."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from app.problems import ProblemError
+from app.runtime import runtime
+from eventbus import Event, EventBus
+from eventbus.bus import Receipt
+from eventbus.errors import ReceiptTimeoutError
+from handlers.evaluation import Evaluation
+from handlers.evaluation.requests import cancel, retry_now, why_not_cancel, why_not_retry
+
+HANDLED_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One of the things that can be asked: why it cannot be right now, and the asking."""
+
+    why_not: Callable[[Evaluation], str | None]
+    publish: Callable[[EventBus, Evaluation, str], Receipt]
+
+
+REQUESTS: Mapping[str, Request] = {
+    "retry": Request(why_not_retry, retry_now),
+    "cancel": Request(why_not_cancel, cancel),
+}
+
+
+def named(eval_id: str) -> Evaluation:
+    """The evaluation of that id; raises the 404."""
+    found = runtime().handlers.evaluations.get(eval_id)
+    if found is None:
+        raise ProblemError(
+            404, "No such evaluation", f"no event has told of an evaluation {eval_id[:200]!r}"
+        )
+    return found
+
+
+def ask(evaluation: Evaluation, action: str, by: str) -> tuple[Event, bool]:
+    """Publish the request in the name of ``by``: its event, and whether the handlers took it in.
+
+    Not within a moment is no error: it is recorded. Raises the 409 when it cannot be asked now.
+    """
+    request = REQUESTS[action]
+    if reason := request.why_not(evaluation):
+        raise ProblemError(409, "Conflict", f"evaluation {evaluation.eval_id[:200]!r}: {reason}")
+    receipt = request.publish(runtime().bus, evaluation, by)
+    try:
+        receipt.deliveries(HANDLED_WITHIN_S)
+    except ReceiptTimeoutError:
+        return receipt.event, False
+    return receipt.event, True
