@@ -7,6 +7,7 @@ from typing import cast
 from eventbus import EventBus
 from eventbus.dryrun import DryRun, Matching
 from eventbus.dryrun.bus import DryRunBus
+from eventbus.log.subscribers import Subscriber
 from handlers.installation import KINDS
 from handlers.settings import HandlerSettings
 from handlers.tables import metadata
@@ -19,7 +20,7 @@ def dry_run(bus: EventBus, settings: HandlerSettings, source: str) -> DryRun:
     """
     served = bus.served()
     subscriptions = [
-        Matching(stored.name, stored.pattern, stored.name in served)
+        Matching(stored.name, stored.pattern, _held(stored, stored.name in served))
         for stored in sorted(bus.log.subscribers(), key=lambda stored: stored.name)
     ]
 
@@ -31,3 +32,9 @@ def dry_run(bus: EventBus, settings: HandlerSettings, source: str) -> DryRun:
     return DryRun(
         bus.log, install, metadata.sorted_tables, subscriptions, source, ("eventbus.handlers",)
     )
+
+
+def _held(stored: Subscriber, is_served: bool) -> str | None:
+    if stored.pause is not None:
+        return f"paused by {stored.pause.by}: it would wait"
+    return None if is_served else "nothing serves it now: it would wait"

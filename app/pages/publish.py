@@ -1,12 +1,15 @@
-"""The publish page: a form, a preview of who would handle it, and a receipt that fills in."""
+"""The publish page: a form, a preview of what would happen, and a receipt that fills in."""
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from app.api.preview import foresee
+from app.pages import foresight
 from app.pages.chain import chain_of
 from app.pages.frame import is_htmx, render
 from app.pages.payloads import EXAMPLES, example_for
@@ -15,9 +18,12 @@ from app.pages.takeaway import as_curl, as_python
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import Event
+from eventbus.errors import DryRunError
+from eventbus.scheduled import ScheduledEvent
 
 COMMIT_TIMEOUT_S = 10.0
 _RECENT_TYPES = 4
+_OFFERED_TYPES = 500
 
 blueprint = Blueprint("publish_page", __name__)
 
@@ -35,7 +41,7 @@ def publish_page() -> str:
         form = PublishForm.filled(type, example_for(log, type))
     else:
         form = PublishForm.filled("evaluation.started", EXAMPLES["evaluation.started"])
-    return _page(form, _receipt(request.args.get("receipt")))
+    return _page(form, _receipt(request.args.get("receipt")) or _waiting(request.args))
 
 
 @blueprint.post("/publish")
@@ -49,11 +55,15 @@ def publish() -> str | AnyResponse | tuple[str, int]:
         return page, 422
     receipt = parts.bus.publish_event(event)
     recorded = receipt.wait(COMMIT_TIMEOUT_S)
+    if isinstance(recorded, ScheduledEvent):
+        found = {"waiting": recorded, "is_duplicate": receipt.duplicate}
+        where = urlencode({"scheduled": recorded.id, "source": recorded.source})
+    else:
+        found = _receipt_context(recorded, receipt.duplicate)
+        where = f"receipt={recorded.sequence}"
     if not is_htmx():
-        return redirect(f"/publish?receipt={recorded.sequence}", 303)
-    return render_template(
-        "publish/_sent.html", form=form, **_receipt_context(recorded, receipt.duplicate)
-    )
+        return redirect(f"/publish?{where}", 303)
+    return render_template("publish/_sent.html", form=form, **found)
 
 
 @blueprint.get("/publish/receipt/<int:sequence>")
@@ -68,10 +78,32 @@ def receipt(sequence: int) -> str:
     )
 
 
+@blueprint.get("/publish/waiting")
+def waiting() -> str:
+    """What became of a scheduled event: it waits, it was recorded, or it was taken back."""
+    context = _waiting(request.args)
+    turn = request.args.get("turn", "0")
+    context["turn"] = int(turn) if turn.isdecimal() and len(turn) < 19 else 0
+    template = "_receipt" if "event" in context else "_waiting"
+    return render_template(f"publish/{template}.html", **context)
+
+
+@blueprint.post("/publish/cancel")
+def cancel() -> str | AnyResponse:
+    """Take back what is scheduled; the log then has who did it."""
+    id, source = request.form.get("scheduled", ""), request.form.get("source") or None
+    runtime().bus.cancel(id, source=source, by="publish page").wait(COMMIT_TIMEOUT_S)
+    where = {"scheduled": id, "source": source or ""}
+    if not is_htmx():
+        return redirect(f"/publish?{urlencode(where)}", 303)
+    return render_template("publish/_waiting.html", **_waiting(where), turn=0)
+
+
 @blueprint.post("/publish/preview")
 def preview() -> str:
-    """Who would get the event, and the same as curl and Python; nothing is published."""
-    return render_template("publish/_preview.html", **_preview(PublishForm.read(request.form)))
+    """What would happen, and the same as curl and Python; nothing is published."""
+    form = PublishForm.read(request.form)
+    return render_template("publish/_preview.html", **_preview(form), is_update=True)
 
 
 @blueprint.get("/publish/example")
@@ -83,15 +115,15 @@ def example() -> Response:
 
 
 def _page(form: PublishForm, receipt: dict[str, Any]) -> str:
-    types = [seen.type for seen in runtime().bus.log.types()]
     seen = sorted(runtime().bus.log.types(), key=lambda each: -each.last_sequence)
+    names = [each.type for each in seen[:_OFFERED_TYPES]]
     return render(
         "publish.html",
         "publish",
         form=form,
-        types=list(dict.fromkeys([*EXAMPLES, *types])),
+        types=sorted({*EXAMPLES, *names}),
         examples=list(EXAMPLES),
-        recent=[each.type for each in seen if each.type not in EXAMPLES][:_RECENT_TYPES],
+        recent=[name for name in names if name not in EXAMPLES][:_RECENT_TYPES],
         has_receipt=bool(receipt),
         **receipt,
         **_preview(form),
@@ -110,19 +142,41 @@ def _receipt_context(event: Event, is_duplicate: bool) -> dict[str, Any]:
     return {"event": event, "is_duplicate": is_duplicate, "chain": chain}
 
 
+def _waiting(asked: Any) -> dict[str, Any]:
+    """Of the event that ``asked`` names by "scheduled", its id, and "source"."""
+    id, source = asked.get("scheduled", ""), asked.get("source") or None
+    if not id:
+        return {}
+    log = runtime().bus.log
+    if found := log.schedules.find(id, source):
+        return {"waiting": found[0], "is_duplicate": False}
+    event = log.get(id, source)
+    if event is not None:
+        return _receipt_context(event, False)
+    return {"waiting": None, "gone_id": id}
+
+
 def _preview(form: PublishForm) -> dict[str, Any]:
-    bus = runtime().bus
-    type = form.values["type"]
-    served = bus.served()
+    settings = runtime().settings
     base = request.host_url.rstrip("/")
     plain = form.as_plain()
-    return {
+    probe = PublishForm(form.values)  # what is wrong is told when it is sent
+    event = probe.event(settings.source, settings.max_event_bytes)
+    context: dict[str, Any] = {
         "data_error": plain is None,
-        "subscribers": [
-            {"name": each.name, "pattern": each.pattern.text, "is_served": each.name in served}
-            for each in bus.log.subscribers()
-            if type and each.pattern.matches(type)
-        ],
+        "problem": next((texts[0] for texts in probe.errors.values()), None),
         "curl": as_curl(base, plain or {}),
         "python": as_python(base, plain or {}),
+    }
+    if event is None:
+        return context
+    try:
+        result = foresee([event])
+    except DryRunError as error:
+        return {**context, "problem": str(error)}
+    return {
+        **context,
+        "foreseen": result,
+        "future": foresight.tree(result),
+        "stories": foresight.stories(result),
     }

@@ -10,8 +10,9 @@ from typing import Any
 from app.pages.json_text import pretty
 from eventbus import Event
 from eventbus.errors import EventValidationError
+from eventbus.scheduled import ScheduledEvent
 
-FIELDS = ("type", "data", "source", "subject", "id")
+FIELDS = ("type", "data", "source", "subject", "id", "delay", "at")
 
 
 @dataclass(slots=True)
@@ -28,6 +29,11 @@ class PublishForm:
         values = {name: posted.get(name, "").replace("\r\n", "\n") for name in FIELDS}
         return cls({name: value if name == "data" else value.strip()
                     for name, value in values.items()})  # fmt: skip
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a field is filled in that most events leave empty."""
+        return any(self.values[name] for name in FIELDS[2:])
 
     @classmethod
     def filled(
@@ -53,6 +59,10 @@ class PublishForm:
                 id=values["id"] or None,
                 max_bytes=max_bytes,
             )
+            if values["delay"] or values["at"]:
+                event = ScheduledEvent.of(
+                    event, delay=values["delay"] or None, at=values["at"] or None, is_timed=False
+                )
         except EventValidationError as error:
             for each in error.errors:
                 self._note(each.pointer, each.detail)
@@ -84,7 +94,7 @@ class PublishForm:
         event: dict[str, Any] = {"type": self.values["type"], "data": probe.data()}
         if probe.errors:
             return None
-        for name in ("source", "subject", "id"):
+        for name in ("source", "subject", "id", "delay", "at"):
             if self.values[name]:
                 event[name] = self.values[name]
         return event

@@ -41,7 +41,6 @@ _AT_ONCE = 2
 _WAIT_S = 2.0
 
 _IRREVOCABLE = "not run in a preview: what it does cannot be taken back"
-_UNSERVED = "nothing serves it now: it would wait"
 
 _turns = threading.BoundedSemaphore(_AT_ONCE)
 
@@ -165,8 +164,8 @@ class _Walk:
         """Run one handler; its further events."""
         event = foreseen.event
         handler = self._bus.handlers.get(matching.name)
-        if handler is None or not matching.is_served:
-            why = _IRREVOCABLE if matching.is_served else _UNSERVED
+        if handler is None or matching.held is not None:
+            why = matching.held or _IRREVOCABLE
             foreseen.trials.append(_trial(matching, event, "not_run", reason=why))
             return []
         wishes = self._bus.begin(event, matching.name)

@@ -14,11 +14,11 @@ Outcome = Literal["would_succeed", "would_fail", "not_run"]
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """A subscription that would get events; ``is_served`` by a handler in this process."""
+    """A subscription that would get events; ``held`` says why it would not handle them now."""
 
     name: str
     pattern: Pattern
-    is_served: bool
+    held: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import { start as pick } from "./pick.js";
 import { start as refresh } from "./refresh.js";
 import { start as rows } from "./rows.js";
 import { start as shortcuts } from "./shortcuts.js";
+import { start as tabs } from "./tabs.js";
 import { start as themeSwitch } from "./theme-switch.js";
 
 const all = [
@@ -23,6 +24,7 @@ const all = [
   refresh,
   rows,
   shortcuts,
+  tabs,
   themeSwitch,
 ];
 for (const start of all) start();

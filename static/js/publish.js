@@ -2,6 +2,10 @@
 // as the data has not been changed by hand.
 
 import { replaceText, start as startEditor } from "./json-editor.js";
+import { startDraft } from "./publish-draft.js";
+import { startRecent } from "./publish-recent.js";
+import { startRepeat } from "./publish-repeat.js";
+import { read } from "./publish-values.js";
 
 function sendByKey(form) {
   form.addEventListener("keydown", (event) => {
@@ -40,9 +44,26 @@ function bringExamples(form) {
   });
 }
 
+// A receipt that follows a sending: what was sent is no draft any more.
+function noteSent(form, markSent, remember) {
+  let sent = null;
+  form.addEventListener("submit", () => {
+    sent = read(form);
+  });
+  new MutationObserver(() => {
+    if (!sent) return;
+    remember(sent);
+    sent = null;
+    markSent();
+    document.querySelector("#preview").dispatchEvent(new Event("again")); // the state is another
+  }).observe(document.querySelector("#receipt"), { childList: true });
+}
+
 startEditor();
 for (const form of document.querySelectorAll("[data-publish-form]")) {
   sendByKey(form);
   forgetErrors(form);
+  noteSent(form, startDraft(form), startRecent(form));
   bringExamples(form);
+  startRepeat(form);
 }

@@ -1,0 +1,32 @@
+// Tabs: [data-tabs] holds buttons, each with aria-controls; arrows go through them (ARIA APG).
+
+function choose(tabs, chosen) {
+  for (const tab of tabs) {
+    const isChosen = tab === chosen;
+    tab.setAttribute("aria-selected", isChosen ? "true" : "false");
+    tab.tabIndex = isChosen ? 0 : -1;
+    document.getElementById(tab.getAttribute("aria-controls")).hidden = !isChosen;
+  }
+}
+
+function attach(list) {
+  const tabs = [...list.querySelectorAll("[role=tab]")];
+  choose(tabs, tabs[0]);
+  list.addEventListener("click", (event) => {
+    const tab = event.target.closest("[role=tab]");
+    if (tab) choose(tabs, tab);
+  });
+  list.addEventListener("keydown", (event) => {
+    const at = tabs.indexOf(document.activeElement);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
+    if (at < 0 || to === undefined) return;
+    event.preventDefault();
+    const next = tabs.at(to % tabs.length);
+    choose(tabs, next);
+    next.focus();
+  });
+}
+
+export function start() {
+  document.querySelectorAll("[data-tabs]").forEach(attach);
+}
