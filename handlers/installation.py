@@ -18,8 +18,16 @@ from handlers.settings import HandlerSettings
 from handlers.stalled import StallDetector
 from handlers.storage import Files, StorageHandler
 from handlers.subscriptions import ensure
+from handlers.view import ViewHandler, Views
 
-KINDS = (EvaluationHandler, QueueHandler, MonitoringHandler, StorageHandler, AlertHandler)
+KINDS = (
+    EvaluationHandler,
+    QueueHandler,
+    MonitoringHandler,
+    StorageHandler,
+    AlertHandler,
+    ViewHandler,
+)
 
 # The names on the screen, by the names in the table. "failed" counts failures, "open alerts" those
 # that ask for somebody: open and regressed; an acknowledged one has somebody.
@@ -47,6 +55,7 @@ class Handlers:
         self.metrics = Metrics(bus.log)
         self.files = Files(bus.log)
         self.alerts = Alerts(bus.log)
+        self.views = Views(bus.log)
         self.stall_detector = StallDetector(bus, self.evaluations, settings)
         self.mute_watch = MuteWatch(bus, self.alerts)
 

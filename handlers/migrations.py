@@ -145,6 +145,14 @@ def _create_evaluation_inbox(conn: Connection) -> None:
         conn.exec_driver_sql(statement)
 
 
+def _add_saved_views(conn: Connection) -> None:
+    conn.exec_driver_sql(
+        """CREATE TABLE saved_views (
+            name TEXT NOT NULL PRIMARY KEY, type TEXT NOT NULL, "by" TEXT,
+            saved_at BIGINT NOT NULL, last_sequence BIGINT NOT NULL) WITHOUT ROWID"""
+    )
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create_read_models,
     _add_retry_at,
@@ -152,4 +160,5 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _add_cancelled,
     _index_evaluation_list,
     _create_evaluation_inbox,
+    _add_saved_views,
 )

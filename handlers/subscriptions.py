@@ -17,7 +17,7 @@ _HINT = "it keeps a read model, which `flask rebuild` makes afresh from the log"
 
 
 class BuiltInHandler(Protocol):
-    """What the five handlers have in common; ``key`` gives an event's ordering key.
+    """What the handlers have in common; ``key`` gives an event's ordering key.
 
     ``replaced`` is called when a rebuild has replaced rows: what is remembered of them is void.
     """

@@ -18,6 +18,8 @@ from app.api import (
     stats,
     storage,
     subscriptions,
+    types,
+    views,
 )
 
 
@@ -36,6 +38,8 @@ def register(app: Flask) -> None:
         operations,
         rebuild,
         storage,
+        types,
+        views,
     ):
         app.register_blueprint(part.blueprint, url_prefix="/api")
     app.register_blueprint(health.blueprint)

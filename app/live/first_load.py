@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.live.panels import panel_contexts
+from app.live.panels import panel_contexts, slow_contexts
 from eventbus import Event, Pattern
 from eventbus.log import EventQuery
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from handlers import Handlers
 
 _ROWS = 100
+# Just after the start of a server with millions of events; what is not counted then comes later.
+_COUNTING_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,5 +38,6 @@ def first_load(bus: EventBus, handlers: Handlers, hub: LiveHub, pattern: Pattern
     """The page's state now."""
     sequence = bus.log.last_sequence
     newest = bus.log.query(EventQuery(pattern=pattern, before=sequence + 1, limit=_ROWS))
-    panels = panel_contexts(bus, handlers, hub.rate())
+    hub.traffic.wait_filled(_COUNTING_S)
+    panels = panel_contexts(bus, handlers, hub.rate()) | slow_contexts(hub.traffic, hub.trends)
     return FirstLoad(newest.events, sequence, hub.boot, panels)

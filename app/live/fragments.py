@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from app.live.fold import Row
 
-PANELS = ("troubles", "counters", "alerts", "active", "retries")
+PANELS = ("troubles", "counters", "alerts", "trends", "types", "active", "retries")
 """The parts of the page beside the stream: the names of their partials and of their elements."""
 
 log = logging.getLogger(__name__)

@@ -17,6 +17,8 @@ from app.live.fragments import Fragments
 from app.live.page import panels_frame
 from app.live.panels import Panels, PanelWatch
 from app.live.stream import EventTexts
+from app.live.traffic import Traffic
+from app.live.trends import Trends
 from app.live.view import POSITION_EVERY_S, JsonRenderer, PageRenderer, Renderer, View
 from app.rate import RateMeter
 from eventbus import Pattern
@@ -54,12 +56,15 @@ class LiveHub:
         """Everything up to this sequence was written to the members of all views."""
         self._max_sockets = settings.max_sockets
         self._tick_s = settings.live_tick_ms / 1000
+        self.traffic = Traffic(bus.log)
+        self.trends = Trends(bus.log, handlers, self.traffic)
         self._rate = RateMeter()
         self._feed = Feed(bus.log, self._news)
         self._fragments, self._texts = Fragments(app.jinja_env), EventTexts()  # of all views
         self._panel_watch = PanelWatch(
-            Fragments(app.jinja_env), bus, handlers, self.rate, self._has_pages, self._set_panels
-        )
+            Fragments(app.jinja_env), bus, handlers, self.rate, self.traffic, self.trends,
+            self._has_pages, self._set_panels,
+        )  # fmt: skip
         self._lock = threading.Condition()
         self._views: dict[tuple[Kind, str], View] = {}
         self._index: PatternIndex[View] = PatternIndex()
@@ -77,6 +82,7 @@ class LiveHub:
     def start(self) -> None:
         """Begin at the log's end."""
         self.log.add_listener(self._rate.count)
+        self.traffic.open()
         self._feed.open()
         self.position = self._feed.position
         start_thread(self._thread)
@@ -97,6 +103,7 @@ class LiveHub:
         self._panel_watch.close()
         self._feed.close()
         self.log.remove_listener(self._rate.count)
+        self.traffic.close()
         with self._lock:
             self._lock.wait_for(lambda: not self._clients, timeout=end - time.monotonic())
             for client in self._clients:

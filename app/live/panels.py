@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from app.live.fragments import PANELS, Fragments
+from app.live.traffic import Traffic
+from app.live.trends import Trends
+from app.live.type_tree import type_tree
 from eventbus.errors import LogError
 from eventbus.threads import start_thread
 
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 PERIOD_S = 0.25
 """Numbers that change more often than this cannot be read."""
 _RATE_PERIOD_S = 1.0
+_SLOW_PERIOD_S = 2.0
+"""The tree and the charts are some 20 KB, and nobody reads them as closely as a counter."""
+_RECOUNT_S = 30.0
 _AFTER_FAILURE_S = 5.0
 _MOST_ITEMS = 50
 
@@ -31,8 +37,16 @@ Panels = list[tuple[str, str]]
 log = logging.getLogger(__name__)
 
 
+def slow_contexts(traffic: Traffic, trends: Trends) -> dict[str, dict[str, Any]]:
+    """What the panels that show a stretch of time are rendered with, by panel."""
+    return {
+        "types": {"tree": type_tree(traffic.types())},
+        "trends": {"trend": trends.now()},
+    }
+
+
 def panel_contexts(bus: EventBus, handlers: Handlers, rate: float) -> dict[str, dict[str, Any]]:
-    """What each panel's partial is rendered with, by panel."""
+    """What each of the other panels' partials is rendered with, by panel."""
     now = datetime.now(UTC)
     counters = handlers.counters()
     return {
@@ -70,6 +84,8 @@ class PanelWatch:
         bus: EventBus,
         handlers: Handlers,
         rate: Callable[[], float],
+        traffic: Traffic,
+        trends: Trends,
         has_pages: Callable[[], bool],
         show: Callable[[Panels, Panels], None],
     ) -> None:
@@ -77,12 +93,16 @@ class PanelWatch:
         self._bus = bus
         self._handlers = handlers
         self._rate = rate
+        self._traffic = traffic
+        self._trends = trends
         self._has_pages = has_pages
         self._show = show
         self._shown: dict[str, str] = {}
         self._version = -1
         self._shown_rate = -1.0
         self._shown_at = 0.0
+        self._shown_slow_at = -_SLOW_PERIOD_S
+        self._counted_at = 0.0
         self._shown_troubles: list[Trouble] = []
         self._is_closing = False
         self._asked = threading.Event()
@@ -110,6 +130,11 @@ class PanelWatch:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        try:
+            self._traffic.recount()
+            self._trends.fill()
+        except LogError:
+            log.exception("the log could not be counted by type")
         while not self._is_closing:
             if not self._has_pages():
                 self._wake.wait()
@@ -129,9 +154,10 @@ class PanelWatch:
         if is_asked:
             self._asked.clear()  # before looking, so that nobody who asks meanwhile is forgotten
         changed: Panels = []
-        if self._is_due():
+        is_slow_due = time.monotonic() - self._shown_slow_at >= _SLOW_PERIOD_S
+        if is_slow_due or self._is_due():
             version, rate, now = self._bus.log.version, self._rate(), time.monotonic()
-            rendered = {**self._shown, **self._rendered(rate)}
+            rendered = {**self._shown, **self._rendered(rate, is_slow_due)}
             if self._shown:  # else nobody has any panel yet, and those who asked get all
                 changed = [item for item in rendered.items() if item not in self._shown.items()]
             self._version, self._shown_rate, self._shown_at = version, rate, now
@@ -139,16 +165,25 @@ class PanelWatch:
         if changed or is_asked:
             self._show(changed, list(self._shown.items()))
 
-    def _rendered(self, rate: float) -> dict[str, str]:
+    def _rendered(self, rate: float, with_slow: bool) -> dict[str, str]:
         self._shown_troubles = self._bus.troubles()
         try:
             contexts = panel_contexts(self._bus, self._handlers, rate)
+            if with_slow:
+                contexts |= self._slow_contexts()
         except LogError as error:
             # What cannot be read stays as it was; that it cannot is what people have to see.
             log.error("the panels cannot be read: %s", error)
             contexts = {"troubles": {"troubles": self._bus.troubles()}}
         names = [name for name in PANELS if name in contexts]
         return {name: self._fragments.panel(name, contexts[name]) for name in names}
+
+    def _slow_contexts(self) -> dict[str, dict[str, Any]]:
+        now = self._shown_slow_at = time.monotonic()
+        if now - self._counted_at >= _RECOUNT_S:
+            self._counted_at = now
+            self._traffic.recount()
+        return slow_contexts(self._traffic, self._trends)
 
     def _is_due(self) -> bool:
         if self._bus.troubles() != self._shown_troubles:

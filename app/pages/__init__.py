@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.pages import alerts, evaluations, event, events, live, publish, retries
+from app.pages import alerts, evaluations, event, events, live, publish, retries, views
 from app.pages.filters import register_filters
 
 __all__ = ["register"]
@@ -13,5 +13,5 @@ __all__ = ["register"]
 def register(app: Flask) -> None:
     """Install the pages and the template filters on ``app``."""
     register_filters(app)
-    for module in (live, events, event, evaluations, retries, alerts, publish):
+    for module in (live, events, event, evaluations, retries, alerts, publish, views):
         app.register_blueprint(module.blueprint)

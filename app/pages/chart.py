@@ -67,3 +67,29 @@ def line(values: Sequence[float | None], most: float | None = None) -> str:
         parts.append(f"{'L' if is_drawing else 'M'}{place * step:.2f} {y:.2f}")
         is_drawing = True
     return "".join(parts)
+
+
+def stacked(series: Sequence[Sequence[float]], most: float | None = None) -> list[str]:
+    """The ``d`` of a closed path for each series, every one standing on those before it.
+
+    All have the same length, of at least two; ``most`` is the sum at full height (the largest when
+    not given). A series of nothing but zeros has no path.
+    """
+    if not series:
+        return []
+    sums = [sum(values) for values in zip(*series, strict=True)]
+    top = most or max(sums) or 1.0
+    step = WIDTH / max(len(sums) - 1, 1)
+    floor = [0.0] * len(sums)
+    paths = []
+    for values in series:
+        roof = [low + max(value, 0.0) for low, value in zip(floor, values, strict=True)]
+        there = [f"{i * step:.2f} {_up(value / top)}" for i, value in enumerate(roof)]
+        back = [f"{i * step:.2f} {_up(value / top)}" for i, value in enumerate(floor)]
+        paths.append(f"M{'L'.join(there)}L{'L'.join(reversed(back))}Z" if any(values) else "")
+        floor = roof
+    return paths
+
+
+def _up(share: float) -> str:
+    return f"{HEIGHT - min(share, 1.0) * HEIGHT:.2f}"

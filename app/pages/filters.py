@@ -10,6 +10,7 @@ from urllib.parse import quote
 from flask import Flask
 
 from app.pages import json_text, look, summary, times
+from app.pages.trend_chart import trend_chart
 from eventbus.event import Event
 from eventbus.timestamps import format_time
 
@@ -50,6 +51,7 @@ def register_filters(app: Flask) -> None:
         state_icon=look.state_icon,
         summarize=summary.summarize,
         tone=look.tone,
+        trend_chart=trend_chart,
     )
 
 

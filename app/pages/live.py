@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Blueprint, request
 
 from app.live.first_load import first_load
+from app.live.traffic import REST
 from app.pages.frame import example_command, render, with_query
+from app.pages.views import menu_context
 from app.runtime import runtime
 from eventbus import Pattern
 from eventbus.errors import PatternError
+from eventbus.validation import shown
 
 _MOST_FAMILIES = 12
+# For browsers without scripts; with them the field asks /api/types.
+_MOST_TYPES = 100
 
 blueprint = Blueprint("live_page", __name__)
 
 
 @blueprint.get("/")
-def live() -> str | tuple[str, int]:
-    """Everything, or what matches ``?type=``; a pattern that is wrong says so beside the field."""
+def live() -> tuple[str, int]:
+    """Everything, or what matches ``?type=`` or the saved ``?view=``; a wrong one says so."""
     parts = runtime()
-    text = request.args.get("type", "").strip()
-    error, pattern = None, Pattern("#")
+    text, view, error, status = request.args.get("type", "").strip(), None, None, 200
+    if not text and (name := request.args.get("view")):
+        view = parts.handlers.views.get(name)
+        if view is None:
+            error, status = f"There is no saved view called {shown(name)}; was it renamed?", 404
+        else:
+            text = view.type
+    pattern = Pattern("#")
     if text:
         try:
             pattern = Pattern(text)
         except PatternError as problem:
-            error = str(problem)
+            error, status = str(problem), 400
     state = first_load(parts.bus, parts.handlers, parts.hub, pattern)
-    types = [seen.type for seen in parts.bus.log.types()]
+    tree = state.panels["types"]["tree"]
     page = render(
         "live.html",
         "live",
-        pattern="" if error else text,
+        **menu_context(view.name if view else None, "" if error else text),
         filter_text=text,
         filter_error=error,
         socket_url=with_query(
@@ -43,14 +52,8 @@ def live() -> str | tuple[str, int]:
         boot=state.boot,
         rows=[] if error else state.rows,
         panels=state.panels,
-        types=types,
-        families=families(types),
+        types=[seen.type for seen in parts.hub.traffic.types() if seen.type != REST][:_MOST_TYPES],
+        families=[node.family for node in tree.families[:_MOST_FAMILIES]],
         curl_example=example_command(),
     )
-    return (page, 400) if error else page
-
-
-def families(types: list[str]) -> list[str]:
-    """The first segments of types that were seen, each once, for one-click filters."""
-    seen: dict[str, Any] = dict.fromkeys(type.partition(".")[0] for type in types)
-    return list(seen)[:_MOST_FAMILIES]
+    return page, status

@@ -13,6 +13,13 @@ _sequence, _type = schema.events.c.sequence, schema.events.c.type
 _COUNT = select(func.count(), func.min(_sequence), func.max(_sequence)).where(
     _type == bindparam("type"), _sequence > bindparam("after"), _sequence <= bindparam("upto")
 )
+# ix_events_time: the last entry before the time; the primary key decides among equals.
+_NEWEST_BEFORE = (
+    select(_sequence)
+    .where(schema.events.c.time_us < bindparam("before_us"))
+    .order_by(schema.events.c.time_us.desc(), _sequence.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +57,8 @@ def count_all(
     )
     count, first, last = conn.execute(query if where is None else query.where(where)).one()
     return [TypeCount(name, count, first, last)] if count else []
+
+
+def newest_before(conn: Connection, before_us: int) -> int:
+    """The sequence of the event with the newest time before ``before_us``; 0 for none."""
+    return conn.scalar(_NEWEST_BEFORE, {"before_us": before_us}) or 0

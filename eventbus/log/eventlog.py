@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
@@ -375,6 +376,9 @@ class EventLog:
 
     def counts(self, after: int, upto: int, pattern: Pattern | None = None) -> list[TypeCount]:
         return self._reader.counts(after, upto, pattern)
+
+    def newest_before(self, moment: datetime) -> int:
+        return self._reader.newest_before(moment)
 
     def deliveries(self, sequence: int) -> list[Delivery]:
         return self.delivery_reader.of_event(sequence)

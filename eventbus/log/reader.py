@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select, union_all
 
 from eventbus.event import Event
 from eventbus.log import schema
-from eventbus.log.counts import TypeCount, count_all, count_types
+from eventbus.log.counts import TypeCount, count_all, count_types, newest_before
 from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.database import Database
 from eventbus.log.known_types import KnownTypes, type_matches
@@ -149,6 +150,11 @@ class Reader:
                 where = None if pattern.matches_all else type_matches(self._types, pattern)
                 return count_all(conn, pattern.text, where, after, upto)
             return count_types(conn, wanted, after, upto)
+
+    def newest_before(self, moment: datetime) -> int:
+        """The sequence of the event that happened last before an aware time; 0 for none."""
+        with self._database.reading() as conn:
+            return newest_before(conn, to_microseconds(moment))
 
     def _tries_rows(self, pattern: Pattern | None) -> bool:
         """Whether the pattern can only be told by looking at every row."""

@@ -64,6 +64,14 @@ class Evaluation:
     last_sequence: int
 
 
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An attempt that completed: when (aware, in UTC), and after how many seconds."""
+
+    at: datetime
+    duration_s: float
+
+
 class Evaluations:
     """Questions about evaluations; any thread may ask."""
 
@@ -148,6 +156,28 @@ class Evaluations:
         with self._log.reading() as conn:
             values = conn.execute(_durations, {"task": task, "count": count}).scalars()
             return [max(0, value) / 1e6 for value in values]
+
+    def lately_completed(self, count: int) -> Sequence[Completion]:
+        """Of the ``count`` completed ones that started last: when each ended, how long it took."""
+        query = (  # ix_evaluations_state
+            select(evaluations.c.finished_at, evaluations.c.attempt_started_at)
+            .where(
+                evaluations.c.state == "completed",
+                evaluations.c.attempt_started_at.is_not(None),
+                evaluations.c.finished_at.is_not(None),
+            )
+            .order_by(evaluations.c.first_sequence.desc())
+            .limit(count)
+        )
+        with self._log.reading() as conn:
+            rows = conn.execute(query).all()
+        return [
+            Completion(
+                from_microseconds(row.finished_at),
+                max(0, row.finished_at - row.attempt_started_at) / 1e6,
+            )
+            for row in rows
+        ]
 
     def result(self, eval_id: str) -> Any:
         """The stored result, None when there is none."""

@@ -1,6 +1,7 @@
 // What every page runs: one small module per behaviour, each found by data- attributes.
 
 import { start as clock } from "./clock.js";
+import { start as completion } from "./completion.js";
 import { start as copy } from "./copy.js";
 import { start as follow } from "./follow.js";
 import { start as localMoment } from "./local-moment.js";
@@ -12,9 +13,11 @@ import { start as rows } from "./rows.js";
 import { start as shortcuts } from "./shortcuts.js";
 import { start as tabs } from "./tabs.js";
 import { start as themeSwitch } from "./theme-switch.js";
+import { start as typesTree } from "./types-tree.js";
 
 const all = [
   clock,
+  completion,
   copy,
   follow,
   localMoment,
@@ -26,5 +29,6 @@ const all = [
   shortcuts,
   tabs,
   themeSwitch,
+  typesTree,
 ];
 for (const start of all) start();

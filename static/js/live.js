@@ -1,5 +1,6 @@
-// The live page: its WebSocket (htmx's hx-ws), its stream, and what a screen reader is told.
+// The live page: its WebSocket (htmx's hx-ws), its stream, and its alerts, what is told.
 
+import { AlertSignal } from "./live-alerts.js";
 import { Announcer } from "./live-announce.js";
 import { Connection } from "./live-connection.js";
 import { Rows } from "./live-rows.js";
@@ -10,6 +11,7 @@ const announcer = new Announcer(document.getElementById("announce"));
 const rows = new Rows(root);
 const stream = new Stream(root, rows, announcer);
 const connection = new Connection(root, announcer);
+new AlertSignal(announcer);
 
 connection.onHello = (hello) => stream.greet(hello);
 stream.onProgress = (seen) => connection.remember(seen);

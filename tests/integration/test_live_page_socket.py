@@ -14,7 +14,7 @@ from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
 from tests.integration.test_disk_full import UNLIMITED, worker_of
 
-PANELS = ["troubles", "counters", "alerts", "active", "retries"]
+PANELS = ["troubles", "counters", "alerts", "trends", "types", "active", "retries"]
 
 
 def sequence_of(server: ServerProcess) -> int:

@@ -57,7 +57,7 @@ def test_making_clients_and_installing_again_subscribes_nothing_twice(bus: Event
         StorageClient(bus)
         install(bus, HandlerSettings(metric_rules=("m > 1 for critical",)))
     names = [each.name for each in bus.subscriptions()]
-    assert sorted(names) == ["alert", "evaluation", "monitoring", "queue", "storage"]
+    assert sorted(names) == ["alert", "evaluation", "monitoring", "queue", "storage", "view"]
     MonitoringClient(bus).record("m", 2)
     assert bus.drain(LONG_S)
     assert install(bus).alerts.open_count() == 1

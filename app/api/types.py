@@ -1,0 +1,53 @@
+"""The event types that were seen, for whoever completes one: forms, filters, programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from flask import Blueprint, Response
+
+from app.api import parameters
+from app.api.shapes import answer
+from app.live.traffic import REST
+from app.live.type_tree import Node, type_tree
+from app.pages.look import family_hue
+from app.runtime import runtime
+
+blueprint = Blueprint("types", __name__)
+
+
+@blueprint.get("/types")
+def types() -> Response:
+    """Types that contain ``q``, those that begin with it first, then the most frequent.
+
+    ``patterns`` are wildcards that would match several of all types, by the same rule.
+    """
+    wanted = (parameters.text("q") or "").lower()
+    limit = parameters.limit()
+    seen = runtime().hub.traffic.types()
+    found = [
+        {
+            "type": each.type,
+            "count": each.count,
+            "rate": each.rate,
+            "hue": family_hue(each.type.partition(".")[0]),
+        }
+        for each in seen
+        if each.type != REST and wanted in each.type.lower()
+    ]
+    found.sort(key=lambda each: not str(each["type"]).lower().startswith(wanted))
+    patterns = [
+        {"pattern": node.pattern, "count": node.count, "hue": family_hue(node.family)}
+        for node in _branches(type_tree(seen).families)
+        if node.pattern.lower().startswith(wanted)
+    ]
+    return answer(
+        {"types": found[:limit], "patterns": patterns[:limit], "more": max(0, len(found) - limit)}
+    )
+
+
+def _branches(nodes: Sequence[Node]) -> Iterator[Node]:
+    for node in nodes:
+        if node.children:
+            yield node
+            yield from _branches(node.children)

@@ -1,0 +1,88 @@
+// Open critical alerts where one looks from another tab: in the title, the favicon and, when this
+// browser was asked to, as a notification of the system.
+
+import { recall, remember } from "./remembered.js";
+
+const KEY = "notify-of-alerts";
+const ICONS = { calm: "/static/icons/favicon.svg", alert: "/static/icons/favicon-alert.svg" };
+const MOST = 50; // as many as the server lists
+
+export class AlertSignal {
+  #list = document.getElementById("alerts");
+  #button = document.querySelector("[data-notify]");
+  #says = document.querySelector("[data-notify-says]");
+  #announcer;
+  #title = document.title.replace(/^\(\d+\+?\) /, "");
+  #known;
+
+  constructor(announcer) {
+    this.#announcer = announcer;
+    this.#known = new Set(this.#alerts.map((alert) => alert.id));
+    this.#show();
+    new MutationObserver(() => this.#look()).observe(this.#list, { childList: true });
+    this.#button.hidden = !("Notification" in window);
+    this.#button.addEventListener("click", () => this.#toggle());
+    this.#press();
+  }
+
+  get #alerts() {
+    return [...this.#list.querySelectorAll("li.alarm")];
+  }
+
+  get #isWanted() {
+    return recall(KEY, false) && window.Notification?.permission === "granted";
+  }
+
+  #look() {
+    const alerts = this.#alerts;
+    const fresh = alerts.filter((alert) => !this.#known.has(alert.id));
+    this.#known = new Set(alerts.map((alert) => alert.id));
+    this.#show();
+    if (!fresh.length) return;
+    const what = fresh.length === 1 ? text(fresh[0], ".alarm-text b") : `${fresh.length} at once`;
+    this.#announcer.say(`New critical alert: ${what}.`);
+    if (document.hidden && this.#isWanted) fresh.forEach(notify);
+  }
+
+  #show() {
+    const count = this.#known.size;
+    const shown = count >= MOST ? `${MOST}+` : count;
+    document.title = count ? `(${shown}) ${this.#title}` : this.#title;
+    const icon = document.querySelector("link[rel=icon]");
+    const wanted = count ? ICONS.alert : ICONS.calm;
+    if (icon.getAttribute("href") !== wanted) icon.setAttribute("href", wanted);
+  }
+
+  async #toggle() {
+    if (this.#isWanted) {
+      remember(KEY, false);
+      this.#press("");
+      return;
+    }
+    const permission = await window.Notification.requestPermission();
+    remember(KEY, permission === "granted");
+    this.#press(permission === "denied" ? "blocked in this browser's settings" : "");
+  }
+
+  #press(problem = "") {
+    this.#button.setAttribute("aria-pressed", String(this.#isWanted));
+    this.#says.textContent = problem;
+    if (problem) this.#announcer.say(`Notifications are ${problem}.`);
+  }
+}
+
+function text(alert, selector) {
+  return alert.querySelector(selector)?.textContent.trim() ?? "";
+}
+
+// One for each alert, whichever and however many tabs are open: the tag is the alert's.
+function notify(alert) {
+  const body = `${text(alert, ".alarm-text .mono")} ${text(alert, ".alarm-message")}`.trim();
+  const notification = new window.Notification(`Critical alert: ${text(alert, ".alarm-text b")}`, {
+    body, tag: alert.id, icon: ICONS.alert,
+  });
+  notification.onclick = () => {
+    window.focus();
+    notification.close();
+  };
+}

@@ -1,0 +1,140 @@
+"""What stands around the stream: the tree of types, completion of the filter, small charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.helpers.pages import Visit
+from tests.helpers.server import ServerProcess
+
+pytestmark = pytest.mark.browser
+
+DESKTOP = {"width": 1440, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with a few types; tests add events but never these."""
+    with ServerProcess(tmp_path_factory.mktemp("server")) as server:
+        added = [{"type": "queue.task.added", "data": {"task_id": f"t-{n}"}} for n in range(12)]
+        done = [{"type": "queue.task.processed", "data": {"task_id": "t-1"}}]
+        server.new_api().post("/api/events", [*added, *done])
+        server.new_api().publish("evaluation.started", {"eval_id": "e-1"})
+        server.new_api().publish("evaluation.completed", {"eval_id": "e-1", "result": {}})
+        yield server
+
+
+def test_the_tree_rolls_counts_up_follows_what_comes_and_filters_by_a_click(
+    busy: ServerProcess, visit: Visit
+) -> None:
+    page = _open(visit, busy)
+    expect(_count(page, "queue.*")).to_have_text("13")
+    expect(_count(page, "queue.task.added")).to_have_text("12")
+    busy.new_api().publish("vendor.tick", {})
+    expect(_count(page, "vendor.*")).to_have_text("1")
+    busy.new_api().publish("vendor.tick", {})
+    expect(_count(page, "vendor.*")).to_have_text("2")
+    expect(page.locator("[id='kind-vendor.%2A'] .kind-rate").first).to_contain_text("/s")
+    page.get_by_role("link", name="task.processed", exact=True).click()
+    page.wait_for_url("**/?type=queue.task.processed")
+    expect(page.locator("#stream-rows > .row")).to_have_count(1)
+    expect(page.get_by_role("link", name="task.processed", exact=True)).to_have_attribute(
+        "aria-current", "true"
+    )
+
+
+def test_a_folded_branch_stays_folded_while_counts_change_and_on_the_next_visit(
+    busy: ServerProcess, visit: Visit
+) -> None:
+    page = _open(visit, busy)
+    fold = page.get_by_role("button", name="Types in evaluation")
+    leaf = page.locator("[id='kind-link-evaluation.started']")
+    expect(leaf).to_be_visible()
+    fold.click()
+    expect(leaf).to_be_hidden()
+    before = _count(page, "evaluation.*").inner_text()
+    busy.new_api().publish("evaluation.started", {"eval_id": "e-2"})
+    expect(_count(page, "evaluation.*")).not_to_have_text(before)
+    expect(leaf).to_be_hidden()
+    expect(fold).to_be_focused()
+    page.reload()
+    expect(page.get_by_role("button", name="Types in evaluation")).to_have_attribute(
+        "aria-expanded", "false"
+    )
+
+
+def test_the_filter_is_completed_from_types_seen_by_keyboard(
+    busy: ServerProcess, visit: Visit
+) -> None:
+    page = _open(visit, busy)
+    page.keyboard.press("/")
+    field = page.get_by_role("combobox", name="Filter by event type")
+    expect(field).to_be_focused()
+    page.keyboard.type("que")
+    options = page.get_by_role("option")
+    expect(options).to_have_text(["queue.*13", "queue.task.added12", "queue.task.processed1"])
+    page.keyboard.press("ArrowDown")
+    expect(options.first).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("listbox")).to_be_hidden()
+    expect(field).to_have_value("que")
+    page.keyboard.press("ArrowDown")
+    expect(options).to_have_count(3)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?type=queue.task.added")
+    expect(page.locator("#stream-rows > .row")).to_have_count(12)
+
+
+def test_types_that_contain_what_was_asked_for_are_answered_with_their_counts(
+    busy: ServerProcess,
+) -> None:
+    answer = busy.new_api().get("/api/types", q="TASK").json
+    assert [(each["type"], each["count"]) for each in answer["types"]] == [
+        ("queue.task.added", 12),
+        ("queue.task.processed", 1),
+    ]
+    assert answer["patterns"] == []
+    assert busy.new_api().get("/api/types", q="queue").json["patterns"][0]["pattern"] == "queue.*"
+    assert busy.new_api().get("/api/types", limit=1).json["more"] > 0
+    assert busy.new_api().get("/api/types", limit=0).status == 400
+
+
+def test_the_charts_say_in_words_what_they_show_and_move_on(
+    busy: ServerProcess, visit: Visit
+) -> None:
+    page = _open(visit, busy)
+    busy.new_api().publish("evaluation.started", {"eval_id": "e-3"})
+    rates = page.get_by_role("img", name="Events per second by family")
+    # A step of the charts is five seconds.
+    expect(rates.locator("path.area.hue-indigo")).to_be_attached(timeout=12_000)
+    active = page.get_by_role("img", name="Active evaluations")
+    expect(page.locator("#trends")).to_contain_text("peak")
+    expect(page.locator("#trends")).to_contain_text("p95", timeout=12_000)
+    expect(active.locator("path").first).to_be_attached()
+
+
+def test_on_a_phone_the_tree_is_folded_away_until_it_is_asked_for(
+    busy: ServerProcess, visit: Visit
+) -> None:
+    page = _open(visit, busy, viewport={"width": 360, "height": 740})
+    expect(page.locator("#types")).to_be_hidden()
+    page.get_by_role("button", name="Show the types").click()
+    expect(page.locator("#types")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def _open(visit: Visit, server: ServerProcess, path: str = "/", **options: object) -> Page:
+    options.setdefault("viewport", DESKTOP)
+    page = visit(server, path, **options)
+    page.locator("#connection[data-state=live]").wait_for()
+    return page
+
+
+def _count(page: Page, pattern: str) -> Locator:
+    wanted = pattern.replace("*", "%2A")
+    return page.locator(f"[id='kind-{wanted}'] > .kind-line .kind-count")
