@@ -20,6 +20,7 @@ from app.start_check import StartCheck
 from eventbus import EventBus, RetryPolicy
 from eventbus.consumers import ConsumerGroups
 from eventbus.errors import BusClosedError, EventBusError, LogLockedError
+from eventbus.flow import Flow
 from eventbus.threads import start_thread
 from handlers import Handlers, HandlerSettings, install
 
@@ -36,13 +37,14 @@ class Runtime:
     """Starts and stops the parts in the right order, once; they belong to it.
 
     ``start`` and ``stop`` may be called from any thread, any number of times; ``_lock`` guards
-    them. After ``start``, ``bus``, ``handlers``, ``hub``, ``consumers`` and ``start_check`` are
-    there for good.
+    them. After ``start``, ``bus``, ``handlers``, ``hub``, ``flow``, ``consumers`` and
+    ``start_check`` are there for good.
     """
 
     bus: EventBus
     handlers: Handlers
     hub: LiveHub
+    flow: Flow
     consumers: ConsumerGroups
     start_check: StartCheck
 
@@ -111,6 +113,9 @@ class Runtime:
         self.retentions = Retentions(bus, settings, handler_settings(settings))
         self.retentions.start()
         parts.callback(self.retentions.close)
+        self.flow = Flow(bus)
+        self.flow.start()
+        parts.callback(self.flow.close)
         self.start_check = StartCheck(bus)
         self.start_check.start()
         parts.callback(self.start_check.close)

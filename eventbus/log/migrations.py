@@ -138,6 +138,25 @@ def _let_subscriptions_be_paused(conn: Connection) -> None:
         conn.exec_driver_sql(f"ALTER TABLE subscriptions ADD COLUMN {column}")
 
 
+def _count_what_flows(conn: Connection) -> None:
+    for statement in (
+        """CREATE TABLE flow_edges (
+            id INTEGER NOT NULL PRIMARY KEY, type TEXT NOT NULL, subscription INTEGER NOT NULL,
+            caused TEXT NOT NULL, last_s BIGINT NOT NULL,
+            CONSTRAINT uq_flow_edges UNIQUE (type, subscription, caused))""",
+        """CREATE TABLE flow_counts (
+            length_s INTEGER NOT NULL, start_s BIGINT NOT NULL, edge INTEGER NOT NULL,
+            measure INTEGER NOT NULL, count BIGINT NOT NULL,
+            PRIMARY KEY (length_s, start_s, edge, measure)) WITHOUT ROWID""",
+        """CREATE TABLE flow_positions (
+            subscription INTEGER NOT NULL PRIMARY KEY, position BIGINT NOT NULL)""",
+        """CREATE TABLE flow_open (
+            sequence BIGINT NOT NULL, subscription INTEGER NOT NULL, attempts INTEGER NOT NULL,
+            version INTEGER NOT NULL, PRIMARY KEY (sequence, subscription)) WITHOUT ROWID""",
+    ):
+        conn.exec_driver_sql(statement)
+
+
 LOG_MIGRATIONS: tuple[Migration, ...] = (
     _create_log,
     _never_reuse_subscription_ids,
@@ -147,6 +166,7 @@ LOG_MIGRATIONS: tuple[Migration, ...] = (
     _tell_events_from_payloads,
     _count_dead_letters,
     _let_subscriptions_be_paused,
+    _count_what_flows,
 )
 
 

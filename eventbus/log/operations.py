@@ -20,6 +20,7 @@ from sqlalchemy import (
 from eventbus.log import schema
 from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.dead_letters import Tally
+from eventbus.log.flow import reopen
 from eventbus.log.values import DeliveryState, Operation, OperationPage, OperationState
 from eventbus.timestamps import from_microseconds
 
@@ -142,6 +143,7 @@ def make_pending(
             )
         )  # fmt: skip
         tally.changed()
+        reopen(conn, subscription, again)
     if new:
         conn.execute(
             insert(_deliveries),
@@ -159,6 +161,7 @@ def make_pending(
                 for sequence in new
             ],
         )  # fmt: skip
+        reopen(conn, subscription, new)
     return sorted(again + new)
 
 

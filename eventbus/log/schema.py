@@ -195,6 +195,46 @@ dead_letters = Table(
     sqlite_with_rowid=False,
 )
 
+# What flowed where, counted by minute, hour and day behind the log (log/flow.py). An edge is a
+# type that was recorded, or that a subscription handled, or what that caused; 0 and "" for none.
+flow_edges = Table(
+    "flow_edges",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("subscription", Integer, nullable=False),
+    Column("caused", Text, nullable=False),
+    Column("last_s", BigInteger, nullable=False),  # the newest minute in which anything was
+    UniqueConstraint("type", "subscription", "caused", name="uq_flow_edges"),
+)
+flow_counts = Table(
+    "flow_counts",
+    metadata,
+    Column("length_s", Integer, primary_key=True),
+    Column("start_s", BigInteger, primary_key=True),
+    Column("edge", Integer, primary_key=True),
+    Column("measure", Integer, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+# Up to where each subscription's deliveries are counted; 0 is for the events themselves.
+flow_positions = Table(
+    "flow_positions",
+    metadata,
+    Column("subscription", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, nullable=False),
+)
+# Deliveries below those positions that were not finished then, with the attempts counted so far.
+flow_open = Table(
+    "flow_open",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True),
+    Column("subscription", Integer, primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    Column("version", Integer, nullable=False),  # grows when it begins a new round
+    sqlite_with_rowid=False,
+)
+
 schema_versions = Table(
     "schema_versions",
     metadata,

@@ -216,6 +216,28 @@ def test_metrics_show_their_last_value_and_history(api: Api) -> None:
     assert sorted(point["value"] for point in history) == [1.5, 2.5]
 
 
+def test_the_flow_tells_what_went_from_type_by_handler_to_type(api: Api) -> None:
+    def edges() -> dict[tuple[str, str], dict[str, object]]:
+        found = api.get("/api/flow", window="5m").json["edges"]
+        return {(edge["from"], edge["to"]): edge for edge in found}
+
+    for n in range(3):
+        api.publish("evaluation.started", {"eval_id": f"flow-{n}"})
+    handled = ("type:evaluation.started", "handler:evaluation")
+    caused = ("handler:evaluation", "type:metrics.evaluation.started")
+    wait_until(lambda: edges().get(caused, {}).get("count", 0) >= 3, "what was caused is counted")
+    wait_until(lambda: edges().get(handled, {}).get("count", 0) >= 3, "what was handled is counted")
+    assert edges()[handled]["p95_ms"] > 0
+    assert edges()[handled]["state"] == "active"
+    backwards = {"since": "2002-01-01T00:00:00Z", "until": "2001-01-01T00:00:00Z"}
+    for query, field in [
+        ({"window": "1y"}, "window"), ({"window": "900d"}, "window"), ({"group": "x"}, "group"),
+        ({"since": "tomorrow"}, "since"), (backwards, "since"),
+    ]:  # fmt: skip
+        answer = api.get("/api/flow", **query)
+        assert (answer.status, answer.json["errors"][0]["parameter"]) == (400, field)
+
+
 def test_a_paused_subscription_keeps_what_comes_until_it_is_resumed(api: Api) -> None:
     def queue() -> dict[str, object]:
         found = api.get("/api/subscriptions").json["subscriptions"]

@@ -1,0 +1,1 @@
+"""What flows through the bus, as the flow page, the handlers' pages and their API show it."""
