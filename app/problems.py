@@ -23,6 +23,7 @@ from eventbus.errors import (
     OperationError,
     PatternError,
     ReceiptTimeoutError,
+    SearchTextError,
     UnsupportedContentTypeError,
 )
 
@@ -86,6 +87,8 @@ def as_problem(error: Exception) -> ProblemError:
             return ProblemError.parameter("type", str(error))
         case CursorError():
             return ProblemError.parameter("cursor", str(error))
+        case SearchTextError():
+            return ProblemError.parameter("q", str(error))
         case OperationError():
             return ProblemError(409, "Not possible", str(error))
         case UnsupportedContentTypeError():

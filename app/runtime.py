@@ -21,6 +21,7 @@ from eventbus import EventBus, RetryPolicy
 from eventbus.consumers import ConsumerGroups
 from eventbus.errors import BusClosedError, EventBusError, LogLockedError
 from eventbus.flow import Flow
+from eventbus.log.search import Index
 from eventbus.threads import start_thread
 from handlers import Handlers, HandlerSettings, install
 
@@ -110,6 +111,9 @@ class Runtime:
         self.handlers = install(bus, handler_settings(settings))
         self.rebuilds = Rebuilds(bus, handler_settings(settings))
         parts.callback(self.rebuilds.close)
+        self.index = Index(bus.log)
+        self.index.start()  # before retention, of which it must hear
+        parts.callback(self.index.close)
         self.retentions = Retentions(bus, settings, handler_settings(settings))
         self.retentions.start()
         parts.callback(self.retentions.close)

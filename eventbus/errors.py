@@ -46,6 +46,10 @@ class CursorError(EventBusError, ValueError):
     """A paging cursor that this log did not hand out."""
 
 
+class SearchTextError(EventBusError, ValueError):
+    """A text to look for that holds nothing that can be looked for."""
+
+
 class SubscriptionError(EventBusError, ValueError):
     """A subscription that cannot be made: taken name, wrong option, nothing to call."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from app.api import parameters, trace
-from app.api.shapes import answer, event_list, raw
+from app.api.shapes import answer, event_list, raw, with_member
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import BatchReceipt, Event, Receipt
@@ -74,7 +74,10 @@ def history() -> Response:
             cursor=parameters.text("cursor"),
         )
     )
-    return raw(f'{{"events":{event_list(page.events)},"next":{json.dumps(page.next)}}}')
+    text = f'{{"events":{event_list(page.events)},"next":{json.dumps(page.next)}}}'
+    if page.previous is not None:
+        text = with_member(text, "previous", json.dumps(page.previous))
+    return raw(text)
 
 
 @blueprint.get("/events/<path:event_id>")

@@ -13,7 +13,7 @@ from app.pages.frame import example_command, render, with_query
 from app.pages.times import parse_moment
 from app.runtime import runtime
 from eventbus import Pattern
-from eventbus.errors import CursorError, PatternError
+from eventbus.errors import CursorError, PatternError, SearchTextError
 from eventbus.log import EventQuery
 from eventbus.log.values import EventPage
 
@@ -89,6 +89,8 @@ def events() -> str | Response | tuple[str, int]:
             page = log.query(query)
         except CursorError as error:
             form.errors["cursor"] = str(error)
+        except SearchTextError as error:
+            form.errors["q"] = str(error)
     html = render(
         "events.html",
         "events",

@@ -28,5 +28,8 @@ COMPANIONS = (
     Companion("-shm", "the index of the write-ahead log"),
     Companion("-inflight", "the deliveries that are in a handler now"),
     Companion("-baseline", "what removed events had made of the read models", is_data=True),
+    Companion("-search", "the index of the history, which is made afresh when it is missing"),
+    Companion("-search-wal", "what was put into the index last"),
+    Companion("-search-shm", "the index of the index's write-ahead log"),
 )
 """All but the lock, which stays where it is. Those of another database's would damage this one."""

@@ -27,8 +27,26 @@ def decode_cursor(text: str, count: int) -> tuple[int, ...]:
         if len(parts) != count or any(not 0 <= part <= _MAX_INTEGER for part in parts):
             raise ValueError
     except (ValueError, binascii.Error):
-        shown = text if len(text) <= 40 else text[:37] + "..."
-        raise CursorError(
-            f'{shown!r} is not a cursor of this list; use the value of "next", or none'
-        ) from None
+        raise _refused(text) from None
     return parts
+
+
+def encode_place(position: int, is_back: bool = False) -> str:
+    """A cursor of a list that is read in both directions from ``position``, exclusive."""
+    return encode_cursor(position, 1) if is_back else encode_cursor(position)
+
+
+def decode_place(text: str) -> tuple[int, bool]:
+    """Position and direction of a cursor of ``encode_place``; raises CursorError."""
+    try:
+        position, direction = decode_cursor(text, 2)
+    except CursorError:
+        return decode_cursor(text, 1)[0], False
+    if direction != 1:
+        raise _refused(text)
+    return position, True
+
+
+def _refused(text: str) -> CursorError:
+    shown = text if len(text) <= 40 else text[:37] + "..."
+    return CursorError(f'{shown!r} is not a cursor of this list; use the value of "next", or none')

@@ -23,6 +23,7 @@ from eventbus.log.dead_letters import DeadLetters
 from eventbus.log.deliveries import DeliveryReader
 from eventbus.log.delivery_lists import DeliveryLists
 from eventbus.log.fold import remove_leftovers
+from eventbus.log.history import HistoryReader
 from eventbus.log.inflight import InFlight
 from eventbus.log.integrity import IntegrityReport
 from eventbus.log.known_types import KnownTypes
@@ -74,7 +75,7 @@ class EventLog:
             self.schedules = Schedules(conn, self._database)
             with conn.begin():
                 newest = conn.execute(select(func.max(schema.events.c.sequence))).scalar() or 0
-                self._types = KnownTypes(conn)
+                self.known_types = KnownTypes(conn)
                 removed = conn.execute(select(func.max(schema.removals.c.last_sequence))).scalar()
                 gone = conn.execute(select(func.sum(schema.removals.c.events))).scalar()
             remove_leftovers(self._database.path)
@@ -91,6 +92,8 @@ class EventLog:
         self._commit = GroupCommit(self._write)
         self._removing = threading.RLock()
         self._listeners: list[Listener] = []
+        self.removal_listeners: list[Callable[[Sequence[int]], None]] = []
+        """Called with the sequences of which a commit has removed something."""
         self._after_commit: AfterCommit | None = None
         self.last_sequence: int = newest
         """The newest recorded sequence; everything up to it can be read."""
@@ -100,11 +103,12 @@ class EventLog:
         """The newest event of which retention has removed something; 0 for none."""
         self.removed_count: int = gone or 0
         """How many events retention has removed."""
-        self._reader = Reader(self._database, lambda: self.last_sequence, self._types)
+        self._reader = Reader(self._database, lambda: self.last_sequence, self.known_types)
+        self.history = HistoryReader(self._database, lambda: self.last_sequence, self.known_types)
         self.delivery_reader = DeliveryReader(self._database)
         self.dead_letters = DeadLetters(self._database)
-        self.delivery_lists = DeliveryLists(self._database, self._types, self.dead_letters)
-        self.replay_reader = ReplayReader(self._database, self._types)
+        self.delivery_lists = DeliveryLists(self._database, self.known_types, self.dead_letters)
+        self.replay_reader = ReplayReader(self._database, self.known_types)
 
     def start(self, after_commit: AfterCommit, clock: Clock = SYSTEM_CLOCK) -> None:
         """Begin to take units."""
@@ -288,10 +292,12 @@ class EventLog:
             if is_mine:
                 self._removing.release()
 
-    def removed(self, upto: int, event_count: int) -> None:
-        """Note a commit that removed something up to a sequence; under the commit lock."""
-        self.removed_upto = max(self.removed_upto, upto)
+    def removed(self, sequences: Sequence[int], event_count: int) -> None:
+        """Note a commit that removed something of these, ascending; under the commit lock."""
+        self.removed_upto = max(self.removed_upto, sequences[-1])
         self.removed_count += event_count
+        for listener in self.removal_listeners:
+            listener(sequences)
 
     def newest_removed(self, pattern: Pattern, after: int) -> int | None:
         """The newest event after a sequence that may be missing to who reads on from there.
@@ -333,7 +339,7 @@ class EventLog:
                 unit.token()
         self.version += 1
         if recorded:
-            self._types.add(event.type for event, _ in recorded)
+            self.known_types.add(event.type for event, _ in recorded)
             self.last_sequence = self._writer.last_sequence
             events = [event for event, _ in recorded]
             for listener in self._listeners:
@@ -366,7 +372,7 @@ class EventLog:
         return self._reader.read(after, limit, pattern, upto)
 
     def query(self, query: EventQuery) -> EventPage:
-        return self._reader.query(query)
+        return self.history.page(query)
 
     def trace(self, event_id: str, limit: int = 1000) -> Trace | None:
         return self._reader.trace(event_id, limit)

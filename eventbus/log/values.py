@@ -30,8 +30,8 @@ class EventQuery:
     """What to look for in the history; every given condition must hold.
 
     ``after`` and ``before`` are sequences (exclusive); ``since`` (inclusive) and ``until``
-    (exclusive) bound the event's time; ``text`` is looked for in the payload's JSON text, case
-    by case as SQLite's LIKE folds ASCII letters; ``limit`` is 1 to 1000.
+    (exclusive) bound the event's time; ``text`` is looked for in payload, type and subject, as
+    ``words`` reads it; ``limit`` is 1 to 1000.
     """
 
     pattern: Pattern | None = None
@@ -51,14 +51,16 @@ class EventQuery:
 class EventPage:
     """One page of history.
 
-    ``next`` continues it, None at the end. A search that has to look at payloads stops after a
-    bounded number of rows: then ``events`` may be short, even empty, while ``next`` goes on;
+    ``next`` continues it, None at the end; ``previous`` leads back, None where the list begins
+    and on a page that was not come to by a cursor. A search that has to look at rows stops after
+    a bounded number of them: then ``events`` may be short, even empty, while ``next`` goes on;
     ``scanned`` tells how many positions of the log were looked at (0 for an indexed answer).
     """
 
     events: list[Event]
     next: str | None
     scanned: int = 0
+    previous: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

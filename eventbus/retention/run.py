@@ -297,7 +297,9 @@ class Retention:
 
         def then() -> None:
             if going:
-                self._log.removed(going[-1].sequence, len(going) if what == "event" else 0)
+                self._log.removed(
+                    [each.sequence for each in going], len(going) if what == "event" else 0
+                )
 
         took_s = self._commit(self._chunk, change, then)
         self._removed.add(rule, what, len(going))

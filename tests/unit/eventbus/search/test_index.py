@@ -1,0 +1,182 @@
+"""The index of the history: it follows the log, forgets what the log forgets, and can be lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventbus import EventBus, Pattern
+from eventbus.log import EventLog, EventQuery, removals
+from eventbus.log.removals import Candidate
+from eventbus.log.search import Index, filling, index_file
+from eventbus.log.search.histogram import histogram
+from tests.helpers.waiting import wait_until
+
+START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@contextmanager
+def indexed(log: EventLog) -> Iterator[Index]:
+    """An index that has all of the log."""
+    index = Index(log, quiet_s=0.0)
+    index.start()
+    try:
+        wait_until(lambda: index.state().behind_count == 0, "the index has caught up")
+        yield index
+    finally:
+        index.close()
+
+
+def find(log: EventLog, text: str, **conditions: Any) -> list[int]:
+    page = log.query(EventQuery(text=text, limit=1000, **conditions))
+    return [event["n"] for event in page.events]
+
+
+def candidates(index: Index, word: str) -> list[int]:
+    """What is in the index itself, whether the log still has it or not."""
+    with index.viewing() as view:
+        assert view is not None
+        return view.candidates(0, word, 0, 1_000, "asc", 1_000)
+
+
+def fill(bus: EventBus, count: int = 40) -> None:
+    for n in range(1, count + 1):
+        bus.publish(
+            "shop.paid" if n % 2 else "shop.order.failed",
+            {"n": n, "word": f"needle{n % 4}", "text": "line\nbreak"},
+            subject=f"order-{n % 5}",
+            time=START + timedelta(seconds=7 * n),
+        )
+
+
+def take_away(log: EventLog, what: Any, sequences: list[int]) -> None:
+    chosen = [Candidate(sequence, "shop.paid", 1) for sequence in sequences]
+    log.between_commits(
+        lambda conn: removals.remove(conn, what, chosen),
+        lambda: log.removed(sequences, len(sequences) if what == "event" else 0),
+    )
+
+
+def test_what_is_published_is_found_by_the_index_soon(bus: EventBus) -> None:
+    fill(bus)
+    with indexed(bus.log) as index:
+        assert find(bus.log, "needle1")[:2] == [37, 33]
+        assert find(bus.log, "break needle1", subject="order-3") == [33, 13]
+        assert find(bus.log, "needle1", pattern=Pattern("*.failed")) == []
+        assert find(bus.log, "order.failed") == list(range(40, 0, -2))
+        bus.publish("shop.paid", {"n": 41, "word": "needle1"})
+        assert find(bus.log, "needle1")[0] == 41, "what is not indexed yet is looked at"
+        wait_until(lambda: index.state().behind_count == 0, "it is indexed")
+        assert candidates(index, "needle1")[-1] == 41
+    assert find(bus.log, "needle1")[0] == 41, "without an index it takes longer"
+
+
+@pytest.mark.parametrize("what", ["payload", "event"])
+def test_what_retention_removes_leaves_the_index(bus: EventBus, what: str) -> None:
+    fill(bus)
+    with indexed(bus.log) as index:
+        take_away(bus.log, what, [1, 5])
+        assert find(bus.log, "needle1")[-1] == 9, "it is not found for a moment longer"
+        wait_until(lambda: candidates(index, "needle1")[0] == 9, "it is not in the index either")
+        bars = histogram(bus.log, index, EventQuery(), 10, lambda type: False)
+        assert bars is not None
+        assert bars.total == (38 if what == "event" else 40)
+
+
+def test_what_is_removed_while_nobody_watches_leaves_the_index_too(bus: EventBus) -> None:
+    fill(bus)
+    with indexed(bus.log):
+        pass
+    chosen = [Candidate(1, "shop.paid", 1)]
+    bus.log.between_commits(lambda conn: removals.remove(conn, "payload", chosen))
+    with indexed(bus.log) as index:
+        wait_until(lambda: candidates(index, "needle1")[0] == 5, "it is not in the index")
+
+
+def test_the_index_of_another_log_is_made_afresh(bus: EventBus, tmp_path: Path) -> None:
+    fill(bus)
+    with indexed(bus.log):
+        pass
+    with EventBus.open(f"sqlite:///{tmp_path / 'other.db'}") as other:
+        other.publish("shop.paid", {"n": 1, "word": "other"})
+        index_of = tmp_path / ("events.db" + index_file.SUFFIX)
+        index_of.rename(tmp_path / ("other.db" + index_file.SUFFIX))
+        with indexed(other.log) as index:
+            assert candidates(index, "needle1") == []
+            assert candidates(index, "other") == [1]
+
+
+def test_a_damaged_index_is_made_afresh(bus: EventBus) -> None:
+    fill(bus)
+    bus.log.path.with_name(bus.log.path.name + index_file.SUFFIX).write_bytes(b"not SQLite" * 999)
+    with indexed(bus.log) as index:
+        assert candidates(index, "needle1")[0] == 1
+
+
+def test_many_parts_are_as_one(bus: EventBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_file, "PART_SIZE", 7)
+    monkeypatch.setattr(filling, "_ROWS", 3)
+    fill(bus)
+    with indexed(bus.log) as index:
+        assert find(bus.log, "needle*") == list(range(40, 0, -1))
+        since, until = START + timedelta(seconds=70), START + timedelta(seconds=140)
+        assert find(bus.log, "needle2", since=since, until=until) == [18, 14, 10]
+        page = bus.log.query(EventQuery(since=since, until=until))
+        assert [event["n"] for event in page.events] == list(range(19, 9, -1))
+        take_away(bus.log, "event", list(range(1, 10)))
+        wait_until(lambda: index.state().behind_count == 0 and not _stale(bus.log), "all is afresh")
+        assert find(bus.log, "needle*") == list(range(40, 9, -1))
+
+
+@pytest.mark.parametrize("most_bars", [3, 12, 80])
+@pytest.mark.parametrize(
+    "query",
+    [
+        EventQuery(),
+        EventQuery(pattern=Pattern("#.failed")),
+        EventQuery(subject="order-2"),
+        EventQuery(text="needle3"),
+        EventQuery(since=START + timedelta(seconds=50), until=START + timedelta(seconds=150)),
+        EventQuery(since=START + timedelta(seconds=100), pattern=Pattern("shop.paid")),
+    ],
+)
+def test_a_histogram_counts_what_a_query_finds(
+    bus: EventBus, query: EventQuery, most_bars: int
+) -> None:
+    fill(bus)
+    with indexed(bus.log) as index:
+        found = histogram(bus.log, index, query, most_bars, lambda type: type.endswith(".failed"))
+    assert found is not None
+    events = bus.log.query(query).events
+    assert len(found.bars) <= most_bars
+    for bar in found.bars:
+        within = [event for event in events if bar.start <= event.time < bar.end]
+        failed = [event for event in within if event.type.endswith("failed")]
+        if found.is_exact:
+            assert (bar.count, bar.bad_count) == (len(within), len(failed))
+        else:
+            assert bar.count >= len(within)
+    if found.is_exact:
+        assert found.total == len(events)
+
+
+def test_there_is_no_histogram_of_nothing(bus: EventBus) -> None:
+    with indexed(bus.log) as index:
+        assert histogram(bus.log, index, EventQuery(), 10, lambda type: False) is None
+        fill(bus, 3)
+        for query in (EventQuery(subject="nobody"), EventQuery(pattern=Pattern("no.type")),
+                      EventQuery(since=START + timedelta(days=1))):  # fmt: skip
+            assert histogram(bus.log, index, query, 10, lambda type: False) is None
+
+
+def _stale(log: EventLog) -> bool:
+    conn = index_file.open_for_reading(log.path)
+    try:
+        return conn.execute("SELECT count(*) FROM parts WHERE is_stale").fetchone()[0] > 0
+    finally:
+        conn.close()
