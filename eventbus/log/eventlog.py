@@ -13,11 +13,11 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
-from eventbus.errors import CrashedAttemptError
 from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.commit import GroupCommit
 from eventbus.log.counts import TypeCount
+from eventbus.log.crashed import crashed
 from eventbus.log.database import Database
 from eventbus.log.dead_letters import DeadLetters
 from eventbus.log.deliveries import DeliveryReader
@@ -35,7 +35,7 @@ from eventbus.log.schedules import Schedules
 from eventbus.log.selections import Selection
 from eventbus.log.storage import open_failure
 from eventbus.log.subscribers import Pause, Subscriber, Subscribers
-from eventbus.log.unit import Outcome, Unit
+from eventbus.log.unit import Unit
 from eventbus.log.values import (
     Chunk,
     Delivery,
@@ -231,25 +231,8 @@ class EventLog:
     def count_crashed(self, subscriber: Subscriber, max_attempts: int) -> None:
         """Write one failed attempt for each of its deliveries that a crash cut off."""
         now_us = self._writer.clock.time_ns() // 1_000
-        for sequence, attempt in self.in_flight.found(subscriber.id):
-            row = self.delivery_reader.one(sequence, subscriber.id)
-            # One attempt more: it was counted at a start that was itself cut off before "forget".
-            if row is None or row[0] not in ("pending", "retrying") or row[1] != attempt:
-                continue
-            number = row[1] + 1
-            is_dead = number >= max_attempts
-            outcome = Outcome(
-                sequence,
-                subscriber.id,
-                "dead" if is_dead else "retrying",
-                number,
-                now_us,
-                now_us,
-                due_us=None if is_dead else now_us,
-                kind="crashed",
-                error_class=CrashedAttemptError.__name__,
-                error_message="the process died while this attempt ran",
-            )
+        found = self.in_flight.found(subscriber.id)
+        for outcome in crashed(self.delivery_reader, subscriber.id, found, max_attempts, now_us):
             self._commit.commit(Unit(outcome=outcome))
         self.in_flight.forget(subscriber.id)
 
