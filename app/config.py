@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from app.notify_variables import NOTIFY_VARIABLES
+from app.variables import Variable, number, whole, yes_or_no
 from eventbus.errors import RetentionError
 from eventbus.retention import RetentionRule, RetentionRules
 from handlers.errors import RuleError
+from handlers.notify import Channel, MailServer, RateLimit
 from handlers.retry_delays import RetryDelay, parse_delays
 from handlers.rules import MetricRule
 
@@ -21,7 +23,6 @@ DEFAULT_DATABASE_URL = f"sqlite:///{PROJECT_ROOT / 'var' / 'events.db'}"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*\.?")
-_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^/@]*@")
 
 
 class SettingsError(Exception):
@@ -66,6 +67,13 @@ class Settings:
     metric_rules: tuple[MetricRule, ...] = ()
     retention: tuple[RetentionRule, ...] = ()
     max_database_bytes: int = 0
+    channels: tuple[Channel, ...] = ()
+    mail_server: MailServer | None = None
+    mail_from: str = "eventbus@localhost"
+    notify_limit: RateLimit = RateLimit()
+    notify_attempts: int = 20
+    notify_timeout_s: float = 10.0
+    public_url: str = ""
     log_level: str = "info"
 
     @classmethod
@@ -83,7 +91,7 @@ class Settings:
             try:
                 values[variable.field] = variable.parse(text)
             except ValueError:
-                shown = _PASSWORD.sub(r"\1:***@", text)
+                shown = variable.shown(text)
                 allowed = variable.allowed.replace("`", "")
                 problems.append(f"{variable.name}={shown!r} is wrong; allowed: {allowed}")
         settings = cls(**values)
@@ -109,6 +117,12 @@ class Settings:
             problems.append(
                 f"EVENTBUS_BACKOFF_FIRST_S ({self.backoff_first_s:g}) is wrong; allowed: at most "
                 f"EVENTBUS_BACKOFF_MAX_S ({self.backoff_max_s:g})"
+            )
+        mails = [channel.name for channel in self.channels if channel.kind == "email"]
+        if mails and self.mail_server is None:
+            problems.append(
+                f"EVENTBUS_NOTIFY has the e-mail channel {mails[0]}, and EVENTBUS_SMTP_URL names "
+                "no server to send by"
             )
         if self.max_event_bytes > self.max_body_bytes:
             problems.append(
@@ -136,42 +150,6 @@ class Settings:
     def bind(self) -> str:
         """Host and port as a server's ``bind`` option wants them."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """One environment variable: the field that it sets, how it is read, and what to tell people."""
-
-    name: str
-    field: str
-    parse: Callable[[str], Any]
-    allowed: str
-    meaning: str
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,18}", text) or not low <= int(text) <= high:
-            raise ValueError(text)
-        return int(text)
-
-    return parse
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value) or not low <= value <= high:
-            raise ValueError(text)
-        return value
-
-    return parse
-
-
-def _yes_or_no(text: str) -> bool:
-    if text.lower() not in ("yes", "no"):
-        raise ValueError(text)
-    return text.lower() == "yes"
 
 
 def _level(text: str) -> str:
@@ -222,7 +200,7 @@ def _retention(text: str) -> tuple[RetentionRule, ...]:
 
 
 def _limit(text: str) -> int:
-    return 0 if text == "0" else _whole(1_048_576, 10**17)(text)
+    return 0 if text == "0" else whole(1_048_576, 10**17)(text)
 
 
 def _source(text: str) -> str:
@@ -239,11 +217,11 @@ VARIABLES: tuple[Variable, ...] = (
         "The address that the server listens on.",
     ),
     Variable(
-        "PORT", "port", _whole(0, 65_535), "a whole number from 0 to 65535",
+        "PORT", "port", whole(0, 65_535), "a whole number from 0 to 65535",
         "The port that the server listens on; 0 takes a free one, which the start prints.",
     ),
     Variable(
-        "EVENTBUS_INSECURE_BIND", "insecure_bind", _yes_or_no, "yes or no",
+        "EVENTBUS_INSECURE_BIND", "insecure_bind", yes_or_no, "yes or no",
         "Accept that everybody who reaches `HOST` can read and publish, since there is no login.",
     ),
     Variable(
@@ -263,67 +241,67 @@ VARIABLES: tuple[Variable, ...] = (
         "The `source` of events that come without one, and of those that handlers publish.",
     ),
     Variable(
-        "EVENTBUS_MAX_EVENT_BYTES", "max_event_bytes", _whole(1_024, 16_777_216),
+        "EVENTBUS_MAX_EVENT_BYTES", "max_event_bytes", whole(1_024, 16_777_216),
         "a whole number from 1024 to 16777216, at most `EVENTBUS_MAX_BODY_BYTES`",
         "The largest payload of one event, as JSON in UTF-8.",
     ),
     Variable(
-        "EVENTBUS_MAX_BODY_BYTES", "max_body_bytes", _whole(1_024, 268_435_456),
+        "EVENTBUS_MAX_BODY_BYTES", "max_body_bytes", whole(1_024, 268_435_456),
         "a whole number from 1024 to 268435456",
         "The largest body of one request, so of a whole batch.",
     ),
     Variable(
-        "EVENTBUS_REQUEST_THREADS", "request_threads", _whole(4, 1_000),
+        "EVENTBUS_REQUEST_THREADS", "request_threads", whole(4, 1_000),
         "a whole number from 4 to 1000",
         "How many requests are served at the same time, beside the open WebSockets.",
     ),
     Variable(
-        "EVENTBUS_MAX_SOCKETS", "max_sockets", _whole(1, 10_000), "a whole number from 1 to 10000",
+        "EVENTBUS_MAX_SOCKETS", "max_sockets", whole(1, 10_000), "a whole number from 1 to 10000",
         "How many WebSockets may be open at the same time.",
     ),
     Variable(
-        "EVENTBUS_READ_TIMEOUT_S", "read_timeout_s", _number(1, 600),
+        "EVENTBUS_READ_TIMEOUT_S", "read_timeout_s", number(1, 600),
         "seconds from 1 to 600",
         "How long a request may keep the server waiting for the next part of its body.",
     ),
     Variable(
-        "EVENTBUS_LIVE_TICK_MS", "live_tick_ms", _whole(20, 5_000),
+        "EVENTBUS_LIVE_TICK_MS", "live_tick_ms", whole(20, 5_000),
         "a whole number from 20 to 5000",
         "How often the live page gets what is new, in milliseconds.",
     ),
     Variable(
-        "EVENTBUS_PING_EVERY_S", "ping_every_s", _number(0.1, 3_600),
+        "EVENTBUS_PING_EVERY_S", "ping_every_s", number(0.1, 3_600),
         "seconds from 0.1 to 3600",
         "How often every WebSocket is pinged; a peer that has not answered by the next time is "
         "taken for dead. Shorter than the patience of a proxy on the way.",
     ),
     Variable(
-        "EVENTBUS_CONSUMER_GRACE_S", "consumer_grace_s", _number(0, 3_600),
+        "EVENTBUS_CONSUMER_GRACE_S", "consumer_grace_s", number(0, 3_600),
         "seconds from 0 to 3600",
         "How long a remote consumer whose connection broke may take to come back before the events "
         "that it was handling count as failed.",
     ),
     Variable(
-        "EVENTBUS_MAX_ATTEMPTS", "max_attempts", _whole(1, 100), "a whole number from 1 to 100",
+        "EVENTBUS_MAX_ATTEMPTS", "max_attempts", whole(1, 100), "a whole number from 1 to 100",
         "How often a handler is tried with one event before the delivery is a dead letter.",
     ),
     Variable(
-        "EVENTBUS_HANDLER_TIMEOUT_S", "handler_timeout_s", _number(0.1, 86_400),
+        "EVENTBUS_HANDLER_TIMEOUT_S", "handler_timeout_s", number(0.1, 86_400),
         "seconds from 0.1 to 86400",
         "How long one attempt of a handler may take.",
     ),
     Variable(
-        "EVENTBUS_BACKOFF_FIRST_S", "backoff_first_s", _number(0.01, 3_600),
+        "EVENTBUS_BACKOFF_FIRST_S", "backoff_first_s", number(0.01, 3_600),
         "seconds from 0.01 to 3600, at most `EVENTBUS_BACKOFF_MAX_S`",
         "The wait before the second attempt; it doubles with each further one.",
     ),
     Variable(
-        "EVENTBUS_BACKOFF_MAX_S", "backoff_max_s", _number(0.01, 86_400),
+        "EVENTBUS_BACKOFF_MAX_S", "backoff_max_s", number(0.01, 86_400),
         "seconds from 0.01 to 86400",
         "The longest wait between two attempts.",
     ),
     Variable(
-        "EVENTBUS_MAX_RETRIES", "max_retries", _whole(0, 1_000), "a whole number from 0 to 1000",
+        "EVENTBUS_MAX_RETRIES", "max_retries", whole(0, 1_000), "a whole number from 0 to 1000",
         "How often a failed evaluation is retried before it is exhausted, when its events do not "
         "say it themselves.",
     ),
@@ -334,21 +312,21 @@ VARIABLES: tuple[Variable, ...] = (
         "How long a failed evaluation waits before `evaluation.retry` is published.",
     ),
     Variable(
-        "EVENTBUS_STALLED_MIN_S", "stalled_min_s", _number(1, 31_536_000),
+        "EVENTBUS_STALLED_MIN_S", "stalled_min_s", number(1, 31_536_000),
         "seconds from 1 to 31536000",
         "An evaluation is never called stalled before it was active for this long.",
     ),
     Variable(
-        "EVENTBUS_STALLED_FACTOR", "stalled_factor", _number(1, 1_000), "a number from 1 to 1000",
+        "EVENTBUS_STALLED_FACTOR", "stalled_factor", number(1, 1_000), "a number from 1 to 1000",
         "It is called stalled after this many times the p99 duration of its kind.",
     ),
     Variable(
-        "EVENTBUS_STALLED_QUIET_S", "stalled_quiet_s", _number(0, 31_536_000),
+        "EVENTBUS_STALLED_QUIET_S", "stalled_quiet_s", number(0, 31_536_000),
         "seconds from 0 to 31536000",
         "It must also have shown no progress for this long.",
     ),
     Variable(
-        "EVENTBUS_CHECK_S", "check_s", _number(0.1, 3_600),
+        "EVENTBUS_CHECK_S", "check_s", number(0.1, 3_600),
         "seconds from 0.1 to 3600",
         "How often evaluations are looked at for stalled ones, and alerts for mutes that are over.",
     ),
@@ -371,6 +349,7 @@ VARIABLES: tuple[Variable, ...] = (
         "0 for no limit, or a whole number from 1048576",
         "When the database is larger, the oldest events are removed.",
     ),
+    *NOTIFY_VARIABLES,
     Variable(
         "EVENTBUS_LOG_LEVEL", "log_level", _level, "debug, info, warning or error",
         "How much the server says on its standard error.",
@@ -390,6 +369,8 @@ def documentation_table() -> str:
             shown = "yes" if default else "no"
         elif isinstance(default, tuple):
             shown = ", ".join(f"`{name}`" for name in default) or "none"
+        elif default is None or default == "":
+            shown = "none"
         else:
             shown = f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
         lines.append(f"| `{variable.name}` | {shown} | {variable.allowed} | {variable.meaning} |")

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -24,6 +25,7 @@ from eventbus.flow import Flow
 from eventbus.log.search import Index
 from eventbus.threads import start_thread
 from handlers import Handlers, HandlerSettings, install
+from handlers.notify import Notifier, NotifySettings
 
 if TYPE_CHECKING:
     from app.live import LiveHub
@@ -38,12 +40,13 @@ class Runtime:
     """Starts and stops the parts in the right order, once; they belong to it.
 
     ``start`` and ``stop`` may be called from any thread, any number of times; ``_lock`` guards
-    them. After ``start``, ``bus``, ``handlers``, ``hub``, ``flow``, ``consumers`` and
+    them. After ``start``, ``bus``, ``handlers``, ``notifier``, ``hub``, ``flow``, ``consumers`` and
     ``start_check`` are there for good.
     """
 
     bus: EventBus
     handlers: Handlers
+    notifier: Notifier
     hub: LiveHub
     flow: Flow
     consumers: ConsumerGroups
@@ -108,7 +111,12 @@ class Runtime:
         settings = self.settings
         self.bus = bus = _open_bus(settings, wait_for_lock_s)
         parts.callback(lambda: bus.close(max(0.1, self._stop_by - time.monotonic())))
-        self.handlers = install(bus, handler_settings(settings))
+        # Before the handlers: what they announce first must find its channels.
+        base_url = settings.public_url or f"http://{settings.bind}"
+        self.notifier = Notifier(bus, notify_settings(settings), base_url, settings.source)
+        self.notifier.start()
+        is_heard = bool(settings.channels)
+        self.handlers = install(bus, replace(handler_settings(settings), announces_alerts=is_heard))
         self.rebuilds = Rebuilds(bus, handler_settings(settings))
         parts.callback(self.rebuilds.close)
         self.index = Index(bus.log)
@@ -143,6 +151,18 @@ def handler_settings(settings: Settings) -> HandlerSettings:
         stalled_factor=settings.stalled_factor,
         stalled_quiet_s=settings.stalled_quiet_s,
         metric_rules=settings.metric_rules,
+    )
+
+
+def notify_settings(settings: Settings) -> NotifySettings:
+    """What of the settings is for notifications."""
+    return NotifySettings(
+        channels=settings.channels,
+        server=settings.mail_server,
+        mail_from=settings.mail_from,
+        limit=settings.notify_limit,
+        max_attempts=settings.notify_attempts,
+        timeout_s=settings.notify_timeout_s,
     )
 
 

@@ -31,3 +31,15 @@ class RetryDelayError(HandlerError, ValueError):
 
 class StaleStateError(HandlerError):
     """What a handler decided rests on a state that has changed since; the event is tried again."""
+
+
+class ChannelError(HandlerError, ValueError):
+    """A notification channel in the configuration that cannot be read."""
+
+
+class NotificationError(HandlerError):
+    """A notification could not be sent now; it is tried again."""
+
+
+class NotificationRefusedError(NotificationError, RejectError):
+    """The other side will not take the notification, however often it is sent."""

@@ -21,6 +21,7 @@ class HandlerSettings:
     task's completed ones, at least the minimum, in seconds); ``stalled_quiet_s`` is how long it
     must also have shown no progress; ``metric_rules`` are MetricRule or their texts, like
     "gpu.memory > 0.95 for critical". ``retry_delays`` make a failed evaluation wait for its retry.
+    With ``announces_alerts`` every change of an alert asks for notifications, by an event.
     """
 
     max_retries: int = 3
@@ -29,6 +30,7 @@ class HandlerSettings:
     stalled_quiet_s: float = 60.0
     metric_rules: tuple[MetricRule | str, ...] = field(default=())
     retry_delays: tuple[RetryDelay, ...] = ()
+    announces_alerts: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_retries < MAX_ATTEMPT:

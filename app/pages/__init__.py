@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.pages import alerts, evaluations, event, events, live, publish, retries, views
+from app.pages import (
+    alerts,
+    channels,
+    evaluations,
+    event,
+    events,
+    live,
+    publish,
+    retries,
+    views,
+)
 from app.pages.filters import register_filters
 
 __all__ = ["register"]
@@ -13,5 +23,5 @@ __all__ = ["register"]
 def register(app: Flask) -> None:
     """Install the pages and the template filters on ``app``."""
     register_filters(app)
-    for module in (live, events, event, evaluations, retries, alerts, publish, views):
+    for module in (live, events, event, evaluations, retries, alerts, channels, publish, views):
         app.register_blueprint(module.blueprint)

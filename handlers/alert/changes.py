@@ -19,7 +19,8 @@ def change_of(old: AlertRow | None, new: AlertRow | None, fact: Fact) -> ChangeK
     if new is None or new is old:
         return None
     if not isinstance(fact, Occurrence):
-        return fact.kind
+        has_occurred = old is not None and new.occurrences > old.occurrences_at_mute
+        return "reopened" if fact.kind == "unmuted" and new.is_open and has_occurred else fact.kind
     if old is None:
         return "raised"
     if new.state == "muted":  # silent, so its severity is no news either

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sqlalchemy import (
     BigInteger,
@@ -17,13 +19,18 @@ from sqlalchemy import (
     select,
 )
 
+from eventbus.log import EventLog
 from handlers import counters
 from handlers.alert import history
-from handlers.alert.changes import change_of
+from handlers.alert.changes import ChangeKind, change_of
 from handlers.alert.lifecycle import AlertRow, Decision, Fact, advance
+from handlers.committed import CommittedRows
+from handlers.errors import StaleStateError
 from handlers.tables import Record, RowWriter, metadata, rows_for
 
 logger = logging.getLogger("eventbus.handlers")
+
+_MOST_REMEMBERED_CHARS = 2_000
 
 alerts = Table(
     "alerts",
@@ -62,42 +69,87 @@ _by_ids = select(alerts).where(  # unique index on id
 _writer = RowWriter(alerts, ["first_sequence"])
 
 
-def apply(conn: Connection, facts: list[Fact]) -> None:
-    """Advance the alerts, their history and the counter of open ones; a transaction's events."""
-    ids = {fact.alert_id for fact in facts}
-    before = {row.id: AlertRow._make(row) for row in rows_for(conn, _by_ids, ids)}
-    now = dict(before)
-    changes: list[history.ChangeRow] = []
-    for fact in sorted(facts, key=lambda fact: fact.sequence):
-        old = now.get(fact.alert_id)
-        row = advance(old, fact)
-        if row is None:
-            logger.warning("event %d is about an unknown alert %r", fact.sequence, fact.alert_id)
-            continue
-        now[fact.alert_id] = row
-        if (kind := change_of(old, row, fact)) is not None:
-            by = fact.by if isinstance(fact, Decision) else None
-            changes.append(
-                history.ChangeRow(
-                    fact.alert_id,
-                    fact.sequence,
-                    fact.time,
-                    kind,
-                    row.severity,
-                    row.state,
-                    by,
-                    row.muted_until,
-                )  # fmt: skip
-            )
-    new: list[Record] = []
-    changed: list[Record] = []
-    opened = 0
-    for alert_id, row in now.items():
-        old = before.get(alert_id)
-        if row is not old:
-            (new if old is None else changed).append(row)
-            opened += row.is_open - (old is not None and old.is_open)
-    _writer.save(conn, new, changed)
-    many = (id for id, row in now.items() if row.occurrences > history.OCCURRENCES_KEPT)
-    history.save(conn, facts, changes, many)
-    counters.add(conn, {"alert.open": opened})
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one event does to its alert.
+
+    ``base`` is the ``last_sequence`` of the row (0 for no row) that an announcement rests on, on
+    rows of this ``version``; None when nothing was announced or withheld on it.
+    """
+
+    fact: Fact
+    base: int | None = None
+    version: int = 0
+
+
+def load(conn: Connection, alert_ids: Iterable[str]) -> dict[str, AlertRow]:
+    """The rows of those alerts that are known, by id."""
+    return {row.id: AlertRow._make(row) for row in rows_for(conn, _by_ids, alert_ids)}
+
+
+class AlertTable:
+    """Writes alerts; ``rows`` are what their handler announces changes on."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.rows = CommittedRows(log, load)
+
+    def apply(self, conn: Connection, steps: list[Step]) -> None:
+        """Advance the alerts, their history and the counter of open ones; a transaction's events.
+
+        Raises StaleStateError when an announcement rests on a state that is not the committed one.
+        """
+        before = load(conn, {step.fact.alert_id for step in steps})
+        now = dict(before)
+        changes: list[history.ChangeRow] = []
+        for step in sorted(steps, key=lambda step: step.fact.sequence):
+            fact = step.fact
+            old = now.get(fact.alert_id)
+            self._check(step, old)
+            row = advance(old, fact)
+            if row is None:
+                logger.warning(
+                    "event %d is about an unknown alert %r", fact.sequence, fact.alert_id
+                )
+                continue
+            now[fact.alert_id] = row
+            if (kind := change_of(old, row, fact)) is not None:
+                changes.append(_change_row(fact, row, kind))
+        new: list[Record] = []
+        changed: list[Record] = []
+        opened = 0
+        for alert_id, row in now.items():
+            old = before.get(alert_id)
+            if row is not old:
+                (new if old is None else changed).append(row)
+                opened += row.is_open - (old is not None and old.is_open)
+        _writer.save(conn, new, changed)
+        many = (id for id, row in now.items() if row.occurrences > history.OCCURRENCES_KEPT)
+        history.save(conn, [step.fact for step in steps], changes, many)
+        counters.add(conn, {"alert.open": opened})
+        if any(step.base is not None for step in steps):
+            self._remember(now)
+
+    def _check(self, step: Step, row: AlertRow | None) -> None:
+        base = 0 if row is None else row.last_sequence
+        if step.base is None or (step.base == base and step.version == self.rows.version):
+            return
+        self.rows.forget(step.fact.alert_id)
+        raise StaleStateError(
+            f"alert {step.fact.alert_id!r} has changed since event {step.fact.sequence} was handled"
+        )
+
+    def _remember(self, now: dict[str, AlertRow]) -> None:
+        small = []
+        for alert_id, row in now.items():
+            if len(row.error) <= _MOST_REMEMBERED_CHARS:
+                small.append((alert_id, row))
+            else:
+                self.rows.forget(alert_id)
+        self.rows.remember(small)
+
+
+def _change_row(fact: Fact, row: AlertRow, kind: ChangeKind) -> history.ChangeRow:
+    by = fact.by if isinstance(fact, Decision) else None
+    return history.ChangeRow(
+        fact.alert_id, fact.sequence, fact.time, kind, row.severity, row.state, by, row.muted_until
+    )

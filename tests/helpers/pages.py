@@ -90,6 +90,7 @@ def paths(server: ServerProcess) -> dict[str, str]:
         "alerts": "/alerts",
         "alerts without a match": "/alerts?state=muted&severity=info",
         "alert": f"/alerts/{alert['id']}",
+        "notifications": "/alerts/channels",
         "publish": "/publish",
         "receipt": f"/publish?receipt={newest['sequence']}",
         "not found": "/nowhere",

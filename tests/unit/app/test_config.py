@@ -85,6 +85,31 @@ def test_a_password_in_a_refused_url_is_not_shown() -> None:
     assert "me:***@db" in message
 
 
+def test_a_secret_in_a_refused_channel_or_mail_server_is_not_shown() -> None:
+    message = refused(
+        EVENTBUS_NOTIFY="ops pager https://hooks.test/secret-token",
+        EVENTBUS_SMTP_URL="smtp://me:hunter/22@mail.test/x",
+    )
+    assert "EVENTBUS_NOTIFY='ops pager https://***'" in message
+    assert not any(part in message for part in ("token", "hunter", "22@"))
+    mail = refused(EVENTBUS_NOTIFY="night email ana@example.org")
+    assert "the e-mail channel night, and EVENTBUS_SMTP_URL names no server" in mail
+
+
+def test_channels_and_their_server_are_read() -> None:
+    settings = Settings.from_environment(
+        {
+            "EVENTBUS_NOTIFY": "ops slack https://hooks.test/token for critical on raised; "
+            "night email ana@example.org",
+            "EVENTBUS_SMTP_URL": "smtps://me:secret@mail.test",
+            "EVENTBUS_NOTIFY_LIMIT": "5/1h",
+        }
+    )
+    assert [channel.name for channel in settings.channels] == ["ops", "night"]
+    assert settings.notify_limit.window_s == 3600
+    assert "token" not in repr(settings) and "secret" not in repr(settings)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "events.example.org"])
 def test_other_machines_are_let_in_only_when_that_is_said(host: str) -> None:
     assert "EVENTBUS_INSECURE_BIND=yes" in refused(HOST=host)
