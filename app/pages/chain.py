@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from app.api.trace import tree
 from eventbus import Event, EventBus
+from eventbus.log.kin import deliveries_of as kin_deliveries
+from eventbus.log.kin import kin
 from eventbus.log.values import Delivery
 
 MOST_EVENTS = 200
@@ -35,7 +38,7 @@ class Chain:
     """The trees of one correlation; ``is_truncated`` when it has more events than are shown.
 
     ``is_busy``: something waits to be handled right now. ``is_retrying``: something will be tried
-    again later. ``is_dead``: something was given up.
+    again later. ``is_dead``: something was given up. ``newest`` is the time of its last event.
     """
 
     roots: list[Node]
@@ -44,29 +47,35 @@ class Chain:
     is_busy: bool
     is_retrying: bool
     is_dead: bool
+    newest: datetime
 
 
 def chain_of(bus: EventBus, event: Event, below_only: bool = False) -> Chain:
     """The chain that ``event`` belongs to; with ``below_only`` just it and what it caused."""
-    trace = bus.log.trace(event.id, limit=MOST_EVENTS)
-    events = [event] if trace is None else trace.events
-    is_truncated = trace is not None and trace.truncated
-    if all(known.sequence != event.sequence for known in events):
-        events = [*events, event]
-    nodes = [_node(item) for item in tree(events)]
-    if below_only:
-        nodes = [node for node in _flat(nodes) if node.event.sequence == event.sequence]
+    with bus.log.reading() as conn:
+        trace = kin(conn, event.correlationid, MOST_EVENTS)
+        events = trace.events
+        if all(known.sequence != event.sequence for known in events):
+            events = [*events, event]
+        nodes = [_node(item) for item in tree(events)]
+        if below_only:
+            nodes = [node for node in _flat(nodes) if node.event.sequence == event.sequence]
+        shown = _flat(nodes)
+        found = kin_deliveries(conn, [node.event.sequence or 0 for node in shown])
+    running = {(job.sequence, job.subscription) for job in bus.running()}
     states: set[str] = set()
-    for node in _flat(nodes):
-        node.deliveries = deliveries_of(bus, node.event)
+    for node in shown:
+        own = found.get(node.event.sequence or 0, [])
+        node.deliveries = [_marked(delivery, running) for delivery in own]
         states.update(delivery.state for delivery in node.deliveries)
     return Chain(
         nodes,
-        sum(1 for _ in _flat(nodes)),
-        is_truncated,
+        len(shown),
+        trace.truncated,
         is_busy=not states.isdisjoint(_WAITING),
         is_retrying="retrying" in states,
         is_dead="dead" in states,
+        newest=max((node.event.time for node in shown), default=event.time),
     )
 
 
@@ -74,11 +83,13 @@ def deliveries_of(bus: EventBus, event: Event) -> list[Delivery]:
     """The event's deliveries; one that a handler works on right now is marked running."""
     if event.sequence is None:
         return []
-    running = {job.subscription for job in bus.running() if job.sequence == event.sequence}
-    return [
-        replace(delivery, state="running") if delivery.subscription in running else delivery
-        for delivery in bus.log.deliveries(event.sequence)
-    ]
+    running = {(job.sequence, job.subscription) for job in bus.running()}
+    return [_marked(delivery, running) for delivery in bus.log.deliveries(event.sequence)]
+
+
+def _marked(delivery: Delivery, running: set[tuple[int, str]]) -> Delivery:
+    is_running = (delivery.sequence, delivery.subscription) in running
+    return replace(delivery, state="running") if is_running else delivery
 
 
 def _node(item: dict[str, Any]) -> Node:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import shlex
+import subprocess
+from contextlib import redirect_stdout
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.pages.json_text import compact, pretty, tokens
 from app.pages.takeaway import as_curl, as_python
@@ -37,6 +43,45 @@ def test_the_python_program_calls_publish_with_the_event(
     ]  # fmt: skip
     assert [ast.literal_eval(argument) for argument in call.args] == [type, data]
     assert {k.arg: ast.literal_eval(k.value) for k in call.keywords} == {"subject": subject}
+
+
+@given(st.lists(payloads, min_size=1, max_size=4))
+@settings(max_examples=15, deadline=None)
+def test_a_real_shell_hands_curl_the_event_as_it_was(several: list[dict[str, Any]]) -> None:
+    events = [{"type": "a.b", "data": {**data, "it's": "$(id) `id` \\ \"!!\" \n %s"}}
+              for data in several]  # fmt: skip
+    events.append({"type": "a.b", "data": {"long": "'$x\\" * 40_000}})  # no argument holds that
+    # Instead of curl: the body, from the last argument or from standard input, and a NUL.
+    stand_in = """curl() { for last do :; done
+        if [ "$last" = @- ]; then cat; else printf %s "$last"; fi; printf '\\0'; }\n"""
+    script = stand_in + "\n".join(as_curl(BASE, event) for event in events)
+    ran = subprocess.run(["/bin/sh"], input=script.encode(), capture_output=True, check=True)
+    bodies = ran.stdout.split(b"\0")
+    assert [json.loads(body) for body in bodies[:-1]] == events
+    assert (bodies[-1], ran.stderr) == (b"", b"")
+
+
+@given(type=types, data=payloads, subject=attributes)
+@settings(deadline=None)
+def test_the_python_program_runs_and_publishes_the_event_as_it_was(
+    type: str, data: dict[str, Any], subject: str
+) -> None:
+    calls: list[Any] = []
+
+    class StandIn:
+        def __init__(self, url: str) -> None:
+            calls.append(url)
+
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda self, *_: None  # noqa: E731
+
+        def publish(self, *args: Any, **kwargs: Any) -> Any:
+            calls.append((args, kwargs))
+            return SimpleNamespace(wait=lambda: None)
+
+    with patch("eventbus.RemoteEventBus", StandIn), redirect_stdout(io.StringIO()):
+        exec(as_python(BASE, {"type": type, "data": data, "subject": subject, "delay": "1.5"}))
+    assert calls == [BASE, ((type, data), {"subject": subject, "delay": "1.5"})]
 
 
 @given(json_values)
