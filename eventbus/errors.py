@@ -199,3 +199,19 @@ class OverlayError(EventBusError):
 
 class DryRunError(EventBusError):
     """No dry run now; the message says why."""
+
+
+class TravelError(EventBusError):
+    """The state at a time that is not kept any more, cannot be told yet, or not now."""
+
+
+class TravelTooEarlyError(TravelError):
+    """Retention has removed what was recorded then; ``floor`` is the first position kept."""
+
+    def __init__(self, message: str, floor: int) -> None:
+        super().__init__(message)
+        self.floor = floor
+
+
+class TravelNotReadyError(TravelError):
+    """It can be told in a while; the message says what is being done."""

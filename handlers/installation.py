@@ -31,7 +31,7 @@ KINDS = (
 
 # The names on the screen, by the names in the table. "failed" counts failures, "open alerts" those
 # that ask for somebody: open and regressed; an acknowledged one has somebody.
-_SHOWN = {
+SHOWN = {
     "active": "evaluation.active",
     "retrying": "evaluation.retrying",
     "completed": "evaluation.completed",
@@ -63,7 +63,7 @@ class Handlers:
         """The counters of the screen's header, by name; a dozen rows are read."""
         with self._log.reading() as conn:
             values = counters.read(conn)
-        shown = {name: values[stored] for name, stored in _SHOWN.items()}
+        shown = {name: values[stored] for name, stored in SHOWN.items()}
         return {**shown, "dead_letters": self._log.dead_letters.total()}
 
     def check(self, now: datetime) -> None:

@@ -6,7 +6,7 @@ import glob
 import sqlite3
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ _holes = Table(
     sqlite_with_rowid=False,
 )
 _INSERT_HOLE = insert_rows(_holes)
+holes_table = _holes
 
 Work = tuple[Event, int]
 """A recorded event and the id of a subscription that has handled it with success."""
@@ -174,6 +175,35 @@ class Fold:
         query = select(_holes).where(_holes.c.sequence.in_(sequences))
         with self.writer.begin():
             return {(row.sequence, row.subscription) for row in self.writer.execute(query)}
+
+    def first_filled(self, conn: Connection) -> int | None:
+        """The oldest hole that ``conn``, on the log, shows as succeeded; it stays a hole."""
+        after = 0
+        while True:
+            query = select(_holes).where(_holes.c.sequence > after).order_by(_holes.c.sequence)
+            with self.writer.begin():
+                holes = [tuple(row) for row in self.writer.execute(query.limit(_KEYS))]
+            if not holes:
+                return None
+            found = conn.execute(  # primary key
+                select(_deliveries.c.sequence, _deliveries.c.subscription)
+                .where(
+                    _deliveries.c.sequence.in_({sequence for sequence, _ in holes}),
+                    _deliveries.c.state == "succeeded",
+                )
+                .order_by(_deliveries.c.sequence)
+            )
+            known = set(holes)
+            for row in found:
+                if tuple(row) in known:
+                    return int(row.sequence)
+            last: int = holes[-1][0]
+            # The last event's other holes may have been cut off.
+            after = last - 1 if len(holes) == _KEYS and holes[0][0] != last else last
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A read-only connection on what is committed here, for any thread."""
+        return self._database.reading()
 
     def close(self) -> None:
         self._database.close()
