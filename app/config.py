@@ -74,6 +74,7 @@ class Settings:
     notify_attempts: int = 20
     notify_timeout_s: float = 10.0
     public_url: str = ""
+    travel_max_bytes: int = 2_000_000_000
     log_level: str = "info"
 
     @classmethod
@@ -350,6 +351,10 @@ VARIABLES: tuple[Variable, ...] = (
         "When the database is larger, the oldest events are removed.",
     ),
     *NOTIFY_VARIABLES,
+    Variable(
+        "EVENTBUS_TRAVEL_MAX_BYTES", "travel_max_bytes", _limit, "0 or a whole number from 1048576",
+        "The room that snapshots for time travel may take beside the database; 0 for none.",
+    ),
     Variable(
         "EVENTBUS_LOG_LEVEL", "log_level", _level, "debug, info, warning or error",
         "How much the server says on its standard error.",

@@ -24,6 +24,8 @@ from eventbus.errors import (
     PatternError,
     ReceiptTimeoutError,
     SearchTextError,
+    TravelError,
+    TravelTooEarlyError,
     UnsupportedContentTypeError,
 )
 
@@ -100,6 +102,10 @@ def as_problem(error: Exception) -> ProblemError:
                 "Not confirmed",
                 f"{error}; publish it again with the same source and id: it is recorded once",
             )
+        case TravelTooEarlyError():
+            return ProblemError(410, "Not kept", str(error))
+        case TravelError():
+            return _unavailable("Not ready", str(error))
         case DryRunError():
             return _unavailable("No preview now", str(error))
         case LogError():

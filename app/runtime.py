@@ -26,6 +26,7 @@ from eventbus.log.search import Index
 from eventbus.threads import start_thread
 from handlers import Handlers, HandlerSettings, install
 from handlers.notify import Notifier, NotifySettings
+from handlers.travel import Travels
 
 if TYPE_CHECKING:
     from app.live import LiveHub
@@ -128,6 +129,11 @@ class Runtime:
         self.flow = Flow(bus)
         self.flow.start()
         parts.callback(self.flow.close)
+        self.travels = Travels(
+            bus, handler_settings(settings), most_bytes=settings.travel_max_bytes
+        )
+        self.travels.start()
+        parts.callback(self.travels.close)
         self.start_check = StartCheck(bus)
         self.start_check.start()
         parts.callback(self.start_check.close)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
+from sqlalchemy import Connection
+
 from eventbus import EventBus, Pattern
 from eventbus.log import EventLog
+from eventbus.log.moments import Recorded, newest_upto, oldest_after, position_at
 from eventbus.log.snapshots import Snapshots
 from eventbus.replay import ReplayBus
+from eventbus.timestamps import from_microseconds, to_microseconds
 from eventbus.travel import Past, SnapshotKeeper, Travel
 from handlers import counters
 from handlers.alert import AlertHandler, Alerts
@@ -29,6 +35,7 @@ from handlers.view.table import views
 # views, which are of today.
 KINDS = (EvaluationHandler, QueueHandler, StorageHandler, AlertHandler)
 TABLES = [table for table in metadata.sorted_tables if table not in (history, metrics, views)]
+_RATE_S = 10.0
 PATTERNS = tuple(Pattern(kind.pattern) for kind in KINDS)
 
 
@@ -51,6 +58,26 @@ class PastHandlers:
         return {**{name: values[stored] for name, stored in SHOWN.items()}, "dead_letters": None}
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in the log, in its order of recording; all times are aware, and of recording.
+
+    ``at`` is what was asked for, or when the event at ``position`` was recorded; ``before`` and
+    ``after`` are the positions one event away, None at the ends; ``first``, ``last`` and ``end``
+    tell the whole log's span; ``rate`` is in events per second, of the ten seconds before.
+    """
+
+    position: int
+    at: datetime | None
+    recorded: datetime | None
+    before: int | None
+    after: int | None
+    first: datetime | None
+    last: datetime | None
+    end: int
+    rate: float
+
+
 class Travels:
     """Time travel on a bus whose handlers are installed; ``start`` begins to make snapshots."""
 
@@ -60,6 +87,7 @@ class Travels:
     ) -> None:  # fmt: skip
         """``most_bytes`` is the room for snapshots, beside the database; 0 for none at all."""
         settings = settings or HandlerSettings()
+        self._log = bus.log
         names = [kind.name for kind in KINDS]
 
         def install(replay: ReplayBus) -> list[str]:
@@ -87,11 +115,48 @@ class Travels:
         self.keeper.close()
         self.travel.close()
 
+    def place(self, position: int) -> Place:
+        """Where ``position`` is in the log; beyond its end counts as the end."""
+        with self._log.reading() as conn:
+            return self._place(conn, min(position, self._log.last_sequence))
+
+    def place_at(self, when: datetime) -> Place:
+        """Where the log ended at a time (aware), by when events were recorded."""
+        when_us = to_microseconds(when)
+        with self._log.reading() as conn:
+            return self._place(conn, position_at(conn, when_us), when)
+
+    def _place(self, conn: Connection, position: int, when: datetime | None = None) -> Place:
+        here = newest_upto(conn, position)
+        at = _time(here) if when is None else when
+        first, last = oldest_after(conn, 0), newest_upto(conn, self._log.last_sequence)
+        before = None if here is None else newest_upto(conn, here.sequence - 1)
+        after = oldest_after(conn, position)
+        count = 0
+        if at is not None:
+            start = position_at(conn, to_microseconds(at) - int(_RATE_S * 1e6))
+            count = max(0, position - start)
+        return Place(
+            position=position,
+            at=at,
+            recorded=_time(here),
+            before=None if here is None else 0 if before is None else before.sequence,
+            after=None if after is None else after.sequence,
+            first=_time(first),
+            last=_time(last),
+            end=0 if last is None else last.sequence,
+            rate=count / _RATE_S,
+        )
+
     @contextmanager
     def at(self, position: int) -> Iterator[PastHandlers]:
         """The read models when the log ended at ``position``. Raises TravelError."""
         with self.travel.at(position) as past:
             yield PastHandlers(past)
+
+
+def _time(event: Recorded | None) -> datetime | None:
+    return None if event is None else from_microseconds(event.recorded_us)
 
 
 def _digest(settled: str) -> str:

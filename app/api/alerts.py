@@ -12,6 +12,7 @@ from app.api import parameters
 from app.api.shapes import answer, page, record
 from app.problems import ProblemError
 from app.runtime import runtime
+from app.travel import as_of, asked
 from handlers.alert import Alert
 from handlers.alert.alerts import BUCKET_S
 from handlers.alert.lifecycle import RANKS, STATES
@@ -26,14 +27,15 @@ blueprint = Blueprint("alerts", __name__)
 @blueprint.get("/alerts")
 def alerts() -> Response:
     """One page of alerts, the latest seen first."""
-    found = runtime().handlers.alerts.list(
-        state=parameters.choice("state", STATES),
-        severity=parameters.choice("severity", tuple(RANKS)),
-        is_quiet=parameters.choice("quiet", ("yes",)) is not None,
-        limit=parameters.limit(),
-        cursor=parameters.text("cursor"),
-    )
-    return page("alerts", found.items, found.next)
+    with asked() as (handlers, moment):
+        found = handlers.alerts.list(
+            state=parameters.choice("state", STATES),
+            severity=parameters.choice("severity", tuple(RANKS)),
+            is_quiet=parameters.choice("quiet", ("yes",)) is not None,
+            limit=parameters.limit(),
+            cursor=parameters.text("cursor"),
+        )
+    return page("alerts", found.items, found.next, as_of(moment))
 
 
 @blueprint.get("/alerts/<alert_id>")

@@ -9,6 +9,7 @@ from app.api.alerts import by
 from app.api.shapes import answer, event_list, page, record, with_member
 from app.evaluation_requests import ask, named
 from app.runtime import runtime
+from app.travel import as_of, asked
 from eventbus.log import EventQuery
 from handlers.evaluation import EvaluationQuery
 from handlers.evaluation.lifecycle import STATES
@@ -20,8 +21,9 @@ blueprint = Blueprint("evaluations", __name__)
 @blueprint.get("/evaluations")
 def evaluations() -> Response:
     """One page of the evaluations that match, the newest first unless ``sort`` says otherwise."""
-    found = runtime().handlers.evaluations.search(query(parameters.limit()))
-    return page("evaluations", found.items, found.next)
+    with asked() as (handlers, moment):
+        found = handlers.evaluations.search(query(parameters.limit()))
+    return page("evaluations", found.items, found.next, as_of(moment))
 
 
 def query(limit: int) -> EvaluationQuery:

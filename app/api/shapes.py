@@ -24,9 +24,11 @@ def raw(text: str, status: int = 200) -> Response:
     return Response(text + "\n", status=status, content_type="application/json")
 
 
-def page(name: str, items: Sequence[Any], next_cursor: str | None) -> Response:
-    """One page of a list: ``{name: [...], "next": cursor or null}``."""
-    return answer({name: items, "next": next_cursor})
+def page(
+    name: str, items: Sequence[Any], next_cursor: str | None, more: Mapping[str, Any] | None = None
+) -> Response:
+    """One page of a list: ``{name: [...], "next": cursor or null}``, and ``more`` beside that."""
+    return answer({name: items, "next": next_cursor, **(more or {})})
 
 
 def event_list(events: Sequence[Event]) -> str:

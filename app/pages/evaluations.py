@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
 from app.pages.attempts import attempts, bars, lifecycle
-from app.pages.filters import evaluation_href
+from app.pages.filters import as_of, evaluation_href
 from app.pages.frame import CURL, render, with_query
+from app.pages.travel import lasting, page_models, problem_page, travels
 from app.problems import ProblemError
 from app.runtime import runtime
+from eventbus.errors import TravelError
 from eventbus.log import EventQuery
+from handlers import Handlers
 from handlers.evaluation.lifecycle import STATES, State
+from handlers.travel import PastHandlers
 
 PAGE_SIZE = 50
 _EVENTS_SHOWN = 50
@@ -23,12 +28,23 @@ blueprint = Blueprint("evaluations_page", __name__)
 
 
 @blueprint.get("/evaluations")
-def evaluations() -> str | Response:
-    """Evaluations, newest first, of all states or one."""
+def evaluations() -> str | Response | tuple[str, int]:
+    """Evaluations, newest first, of all states or one; now or as of ``?at=``."""
     wanted = request.args.get("eval_id", "").strip()
     if wanted:  # the field "go to" of the page
         return redirect(evaluation_href(wanted))
-    handlers = runtime().handlers
+    try:
+        if address := lasting():
+            return address
+        with page_models("/evaluations") as (handlers, travel):
+            return _list(handlers, travel)
+    except (TravelError, ProblemError) as error:
+        if not travels():
+            raise
+        return problem_page("/evaluations", "evaluations", error)
+
+
+def _list(handlers: Handlers | PastHandlers, travel: dict[str, Any]) -> str:
     state: State | None = next((s for s in STATES if s == request.args.get("state")), None)
     cursor = request.args.get("cursor")
     page = handlers.evaluations.list(state, limit=PAGE_SIZE, cursor=cursor)
@@ -40,8 +56,13 @@ def evaluations() -> str | Response:
         state=state,
         states=STATES,
         counts=handlers.evaluations.counts(),
-        next_href=with_query("/evaluations", state=state, cursor=page.next) if page.next else None,
-        first_href=with_query("/evaluations", state=state) if cursor else None,
+        next_href=as_of(with_query("/evaluations", state=state, cursor=page.next), travel["moment"])
+        if page.next
+        else None,
+        first_href=as_of(with_query("/evaluations", state=state), travel["moment"])
+        if cursor
+        else None,
+        **travel,
         example=CURL.format(base=request.host_url.rstrip("/"), body=body),
     )
 

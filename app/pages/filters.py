@@ -13,6 +13,7 @@ from app.pages import json_text, look, summary, times
 from app.pages.trend_chart import trend_chart
 from eventbus.event import Event
 from eventbus.timestamps import format_time
+from handlers.travel import Place
 
 # Ids that can stand in a path as they are; "." and ".." would be resolved away by browsers.
 _PATH_SAFE = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~:@+-]{1,200}")
@@ -26,6 +27,7 @@ def register_filters(app: Flask) -> None:
     env.lstrip_blocks = True
     env.filters.update(
         ago=times.ago,
+        as_of=as_of,
         clip=summary.clip,
         clock=times.clock,
         coarse=times.coarse,
@@ -53,6 +55,20 @@ def register_filters(app: Flask) -> None:
         tone=look.tone,
         trend_chart=trend_chart,
     )
+
+
+def as_of(href: str, moment: Place | None) -> str:
+    """A link from a page of the past: to the same past, where the page it leads to has one."""
+    if not moment:
+        return href
+    path, _, query = href.partition("?")
+    joined = f"{query}&" if query else ""
+    if path in ("/", "/evaluations"):
+        at = format_time(moment.at) if moment.at else moment.position
+        return f"{path}?{joined}at={quote(str(at), safe=':')}"
+    if path == "/events":
+        return f"{path}?{joined}before={moment.position + 1}"
+    return href
 
 
 def event_href(event: Event) -> str:

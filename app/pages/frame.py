@@ -23,7 +23,10 @@ def render(template: str, page: str, **context: Any) -> str:
         template,
         page=page,
         server_now=format_time(datetime.now(UTC)),
-        nav_counts={"alerts": counters["open_alerts"], "retries": counters["dead_letters"]},
+        # Beside a page of the past, numbers of now would be taken for the past's.
+        nav_counts={}
+        if context.get("is_past")
+        else {"alerts": counters["open_alerts"], "retries": counters["dead_letters"]},
         **context,
     )
 

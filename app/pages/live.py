@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from flask import Blueprint, request
+from werkzeug.wrappers import Response
 
 from app.live.first_load import first_load
 from app.live.traffic import REST
 from app.pages.frame import example_command, render, with_query
+from app.pages.travel import bar, past_live
 from app.pages.views import menu_context
 from app.runtime import runtime
+from app.travel import PARAMETER
 from eventbus import Pattern
 from eventbus.errors import PatternError
 from eventbus.validation import shown
@@ -21,8 +24,10 @@ blueprint = Blueprint("live_page", __name__)
 
 
 @blueprint.get("/")
-def live() -> tuple[str, int]:
+def live() -> tuple[str, int] | Response:
     """Everything, or what matches ``?type=`` or the saved ``?view=``; a wrong one says so."""
+    if PARAMETER in request.args:
+        return past_live()
     parts = runtime()
     text, view, error, status = request.args.get("type", "").strip(), None, None, 200
     if not text and (name := request.args.get("view")):
@@ -55,5 +60,6 @@ def live() -> tuple[str, int]:
         types=[seen.type for seen in parts.hub.traffic.types() if seen.type != REST][:_MOST_TYPES],
         families=[node.family for node in tree.families[:_MOST_FAMILIES]],
         curl_example=example_command(),
+        bar=bar("/"),
     )
     return page, status

@@ -85,6 +85,11 @@ def between(start: datetime | None, end: datetime | None) -> float | None:
     return (end - start).total_seconds() * 1000
 
 
+def is_age(text: str) -> bool:
+    """Whether a moment is written as an age, so that it means another one later."""
+    return _RELATIVE.fullmatch(text) is not None
+
+
 def parse_moment(text: str, now: datetime | None = None) -> datetime:
     """A moment typed or linked to: RFC 3339, a local form's ``2026-11-24T09:30`` (taken as UTC),
     or an age like ``15m``, ``1h``, ``7d``.

@@ -13,6 +13,7 @@ import { start as rows } from "./rows.js";
 import { start as shortcuts } from "./shortcuts.js";
 import { start as tabs } from "./tabs.js";
 import { start as themeSwitch } from "./theme-switch.js";
+import { start as travel } from "./travel.js";
 import { start as typesTree } from "./types-tree.js";
 
 const all = [
@@ -29,6 +30,7 @@ const all = [
   shortcuts,
   tabs,
   themeSwitch,
+  travel,
   typesTree,
 ];
 for (const start of all) start();

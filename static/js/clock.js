@@ -72,8 +72,14 @@ function text(element, now) {
   return relative(age);
 }
 
-function tick(scope = document) {
-  const now = Date.now() - skew;
+// A page of the past counts up to its own time, which stands still.
+function present() {
+  const past = Date.parse(document.documentElement.dataset.at);
+  return Number.isNaN(past) ? Date.now() - skew : past;
+}
+
+export function tick(scope = document) {
+  const now = present();
   for (const element of scope.querySelectorAll(TICKING)) {
     const value = text(element, now);
     if (element.textContent !== value) element.textContent = value;
