@@ -8,8 +8,8 @@ const MOST_DELAY_MS = 3000;
 const JITTER = 0.3; // so that all browsers do not come back in the same instant
 const NEWS_MS = 6000;
 const PROBE_AFTER = 3;
-// Beside hx-ws's own: 1000 is how hx-ws leaves a page that "back" may bring to life again, and 1008
-// how the server ends a connection whose pings went unanswered, as those of a sleeping laptop do.
+// Beside hx-ws's own: 1000 is how it leaves a page that "back" may revive, and 1008 how the server
+// ends a connection whose pings went unanswered, as those of a sleeping laptop do.
 const RECONNECT_CODES = [1000, 1001, 1005, 1006, 1008, 1011, 1012, 1013, 1014];
 
 export class Connection {
@@ -62,7 +62,7 @@ export class Connection {
     this.#connection = connection;
     const value = parsed(message);
     if (value.kind === "hello") this.#greet(value);
-    if (value.kind === "behind") this.#tell("behind", `caught up, ${number(value.skipped)} folded`);
+    if (value.kind === "behind") this.#sum(value.skipped);
   }
 
   #greet(hello) {
@@ -80,15 +80,18 @@ export class Connection {
     this.onHello(hello);
   }
 
+  // More came at once than the list holds: of a gap that was just filled, or of a slow browser.
+  #sum(skipped) {
+    const [state, text] = this.#news ?? ["behind", "caught up"];
+    this.#tell(state, `${text}, ${number(skipped)} folded`);
+  }
+
   #lose({ connection, reason, code }) {
     if (reason !== "closed" || document.hidden) return;
     this.#news = null;
     this.#isFirst = false;
     if (!connection.config.reconnect) return; // said already
-    if (!RECONNECT_CODES.includes(code)) {
-      this.#show("offline", `closed (${code}), reload the page`);
-      return;
-    }
+    if (!RECONNECT_CODES.includes(code)) return this.#show("offline", `closed (${code}), reload the page`);
     if (connection.attempt === 0) this.#announcer.say("Connection lost, reconnecting.");
     if (connection.attempt >= PROBE_AFTER) this.#probe();
     const delay = Math.min(FIRST_DELAY_MS * 2 ** connection.attempt, MOST_DELAY_MS);

@@ -25,7 +25,8 @@ export class Stream {
     this.#pause = root.querySelector("#pause");
     this.#chip = root.querySelector("#new-rows");
     this.#seen = this.#shown = Number(root.dataset.sequence);
-    this.#reader = new Reader(rows.element, root.querySelector("#stream"));
+    const above = root.querySelectorAll("[data-above-rows]");
+    this.#reader = new Reader(rows.element, root.querySelector("#stream"), above);
     this.#reader.onFree = () => this.#release();
     root.addEventListener("htmx:ws:before:message:incoming", (event) => this.#arrive(event));
     root.addEventListener("htmx:ws:after:message:incoming", (event) => this.#settle(event));
@@ -111,7 +112,8 @@ export class Stream {
     this.#chip.hidden = !isWaiting;
     if (isWaiting) this.#chip.querySelector("[data-label]").textContent = `+${count} new`;
     const behind = isWaiting ? `${count} behind` : "";
-    this.onHold(this.#isPaused ? ["paused", behind].filter(Boolean).join(", ") : behind);
+    if (!this.#isPaused) this.onHold(behind);
+    else this.onHold(isWaiting ? `paused, +${count}` : "paused");
   }
 }
 

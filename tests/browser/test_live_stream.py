@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visit
 from tests.helpers.server import ServerProcess
@@ -41,6 +41,12 @@ def sequences(page: Page) -> list[int]:
     return page.eval_on_selector_all(
         "#stream-rows > li[data-sequence]", "rows => rows.map(row => Number(row.dataset.sequence))"
     )
+
+
+def top(row: Locator) -> float:
+    box = row.bounding_box()
+    assert box is not None
+    return box["y"]
 
 
 def fold_counts(page: Page) -> dict[str, int]:
@@ -83,7 +89,7 @@ def test_pausing_holds_rows_back_and_resuming_fills_them_in_without_a_hole(
     for _ in range(5):
         publish(server, 9)
     expect(page.locator("#new-rows")).to_have_text("+45 new")
-    expect(page.locator("#connection-text")).to_have_text("paused, 45 behind")
+    expect(page.locator("#connection-text")).to_have_text("paused, +45")
     assert sequences(page) == [3, 2, 1]
     page.click("#pause")
     wait_row(page, 48)
@@ -117,6 +123,7 @@ def test_no_row_moves_under_the_pointer(server: ServerProcess, visit: Visit) -> 
     before = row.bounding_box()
     publish(server, 7)
     expect(page.locator("#new-rows")).to_have_text("+7 new")
+    expect(page.locator("#connection-text")).to_have_text("7 behind")
     assert row.bounding_box() == before
     page.mouse.move(2, 2)
     wait_row(page, 12)
@@ -140,6 +147,69 @@ def test_a_reader_who_scrolled_down_is_not_disturbed(
     wait_row(page, 101)
     expect(page.locator("#e101")).to_be_in_viewport()
     assert sequences(page)[:4] == [101, 100, 99, 98]
+
+
+def test_no_row_moves_when_an_alert_comes_and_goes_above_the_rows(
+    server: ServerProcess, visit: Visit
+) -> None:
+    wait = publish(server, 40)
+    page = visit(server)
+    wait_live(page)
+    row = page.locator(f"#e{wait - 2}")
+    row.hover()
+    before = top(row)
+    for service in ("gpu", "disk"):
+        data = {"service": service, "error": "it burns"}
+        server.new_api().publish("alert.critical", data)
+        expect(page.locator("#alerts .alarm", has_text=service)).to_be_visible()
+        assert top(row) == pytest.approx(before, abs=0.5)
+    expect(page.locator("#new-rows")).to_have_text("+2 new")
+    for alert in server.new_api().get("/api/alerts").json["alerts"]:
+        server.new_api().post(f"/api/alerts/{alert['id']}/acknowledge", {})
+    expect(page.locator("#alerts")).to_be_hidden()
+    assert top(row) == pytest.approx(before, abs=0.5)
+    # Also when the alert was there before somebody began to read.
+    page.mouse.move(2, 2)
+    wait_row(page, wait + 4)
+    server.new_api().publish("alert.critical", {"service": "net", "error": "it burns"})
+    expect(page.locator("#alerts .alarm", has_text="net")).to_be_visible()
+    row.hover()
+    before = top(row)
+    (alert,) = server.new_api().get("/api/alerts", state="open").json["alerts"]
+    server.new_api().post(f"/api/alerts/{alert['id']}/acknowledge", {})
+    expect(page.locator("#alerts")).to_be_hidden()
+    assert top(row) == pytest.approx(before, abs=0.5)
+    page.mouse.move(2, 2)
+    wait_row(page, wait + 6)
+    assert page.locator("#stream").evaluate("stream => stream.scrollTop") == 0
+
+
+def test_on_a_phone_no_row_moves_when_a_panel_above_grows(
+    server: ServerProcess, visit: Visit
+) -> None:
+    last = publish(server, 49)
+    page = visit(server, viewport={"width": 360, "height": 700})
+    wait_live(page)
+    row = page.locator(f"#e{last - 20}")
+    row.scroll_into_view_if_needed()
+    before = top(row)
+    for number in range(2):
+        server.new_api().publish("evaluation.started", {"eval_id": f"e-{number}"})
+        expect(page.locator("#active .run")).to_have_count(number + 1)
+        assert top(row) == pytest.approx(before, abs=0.5)
+
+
+def test_a_gap_that_is_longer_than_the_list_is_folded_and_the_header_says_so(
+    server: ServerProcess, visit: Visit
+) -> None:
+    page = visit(server)
+    wait_live(page)
+    page.evaluate(HIDE_OR_SHOW, True)
+    last = publish(server, 600)
+    page.evaluate(HIDE_OR_SHOW, False)
+    wait_row(page, last)
+    expect(page.locator("#connection-text")).to_have_text("reconnected, filled #1–#600, 400 folded")
+    assert fold_counts(page) == {"a.b": 400}
 
 
 def test_a_flood_folds_merges_and_opens_to_what_it_counted(
@@ -195,6 +265,8 @@ def test_a_restart_of_the_server_is_noticed_filled_and_told(
     assert sequences(page) == [5, 4, 3, 2, 1]
     page.wait_for_selector("#connection[data-state=restarted]")
     expect(page.locator("#connection-text")).to_have_text("server restarted, filled #4–#5")
+    note = page.locator("#stream-rows .note")
+    expect(note).to_have_text("server restarted, filled #4–#5: 2 events")
     wait_live(page)
 
 
@@ -224,6 +296,8 @@ def test_a_tab_that_comes_back_to_the_front_is_filled(server: ServerProcess, vis
     wait_row(page, 7)
     assert sequences(page) == [7, 6, 5, 4, 3, 2, 1]
     page.wait_for_selector("#connection[data-state=filled]")
+    expect(page.locator("#connection-text")).to_have_text("reconnected, filled #3–#7")
+    expect(page.locator("#stream-rows .note")).to_have_text("reconnected, filled #3–#7: 5 events")
     page.evaluate(HIDE_OR_SHOW, True)
     page.evaluate(HIDE_OR_SHOW, False)
     wait_row(page, publish(server, 1))
