@@ -43,6 +43,9 @@ def fill(server: ServerProcess) -> None:
     publish("queue.task.added", {"queue": "gpu", "task_id": "task-1"})
     publish("monitoring.metric.recorded", {"metric": "loss", "value": 0.25, "unit": "nats"})
     publish("alert.warning", {"service": "sandbox", "error": "slow start"})
+    publish("vendor.large", {"rows": [{"n": n, "text": "words " * 80} for n in range(150)]})
+    later = {"type": "vendor.later", "id": "later-1", "source": "/tests", "delay": 86_400}
+    server.new_api().post("/api/events", later)
     publish("vendor.thing.happened", {"nested": {"list": [1, 2.5, True, None, "text"]}})
     bury(server)
 
@@ -74,6 +77,7 @@ def paths(server: ServerProcess) -> dict[str, str]:
     newest = server.new_api().get("/api/events", type="evaluation.exhausted").json["events"][0]
     dead = server.new_api().get("/api/deliveries", state="dead").json["deliveries"][0]
     alert = server.new_api().get("/api/alerts", severity="critical").json["alerts"][0]
+    large = server.new_api().get("/api/events", type="vendor.large").json["events"][0]
     return {
         "live": "/",
         "live filtered": "/?type=evaluation.*",
@@ -82,6 +86,7 @@ def paths(server: ServerProcess) -> dict[str, str]:
         "events with a wrong filter": "/events?type=ev*&since=tomorrow",
         "event": f"/events/{newest['id']}",
         "event with a dead letter": f"/events/at/{dead['sequence']}",
+        "event with a large payload": f"/events/at/{large['sequence']}",
         "evaluations": "/evaluations",
         "evaluation that is exhausted": "/evaluations/exhausted-1",
         "evaluation that is completed": "/evaluations/done-1",
@@ -96,5 +101,6 @@ def paths(server: ServerProcess) -> dict[str, str]:
         "notifications": "/alerts/channels",
         "publish": "/publish",
         "receipt": f"/publish?receipt={newest['sequence']}",
+        "receipt of a scheduled event": "/publish?scheduled=later-1&source=/tests",
         "not found": "/nowhere",
     }
