@@ -21,6 +21,7 @@ from eventbus.errors import (
     LogLockedError,
     NoThreadError,
     OperationError,
+    OverlayError,
     PatternError,
     ReceiptTimeoutError,
     SearchTextError,
@@ -106,7 +107,7 @@ def as_problem(error: Exception) -> ProblemError:
             return ProblemError(410, "Not kept", str(error))
         case TravelError():
             return _unavailable("Not ready", str(error))
-        case DryRunError():
+        case DryRunError() | OverlayError():
             return _unavailable("No preview now", str(error))
         case LogError():
             log.error("the log failed: %s", error)

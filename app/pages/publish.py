@@ -18,7 +18,7 @@ from app.pages.takeaway import as_curl, as_python
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import Event
-from eventbus.errors import DryRunError
+from eventbus.errors import DryRunError, OverlayError
 from eventbus.scheduled import ScheduledEvent
 
 COMMIT_TIMEOUT_S = 10.0
@@ -172,7 +172,7 @@ def _preview(form: PublishForm) -> dict[str, Any]:
         return context
     try:
         result = foresee([event])
-    except DryRunError as error:
+    except (DryRunError, OverlayError) as error:
         return {**context, "problem": str(error)}
     return {
         **context,

@@ -40,6 +40,7 @@ DEFAULT_S = 2.0
 _AT_ONCE = 2
 _WAIT_S = 2.0
 
+_LATE = "it was not done in the time for a dry run"
 _IRREVOCABLE = "not run in a preview: what it does cannot be taken back"
 
 _turns = threading.BoundedSemaphore(_AT_ONCE)
@@ -74,7 +75,7 @@ class DryRun:
     def run(self, events: Sequence[Event], within_s: float = DEFAULT_S) -> DryRunResult:
         """What would happen if ``events`` were published now; blocks, not for an event loop.
 
-        Raises DryRunError when too many are under way.
+        Raises DryRunError when too many are under way, OverlayError when the log cannot be read.
         """
         with _turn(), _hushed(self._loggers):
             began = time.monotonic()
@@ -177,7 +178,10 @@ class _Walk:
             foreseen.trials.append(_trial(matching, event, "not_run", reason=str(error)))
             return []
         except Exception as error:
-            foreseen.trials.append(_failed(matching, event, error, began))
+            if time.monotonic() > self._late_at:  # whatever it raised comes of being cut off
+                foreseen.trials.append(_trial(matching, event, "not_run", reason=_LATE))
+            else:
+                foreseen.trials.append(_failed(matching, event, error, began))
             return []
         finally:
             self._bus.wishes = None
@@ -262,8 +266,6 @@ def _trial(matching: Matching, event: Event, outcome: Any, **more: Any) -> Trial
 def _failed(matching: Matching, event: Event, error: Exception, began: float) -> Trial:
     if isinstance(error, RejectError):
         reason = "it would be a dead letter at once: no retry can help"
-    elif isinstance(error, TimeoutError):
-        reason = "it was not done in the time for a dry run"
     else:
         reason = "it would be tried again later"
     error_class, message, traceback = describe(error)

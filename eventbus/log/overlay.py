@@ -23,6 +23,7 @@ from sqlalchemy import (
     insert,
     select,
 )
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql import visitors
 
@@ -61,12 +62,18 @@ class Overlay:
         self._tables = {table.name: table for table in tables}
         self._known: dict[str, dict[Key, Row | None]] = {name: {} for name in self._tables}
         self._is_own = False  # a statement of the overlay itself
-        self.conn = _engine(f"file:{quote(str(path))}?mode=ro").connect()
+        try:
+            self.conn = _engine(f"file:{quote(str(path))}?mode=ro").connect()
+        except SQLAlchemyError as error:
+            raise OverlayError(f"the log cannot be read: {error}") from error
         try:
             driver: Any = self.conn.connection.driver_connection
             driver.set_progress_handler(is_late, _STEPS)
             for table in tables:
                 self._shadow(table.name)
+        except SQLAlchemyError as error:
+            self.close()
+            raise OverlayError(f"the log cannot be read: {error}") from error
         except BaseException:
             self.close()
             raise
@@ -96,8 +103,11 @@ class Overlay:
     def changes(self) -> list[RowChange]:
         """What has changed since this was last called, by table and key."""
         found: list[RowChange] = []
+        driver: Any = self.conn.connection.driver_connection
         for name, table in self._tables.items():
             known = self._known[name]
+            if not known and not driver.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone():
+                continue  # nobody has asked for any of its rows, nor added one
             now = {_key(table, row): row for row in self._own(select(table))}
             for key in known.keys() | now.keys():
                 before, after = known.get(key), now.get(key)

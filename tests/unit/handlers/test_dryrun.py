@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import threading
@@ -16,10 +17,10 @@ from sqlalchemy.exc import OperationalError
 
 from eventbus import Event, EventBus
 from eventbus.dryrun import DryRunResult
-from eventbus.errors import DryRunError
+from eventbus.errors import DryRunError, OverlayError
 from eventbus.log.overlay import Overlay
 from eventbus.scheduled import ScheduledEvent
-from handlers import Handlers, install
+from handlers import EvaluationHandler, Handlers, install
 from handlers.dryrun import dry_run
 from handlers.tables import metadata
 from tests.helpers.bus import LONG_S
@@ -182,7 +183,34 @@ def test_it_neither_waits_for_the_writer_nor_makes_it_wait(
     assert handlers.counters()["completed"] == 1
 
 
+def test_a_handler_that_hangs_is_cut_off_and_nobody_waits_for_it(
+    bus: EventBus, handlers: Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered = threading.Event()
+
+    async def hang(self: EvaluationHandler, event: Event) -> None:
+        entered.set()
+        await asyncio.sleep(LONG_S)
+
+    found: list[DryRunResult] = []
+    event = Event.create("evaluation.started", {"eval_id": "e1"}, source="/tests")
+    run = dry_run(bus, SETTINGS, "/tests")
+    monkeypatch.setattr(EvaluationHandler, "handle", hang)
+    thread = threading.Thread(target=lambda: found.append(run.run([event], within_s=1.0)))
+    thread.start()
+    assert entered.wait(LONG_S)
+    publish(bus, "alert.warning", {"service": "s", "error": "meanwhile"})
+    assert handlers.counters()["open_alerts"] == 1
+    thread.join(LONG_S)
+    (trial,) = found[0].given[0].trials
+    assert (trial.outcome, trial.reason) == (
+        "not_run", "it was not done in the time for a dry run",
+    )  # fmt: skip
+
+
 def test_the_file_cannot_be_written_to_from_within(bus: EventBus, handlers: Handlers) -> None:
+    with pytest.raises(OverlayError, match="cannot be read"):
+        Overlay(bus.log.path.with_name("nowhere.db"), [], lambda: False)
     with Overlay(bus.log.path, metadata.sorted_tables, lambda: False) as overlay:
         for statement in ("DELETE FROM main.handler_counters", "DELETE FROM events"):
             with pytest.raises(OperationalError, match="readonly"):
