@@ -18,7 +18,14 @@ from eventbus.log.replays import Stretch
 from eventbus.log.selections import Replayed, Selection
 from eventbus.log.subscribers import Subscriber
 from eventbus.log.unit import Unit
-from eventbus.log.values import Operation, OperationKind, OperationPage, OperationState
+from eventbus.log.values import (
+    DeliveryPage,
+    DeliveryState,
+    Operation,
+    OperationKind,
+    OperationPage,
+    OperationState,
+)
 from eventbus.operation_steps import (
     DiscardSteps,
     RedriveSteps,
@@ -236,6 +243,19 @@ class Operations:
         """Operations, newest first. Raises CursorError."""
         with self._log.reading() as conn:
             return stored.page(conn, limit, cursor)
+
+    def outcomes(self, id: int, most: int) -> dict[str, int] | None:
+        """What has become of its deliveries, also while it runs; None when there are too many."""
+        with self._log.reading() as conn:
+            return stored.outcomes_so_far(conn, id, most)
+
+    def deliveries(
+        self, id: int, limit: int = 50, cursor: str | None = None,
+        state: DeliveryState | None = None,
+    ) -> DeliveryPage:  # fmt: skip
+        """What it has done something to, as it is now, in the order of the log."""
+        with self._log.reading() as conn:
+            return stored.deliveries(conn, id, limit, cursor, state)
 
     def stop(self, id: int, by: str) -> Operation | None:
         """End an operation after its current step; what it did stays done. None: unknown id.

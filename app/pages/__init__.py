@@ -7,10 +7,12 @@ from flask import Flask
 from app.pages import (
     alerts,
     channels,
+    dead_letters,
     evaluations,
     event,
     events,
     live,
+    operations,
     publish,
     retries,
     views,
@@ -23,5 +25,8 @@ __all__ = ["register"]
 def register(app: Flask) -> None:
     """Install the pages and the template filters on ``app``."""
     register_filters(app)
-    for module in (live, events, event, evaluations, retries, alerts, channels, publish, views):
+    for module in (
+        live, events, event, evaluations, retries, dead_letters, operations, alerts, channels,
+        publish, views,
+    ):  # fmt: skip
         app.register_blueprint(module.blueprint)

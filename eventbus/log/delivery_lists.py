@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
@@ -55,7 +55,11 @@ class DeliveryLists:
         found: list[Row[Any]] = []
         fitting: set[int] | None = None
         if state == "dead":  # the others need not be searched to know that they have none
-            fitting = {group.subscription_id for group in self._letters.counts(selection)}
+            fitting = {
+                group.subscription_id
+                for group in self._letters.counts(selection)
+                if selection.since is None or group.newest_at >= selection.since
+            }
         horizon = 0  # above it every subscription was searched
         with self._database.reading() as conn:
             wanted = [
@@ -93,9 +97,7 @@ class DeliveryLists:
             if not is_bounded and all(to_microseconds(g.newest_at) <= upto_us for g in own):
                 counts[name] = sum(group.count for group in own)
                 continue
-            id = own[0].subscription_id
-            total = sum(len(keys) for keys in self._walk(selection, id, upto_us))
-            if total:
+            if total := self._count(selection, own[0].subscription_id, upto_us):
                 counts[name] = total
         return counts
 
@@ -142,13 +144,27 @@ class DeliveryLists:
         with self._database.reading() as conn:
             return [event_from_row(row) for row in conn.execute(query.order_by(_events.c.sequence))]
 
-    def _walk(
-        self, selection: Selection, subscription: int, upto_us: int
-    ) -> Iterator[Sequence[int]]:
-        after, is_last = 0, False
-        while not is_last:
-            keys, after, is_last = self.next_dead(selection, subscription, after, upto_us, _STEP)
-            yield keys
+    def _count(self, selection: Selection, subscription: int, upto_us: int) -> int:
+        if selection.deliveries is not None:
+            keys, _, _ = self.next_dead(
+                selection, subscription, 0, upto_us, len(selection.deliveries) + 1
+            )
+            return len(keys)
+        conditions = [*self._conditions(selection), _deliveries.c.finished_us <= upto_us]
+        total = after = 0
+        while True:
+            low = _window(subscription, "dead", after, _STEP)
+            query = select(func.count()).join_from(low, _deliveries, _same(low)).where(*conditions)
+            if selection.pattern is not None:
+                query = query.join(_events, _events.c.sequence == _deliveries.c.sequence)
+            with self._database.reading() as conn:
+                scanned, edge = conn.execute(
+                    select(func.count(), func.max(low.c.sequence)).select_from(low)
+                ).one()
+                total += conn.execute(query).scalar_one()
+            if scanned < _STEP:
+                return total
+            after = edge
 
     def _named(
         self, conn: Connection, selection: Selection, subscription: int, after: int,

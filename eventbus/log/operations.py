@@ -14,14 +14,22 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    tuple_,
     update,
 )
 
 from eventbus.log import schema
 from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.dead_letters import Tally
+from eventbus.log.deliveries import joined, values_of
 from eventbus.log.flow import reopen
-from eventbus.log.values import DeliveryState, Operation, OperationPage, OperationState
+from eventbus.log.values import (
+    DeliveryPage,
+    DeliveryState,
+    Operation,
+    OperationPage,
+    OperationState,
+)
 from eventbus.timestamps import from_microseconds
 
 _operations, _interventions = schema.operations, schema.interventions
@@ -30,6 +38,9 @@ _subscriptions = schema.subscriptions
 
 # Of how many deliveries of one operation it is counted what has become of them.
 _MOST_OUTCOMES = 100_000
+# How many of them one look for those in one state goes through.
+_MOST_SEARCHED = 5_000
+_KEYS_AT_ONCE = 200
 
 
 # -- reading ----------------------------------------------------------------------------------
@@ -53,6 +64,50 @@ def page(conn: Connection, limit: int, cursor: str | None = None) -> OperationPa
     rows = conn.execute(query).all()
     found = [_from_row(row) for row in rows[:limit]]
     return OperationPage(found, encode_cursor(found[-1].id) if len(rows) > limit else None)
+
+
+def outcomes_so_far(conn: Connection, id: int, most: int) -> dict[str, int] | None:
+    """What has become by now of an operation's deliveries; None when it has more than ``most``."""
+    done = conn.execute(select(_operations.c.done).where(_operations.c.id == id)).scalar() or 0
+    return _outcomes_of(conn, id) if done <= most else None
+
+
+def deliveries(
+    conn: Connection, id: int, limit: int, cursor: str | None = None,
+    state: DeliveryState | None = None,
+) -> DeliveryPage:  # fmt: skip
+    """What an operation has done something to, ascending, as it is now. Raises CursorError.
+
+    Those in one ``state`` are looked for among so many at a time that a page may be short.
+    """
+    i = _interventions.c
+    window = select(i.sequence, i.subscription).where(i.operation == id)
+    if cursor is not None:
+        after, last = decode_cursor(cursor, 2)
+        window = window.where(tuple_(i.sequence, i.subscription) > tuple_(after, last))
+    size = limit if state is None else _MOST_SEARCHED
+    # ix_interventions_operation, which ends with the primary key
+    found = conn.execute(window.order_by(i.sequence, i.subscription).limit(size + 1)).all()
+    keys, has_more = found[:size], len(found) > size
+    rows: list[Row[Any]] = []
+    last_key = (keys[-1].sequence, keys[-1].subscription) if keys else None
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[start : start + _KEYS_AT_ONCE]
+        d = _deliveries.c
+        query = joined().where(  # primary key
+            d.sequence.in_({key.sequence for key in some}),
+            tuple_(d.sequence, d.subscription).in_([tuple(key) for key in some]),
+        )
+        if state is not None:
+            query = query.where(d.state == state)
+        rows += conn.execute(query.order_by(d.sequence, d.subscription)).all()
+        if len(rows) > limit:
+            last_key, has_more = (rows[limit - 1].sequence, rows[limit - 1].subscription), True
+            break
+    next_cursor = None
+    if has_more and last_key is not None:
+        next_cursor = encode_cursor(*last_key)
+    return DeliveryPage(values_of(conn, rows[:limit]), next_cursor)
 
 
 def running(conn: Connection) -> list[tuple[Operation, int]]:
@@ -227,8 +282,10 @@ def _intervention(operation: int, at_us: int, subscription: int, sequences: Sequ
 
 
 def _outcomes(conn: Connection, row: Row[Any]) -> dict[str, int] | None:
-    if row.done > _MOST_OUTCOMES:
-        return None
+    return None if row.done > _MOST_OUTCOMES else _outcomes_of(conn, row.id)
+
+
+def _outcomes_of(conn: Connection, id: int) -> dict[str, int]:
     i = _interventions.c
     query: Select[Any] = (  # ix_interventions_operation, then the primary key of each delivery
         select(_deliveries.c.state, func.count())
@@ -237,7 +294,7 @@ def _outcomes(conn: Connection, row: Row[Any]) -> dict[str, int] | None:
             _deliveries,
             (_deliveries.c.sequence == i.sequence) & (_deliveries.c.subscription == i.subscription),
         )
-        .where(i.operation == row.id)
+        .where(i.operation == id)
         .group_by(_deliveries.c.state)
     )
     return {row[0]: row[1] for row in conn.execute(query)}

@@ -3,6 +3,7 @@
 import { start as clock } from "./clock.js";
 import { start as completion } from "./completion.js";
 import { start as copy } from "./copy.js";
+import { start as dialog } from "./dialog.js";
 import { start as follow } from "./follow.js";
 import { start as localMoment } from "./local-moment.js";
 import { start as menu } from "./menu.js";
@@ -20,6 +21,7 @@ const all = [
   clock,
   completion,
   copy,
+  dialog,
   follow,
   localMoment,
   menu,

@@ -250,7 +250,7 @@ def test_one_event_shows_payload_envelope_deliveries_and_its_chain(
 def test_a_dead_letter_shows_every_attempt_with_its_traceback(
     filled: ServerProcess, visit: Visit
 ) -> None:
-    page = visit(filled, "/retries")
+    page = visit(filled, "/retries/dead")
     letter = page.locator("#dead .letter").first
     expect(letter).to_contain_text("data.path is required")
     letter.locator("summary").click()

@@ -1,0 +1,110 @@
+"""Retries and dead letters, given input that no page of ours sends: it is said, never a 500."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.helpers.api import Api
+from tests.helpers.server import ServerProcess
+from tests.helpers.waiting import wait_until
+
+PAGE = {"accept": "text/html"}
+FORM = {**PAGE, "content-type": "application/x-www-form-urlencoded"}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    directory = tmp_path_factory.mktemp("server")
+    with ServerProcess(directory, "tests.helpers.trouble:app", EVENTBUS_MAX_ATTEMPTS="1") as server:
+        api = server.api
+        api.publish("trouble.flaky", {"failures": 1}, subject="s")
+        wait_until(lambda: api.counters()["dead_letters"] == 1, "it is dead")
+        yield api
+
+
+def form(api: Api, path: str, **fields: object) -> tuple[int, str]:
+    answer = api.request("POST", path, urlencode(fields, doseq=True), FORM)
+    return answer.status, answer.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "do must be redrive or discard"),
+        ({"do": "purge", "all": "yes"}, "do must be redrive or discard"),
+        ({"do": "redrive"}, "delivery must be given, or all=yes"),
+        ({"do": "redrive", "delivery": ["x"]}, "as 4711@mine"),
+        ({"do": "redrive", "delivery": ["9" * 30 + "@flaky"]}, "as 4711@mine"),
+        ({"do": "redrive", "delivery": [f"{n}@flaky" for n in range(501)]}, "at most 500"),
+        ({"do": "redrive", "all": "yes", "type": "ev*"}, "type"),
+        ({"do": "redrive", "all": "yes", "since": "tomorrow"}, "is not a time"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/retries/confirm", "/retries/operations"])
+def test_a_question_about_nothing_that_can_be_meant_is_refused(
+    api: Api, path: str, fields: dict[str, object], said: str
+) -> None:
+    status, text = form(api, path, **fields)
+    assert status == 400
+    assert said in text
+    assert api.counters()["dead_letters"] == 1
+
+
+def test_a_discard_without_a_reason_asks_again_and_keeps_what_was_chosen(api: Api) -> None:
+    status, text = form(api, "/retries/operations", do="discard", all="yes", reason="  ")
+    assert status == 422
+    assert "a discard needs a reason" in text
+    assert 'name="all" value="yes"' in text
+    status, _ = form(api, "/retries/operations", do="discard", all="yes", reason="x" * 1_001)
+    assert status == 422
+    status, text = form(api, "/retries/operations", do="redrive", delivery="99@flaky")
+    assert (status, "Nothing to redrive" in text) == (422, True)
+    assert api.counters()["dead_letters"] == 1
+
+
+def test_an_age_in_the_filter_becomes_a_moment_in_the_question(api: Api) -> None:
+    text = api.request("GET", "/retries/confirm?do=redrive&all=yes&since=1h", None, PAGE).text
+    assert "Redrive 1 dead letter?" in text
+    assert 'name="since" value="20' in text, "what is asked about must not move while it is read"
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/retries/evaluations", {}),
+        ("/retries/evaluations", {"do": "retry"}),
+        ("/retries/evaluations", {"do": "explode", "evaluation": "e"}),
+        ("/retries/evaluations", {"do": "dismiss", "evaluation": "e"}),
+        ("/retries/now", {}),
+        ("/retries/now", {"delivery": "flaky"}),
+    ],
+)
+def test_wrong_forms_are_answered_with_what_is_wrong(
+    api: Api, path: str, fields: dict[str, object]
+) -> None:
+    status, text = form(api, path, **fields)
+    assert status == 400
+    assert "must be" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/retries/dead?cursor=nonsense", 400),
+        ("/retries/dead?type=ev*", 400),
+        ("/retries?cursor=nonsense", 400),
+        ("/retries/now?cursor=nonsense", 400),
+        ("/retries/operations?cursor=nonsense", 400),
+        ("/retries/operations/999", 404),
+        ("/retries/operations/" + "9" * 40, 404),
+        ("/retries/operations/x", 404),
+        ("/retries/dead?type=&subscription=", 302),
+        ("/retries/dead?subscription=" + "x" * 2_000, 200),
+    ],
+)
+def test_wrong_links_say_so(api: Api, path: str, status: int) -> None:
+    assert api.request("GET", path, None, PAGE).status == status
+    assert form(api, "/retries/operations/999/stop")[0] == 404
