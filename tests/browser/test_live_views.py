@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.helpers.pages import Visit
@@ -89,6 +90,23 @@ def test_views_can_be_kept_without_a_script(teamwork: ServerProcess, visit: Visi
     with page.expect_navigation():
         page.get_by_role("button", name="Delete").click()
     assert teamwork.new_api().get("/api/views").json == {"views": []}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_violation_in_the_menu_and_the_list_of_types(
+    teamwork: ServerProcess, visit: Visit, theme: str
+) -> None:
+    teamwork.new_api().post("/api/views", {"name": "seen", "type": "queue.*"})
+    page = visit(teamwork, "/?view=seen", color_scheme=theme)
+    page.locator("#connection[data-state=live]").wait_for()
+    _change(page, "seen")
+    assert not Axe().run(page).response["violations"]
+    page.keyboard.press("Escape")
+    page.locator("[data-filter]").fill("vendor")
+    page.get_by_role("option").first.wait_for()
+    page.keyboard.press("ArrowDown")
+    assert not Axe().run(page).response["violations"]
+    teamwork.new_api().post("/api/views/delete", {"name": "seen"})
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def paths(server: ServerProcess) -> dict[str, str]:
     return {
         "live": "/",
         "live filtered": "/?type=evaluation.*",
+        "live with a view that is gone": "/?view=nobody",
         "events": "/events",
         "events without a match": "/events?q=nowhere-in-the-log",
         "events with a wrong filter": "/events?type=ev*&since=tomorrow",
