@@ -18,6 +18,7 @@ from app.config import Settings
 from app.rebuilds import Rebuilds
 from app.retention import Retentions
 from app.start_check import StartCheck
+from app.transfers import Transfers
 from eventbus import EventBus, RetryPolicy
 from eventbus.consumers import ConsumerGroups
 from eventbus.errors import BusClosedError, EventBusError, LogLockedError
@@ -57,6 +58,7 @@ class Runtime:
         self.settings = settings
         self._app = app
         self._lock = threading.Lock()
+        self.transfers = Transfers()
         self._parts: ExitStack | None = None
         self._is_stopped = False
         self._stop_by = 0.0
@@ -120,6 +122,7 @@ class Runtime:
         self.handlers = install(bus, replace(handler_settings(settings), announces_alerts=is_heard))
         self.rebuilds = Rebuilds(bus, handler_settings(settings))
         parts.callback(self.rebuilds.close)
+        parts.callback(self.transfers.close)
         self.index = Index(bus.log)
         self.index.start()  # before retention, of which it must hear
         parts.callback(self.index.close)

@@ -20,6 +20,7 @@ from app.api import (
     stats,
     storage,
     subscriptions,
+    transfers,
     types,
     views,
 )
@@ -29,6 +30,7 @@ def register(app: Flask) -> None:
     """Add all routes of the API to ``app``."""
     for part in (
         preview,
+        transfers,  # before events: its paths are no ids
         events,
         evaluations,
         alerts,

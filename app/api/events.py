@@ -7,14 +7,14 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from app.api import parameters, trace
+from app.api import event_query, parameters, trace
 from app.api.shapes import answer, event_list, raw, with_member
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import BatchReceipt, Event, Receipt
 from eventbus.cloudevents import decode
 from eventbus.errors import BusClosedError, ReceiptTimeoutError
-from eventbus.log import EventLog, EventQuery
+from eventbus.log import EventLog
 from eventbus.scheduled import ScheduledEvent
 
 MAX_WAIT_S = 30.0
@@ -59,21 +59,10 @@ def publish() -> Response:
 @blueprint.get("/events")
 def history() -> Response:
     """One page of the log by pattern, subject, correlation, position, time and text."""
-    page = runtime().bus.log.query(
-        EventQuery(
-            pattern=parameters.pattern("type"),
-            subject=parameters.text("subject"),
-            correlation=parameters.text("correlation"),
-            after=parameters.whole("after"),
-            before=parameters.whole("before"),
-            since=parameters.time("since"),
-            until=parameters.time("until"),
-            text=parameters.text("q"),
-            order=parameters.choice("order", ("desc", "asc"), default="desc"),
-            limit=parameters.limit(),
-            cursor=parameters.text("cursor"),
-        )
+    query = event_query.from_request(
+        order="desc", limit=parameters.limit(), cursor=parameters.text("cursor")
     )
+    page = runtime().bus.log.query(query)
     text = f'{{"events":{event_list(page.events)},"next":{json.dumps(page.next)}}}'
     if page.previous is not None:
         text = with_member(text, "previous", json.dumps(page.previous))

@@ -15,6 +15,7 @@ from app.pages import (
     operations,
     publish,
     retries,
+    transfers,
     views,
 )
 from app.pages.filters import register_filters
@@ -27,6 +28,6 @@ def register(app: Flask) -> None:
     register_filters(app)
     for module in (
         live, events, event, evaluations, retries, dead_letters, operations, alerts, channels,
-        publish, views,
+        publish, transfers, views,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)

@@ -132,7 +132,7 @@ class HistoryReader:
         if is_back:
             # What was left to come here follows on this page, whatever else does.
             next = encode_place(_position(events[-1]) if events else max(0, position + step))
-            return EventPage(events, next, found.scanned, onward)
+            return EventPage(events, next, found.scanned, onward, is_beginning=onward is None)
         previous = None
         if query.cursor is not None:
             first = _position(events[0]) if events else max(0, position - step)

@@ -51,16 +51,18 @@ class EventQuery:
 class EventPage:
     """One page of history.
 
-    ``next`` continues it, None at the end; ``previous`` leads back, None where the list begins
-    and on a page that was not come to by a cursor. A search that has to look at rows stops after
-    a bounded number of them: then ``events`` may be short, even empty, while ``next`` goes on;
-    ``scanned`` tells how many positions of the log were looked at (0 for an indexed answer).
+    ``next`` continues it, None at the end. ``previous`` leads back, None where the list begins and
+    on a page that was not come to by a cursor; ``is_beginning``: the way back has ended here. A
+    search that has to look at rows stops after a bounded number of them: then ``events`` may be
+    short, even empty, while ``next`` goes on; ``scanned`` tells how many positions of the log were
+    looked at (0 for an indexed answer).
     """
 
     events: list[Event]
     next: str | None
     scanned: int = 0
     previous: str | None = None
+    is_beginning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import { start as completion } from "./completion.js";
 import { start as copy } from "./copy.js";
 import { start as dialog } from "./dialog.js";
 import { start as follow } from "./follow.js";
+import { start as histogram } from "./histogram.js";
 import { start as localMoment } from "./local-moment.js";
 import { start as menu } from "./menu.js";
 import { start as navCounts } from "./nav-counts.js";
@@ -14,6 +15,7 @@ import { start as rows } from "./rows.js";
 import { start as shortcuts } from "./shortcuts.js";
 import { start as tabs } from "./tabs.js";
 import { start as themeSwitch } from "./theme-switch.js";
+import { start as transfer } from "./transfer.js";
 import { start as travel } from "./travel.js";
 import { start as typesTree } from "./types-tree.js";
 
@@ -23,6 +25,7 @@ const all = [
   copy,
   dialog,
   follow,
+  histogram,
   localMoment,
   menu,
   navCounts,
@@ -32,6 +35,7 @@ const all = [
   shortcuts,
   tabs,
   themeSwitch,
+  transfer,
   travel,
   typesTree,
 ];

@@ -46,6 +46,96 @@ def test_the_newest_events_come_first_and_pages_lead_to_the_oldest(
     assert _sequences(page)[0] == TOTAL
 
 
+def test_pages_lead_back_as_they_led_on(history: ServerProcess, visit: Visit) -> None:
+    page = visit(history, "/events?type=vendor.*")
+    first = _sequences(page)
+    _follow(page, "Next page")
+    second = _sequences(page)
+    _follow(page, "Previous page")
+    assert _sequences(page) == first
+    assert "cursor" not in page.url, "the beginning has what came meanwhile"
+    page.goto("/events?at=121&type=vendor.*")
+    assert _sequences(page)[0] == 121
+    _follow(page, "Previous page")
+    assert _sequences(page) == [*first, *second][:100]
+    page.get_by_label("Go to #").fill("11")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert _sequences(page) == [11, 9, 7, 5, 3, 1]
+
+
+def test_a_range_is_dragged_on_the_histogram(history: ServerProcess, visit: Visit) -> None:
+    page = visit(history, "/events?type=vendor.*&until=2026-01-01T01:00:00Z")
+    columns = page.locator(".histogram .column")
+    first, last = columns.nth(10), columns.nth(19)
+    start, end = first.get_attribute("data-start"), last.get_attribute("data-end")
+    counted = sum(int(columns.nth(n).get_attribute("data-count") or 0) for n in range(10, 20))
+    left, right = first.bounding_box(), last.bounding_box()
+    assert left and right
+    page.mouse.move(left["x"] + left["width"] / 2, left["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(right["x"] + right["width"] / 2, right["y"] + 20, steps=3)
+    expect(page.locator("[data-said]")).to_contain_text(f"{counted} events")
+    with page.expect_navigation():
+        page.mouse.up()
+    assert page.evaluate("Object.fromEntries(new URLSearchParams(location.search))") == {
+        "type": "vendor.*", "since": start, "until": end,
+    }  # fmt: skip
+    assert len(_sequences(page)) == counted > 0
+    with page.expect_navigation():
+        page.get_by_role("link", name="All times").click()
+    assert "since" not in page.url
+
+
+def test_the_histogram_works_by_keyboard(history: ServerProcess, visit: Visit) -> None:
+    page = visit(history, "/events?until=2026-01-01T01:00:00Z")
+    columns = page.locator(".histogram .column")
+    columns.first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(columns.nth(1)).to_be_focused()
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator(".histogram .column.in")).to_have_count(4)
+    page.keyboard.press("Escape")
+    expect(page.locator(".histogram .column.in")).to_have_count(0)
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowRight")
+    start = columns.nth(3).get_attribute("data-start")
+    end = columns.nth(4).get_attribute("data-end")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert page.evaluate("new URLSearchParams(location.search).get('since')") == start
+    assert page.evaluate("new URLSearchParams(location.search).get('until')") == end
+
+
+def test_the_histogram_is_links_without_scripts(history: ServerProcess, visit: Visit) -> None:
+    page = visit(history, "/events?until=2026-01-01T01:00:00Z", java_script_enabled=False)
+    column = page.locator(".histogram .column").first
+    count = int(column.get_attribute("data-count") or 0)
+    with page.expect_navigation():
+        column.click()
+    assert len(_sequences(page)) == count > 0
+
+
+def test_words_that_only_begin_so_are_offered(history: ServerProcess, visit: Visit) -> None:
+    page = visit(history, "/events?q=need")
+    _follow(page, "Find words that begin so")
+    assert _sequences(page) == [77]
+    page.goto('/events?q="open')
+    box = page.get_by_label("Text", exact=True)
+    expect(box).to_have_accessible_description(re.compile("not closed"))
+
+
+def test_an_export_shows_how_far_it_is(history: ServerProcess, visit: Visit) -> None:
+    page = visit(history, "/events?type=vendor.*")
+    _follow(page, "Export")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download NDJSON").click()
+    text = download.value.path().read_text()
+    assert len(text.splitlines()) == TOTAL // 2
+    expect(page.get_by_role("status")).to_contain_text("125 events in")
+
+
 def test_oldest_first_pages_the_other_way_with_the_same_filter(
     history: ServerProcess, visit: Visit
 ) -> None:
@@ -71,7 +161,7 @@ def test_a_filter_becomes_a_link_without_empty_fields(history: ServerProcess, vi
 
 def test_text_in_the_payload_is_found(history: ServerProcess, visit: Visit) -> None:
     page = visit(history, "/events")
-    page.get_by_label("Text in the payload").fill("needle")
+    page.get_by_label("Text", exact=True).fill("needle")
     page.get_by_role("button", name="Search").click()
     page.wait_for_url("**q=needle")
     assert _sequences(page) == [77]
@@ -164,6 +254,26 @@ def test_an_id_that_no_path_can_hold_still_has_a_page(history: ServerProcess, vi
         expect(page.get_by_role("region", name="Envelope").locator("code").first).to_have_text(
             strange
         )
+
+
+def test_a_file_is_imported_and_what_became_of_it_is_told(
+    history: ServerProcess, visit: Visit
+) -> None:
+    first = history.new_api().get("/api/events", order="asc", limit=1).text
+    event = first[first.index("[") + 1 : first.rindex("]")]
+    page = visit(history, "/events/import")
+    page.get_by_label("NDJSON file").set_input_files({
+        "name": "some.ndjson", "mimeType": "application/x-ndjson",
+        "buffer": (event + '\n{"type": "vendor.*"}\n').encode(),
+    })  # fmt: skip
+    page.get_by_role("button", name="Import").click()
+    counts = page.locator(".counts dd")
+    expect(counts).to_have_text(["0", "1", "1"])
+    row = page.get_by_role("region", name="Refused lines").get_by_role("row").nth(1)
+    expect(row).to_contain_text("wildcard")
+    told = history.new_api().get("/api/events", type="bus.events.imported").json["events"][0]
+    assert told["data"]["name"] == "some.ndjson"
+    assert told["data"]["by"] == "dashboard"
 
 
 def _follow(page: Page, link: str) -> None:

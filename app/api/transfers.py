@@ -1,0 +1,79 @@
+"""The history as a file, and events from one: export and import."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from app import export
+from app.alert_decisions import checked_name
+from app.api import event_query, parameters
+from app.api.alerts import NOBODY_NAMED
+from app.api.shapes import answer
+from app.importing import MAX_IMPORT_BYTES, import_events
+from app.problems import ProblemError
+from app.runtime import runtime
+from eventbus.log.words import Words
+from eventbus.validation import shown
+
+_NDJSON = frozenset({
+    "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines",
+    "application/json-lines", "text/plain", "application/octet-stream", "",
+})  # fmt: skip
+
+blueprint = Blueprint("transfers", __name__)
+
+
+@blueprint.get("/events/export")
+def export_events() -> Response:
+    """The whole filtered history as NDJSON (CloudEvents) or CSV, oldest first.
+
+    ``format`` is ``ndjson`` or ``csv``; the filter is that of ``GET /api/events``. ``token`` (32
+    hex digits) lets the export's page follow it. Streamed; an answer that breaks off is not all.
+    """
+    format = parameters.choice("format", export.FORMATS, default="ndjson")
+    query = event_query.from_request(order="asc", limit=1)
+    if query.text:
+        Words.parse(query.text)  # before the answer begins
+    parts = runtime()
+    transfer = parts.transfers.new("export", parameters.text("token"))
+    transfer.expected = export.expected_count(parts.bus.log, parts.index, query)
+    return export.answer(parts.bus.log, query, format, parts.transfers, transfer)
+
+
+@blueprint.post("/events/import")
+def import_lines() -> Response:
+    """Publish the events of an NDJSON body, a line each; ``by`` is who does, ``name`` what it is.
+
+    200 with counts and what is wrong with which line; 503 when it could not be ended: sent again,
+    what was recorded counts as duplicate. Duplicates are known by source and id.
+    """
+    if request.mimetype not in _NDJSON:
+        raise ProblemError(
+            415,
+            "Unsupported Media Type",
+            f"the content type must be application/x-ndjson, not {shown(request.mimetype)}",
+        )
+    request.max_content_length = MAX_IMPORT_BYTES
+    parts = runtime()
+    by = checked_name(parameters.text("by") or NOBODY_NAMED)
+    transfer = parts.transfers.new("import", parameters.text("token"))
+    found = import_events(
+        parts, request.stream, transfer, by, parameters.text("name") or "", request.content_length
+    )
+    result: dict[str, Any] = asdict(found)
+    if found.error is None:
+        result.pop("error")
+        return answer(result)
+    raise ProblemError(
+        503,
+        "Not all was imported",
+        f"{found.error} (of {found.lines} lines, {found.recorded} recorded, {found.duplicates} "
+        f"duplicate, {found.refused} refused)",
+        [
+            {"pointer": f"/{each['line']}{each['pointer']}", "detail": each["detail"]}
+            for each in found.errors
+        ],
+    )
