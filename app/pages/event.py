@@ -74,6 +74,14 @@ def raw(sequence: int) -> str:
     return render_template("event/_raw.html", event=_at(sequence))
 
 
+@blueprint.get("/events/at/<int:sequence>/test")
+def test(sequence: int) -> str:
+    """The event as a pytest file, for the page: it takes reading what was before and after."""
+    event, parts = _at(sequence), runtime()
+    text = as_test(parts.bus, event, handler_settings(parts.settings))
+    return render_template("event/_test.html", test=text if len(text) <= MOST_SHOWN_CHARS else None)
+
+
 @blueprint.get("/events/at/<int:sequence>/take/<name>")
 def take(sequence: int, name: str) -> Response:
     """The event as a file: ``event.sh``, ``event.py``, ``chain.ndjson``, ``test.py``."""
@@ -111,9 +119,6 @@ def _page(event: Event) -> str:
     parts = runtime()
     base = request.host_url.rstrip("/")
     is_short = len(event.data_json or "") <= MOST_SHOWN_CHARS
-    test = None
-    if is_short and not event.is_stripped:
-        test = as_test(parts.bus, event, handler_settings(parts.settings))
     return render(
         "event.html",
         "events",
@@ -122,7 +127,6 @@ def _page(event: Event) -> str:
         is_short=is_short,
         curl=as_curl(base, _again(event)) if is_short else None,
         python=as_python(base, _again(event)) if is_short else None,
-        test=test if test and len(test) <= MOST_SHOWN_CHARS else None,
         test_name=file_name(event),
         ndjson_url=f"{base}/events/at/{event.sequence}/take/chain.ndjson",
         evaluation=parts.handlers.evaluations.get(event.subject),

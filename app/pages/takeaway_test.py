@@ -17,6 +17,7 @@ from handlers.installation import KINDS
 
 MOST_BEFORE = 50
 MOST_FOLLOWED = 200
+MOST_BEFORE_CHARS = 1_000_000  # of data
 _OURS = {f"/handlers/{kind.name}" for kind in KINDS}
 _KEPT = (
     "id", "source", "type", "subject", "time", "dataschema", "traceparent", "correlationid",
@@ -87,6 +88,8 @@ def _before(bus: EventBus, event: Event) -> list[Event]:
         _events(bus, MOST_BEFORE, subject=event.subject, before=event.sequence, order="desc")
     )[::-1]
     given = [each for each in earlier if each.source not in _OURS and not each.is_stripped]
+    while sum(len(each.data_json) for each in given) > MOST_BEFORE_CHARS:
+        given.pop(0)
     with bus.log.reading() as conn:
         found = deliveries_of(conn, [each.sequence or 0 for each in given])
     return [each for each in given if not _dead(found.get(each.sequence or 0, []))]

@@ -5,7 +5,9 @@ function choose(tabs, chosen) {
     const isChosen = tab === chosen;
     tab.setAttribute("aria-selected", isChosen ? "true" : "false");
     tab.tabIndex = isChosen ? 0 : -1;
-    document.getElementById(tab.getAttribute("aria-controls")).hidden = !isChosen;
+    const panel = document.getElementById(tab.getAttribute("aria-controls"));
+    panel.hidden = !isChosen;
+    if (isChosen) panel.dispatchEvent(new Event("chosen")); // for what is asked for only then
   }
 }
 

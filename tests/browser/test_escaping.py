@@ -136,7 +136,7 @@ def _assert_unharmed(page: Page, where: str) -> None:
         ),
         ...[...document.querySelectorAll("b, h1")].filter((each) => each.textContent === "owned"),
         ...[...document.querySelectorAll("[hx-get]")].filter(
-            (each) => !/^\\/publish\\/receipt\\/|^\\/events\\/at\\/\\d+\\/payload\\?/.test(
+            (each) => !/^\\/publish\\/receipt\\/|^\\/events\\/at\\/\\d+\\/(payload\\?|test$)/.test(
                 each.getAttribute("hx-get"))),
     ].map((each) => each.outerHTML)""")
     assert made == [], where

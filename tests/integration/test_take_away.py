@@ -42,7 +42,7 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     # Away from the project's own configuration, as by somebody who has the package installed.
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(
-        command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=180, check=False
     )
 
 
