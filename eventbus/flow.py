@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from eventbus.errors import BusClosedError, LogError
 from eventbus.log.flow import FlowCounter
+from eventbus.log.flow_events import EdgeEvents, EdgeQuery, edge_events
 from eventbus.log.flow_figures import FlowFigures, FlowSeries, figures, series
 from eventbus.threads import start_thread
 
@@ -65,6 +66,10 @@ class Flow:
         """The same by subscription and time, for small charts."""
         return series(self._log, since, until)
 
+    def events(self, query: EdgeQuery) -> EdgeEvents:
+        """The newest events of one edge."""
+        return edge_events(self._log, query)
+
     def _work(self) -> None:
         upto = self._log.last_sequence
         version, is_done = -1, False
@@ -75,10 +80,11 @@ class Flow:
             # later, most of it need not be noted as open.
             newest, now = self._log.last_sequence, time.monotonic()
             try:
-                if not is_done or version != self._log.version or upto != newest:
+                if not is_done or version != self._log.version:
                     version = self._log.version
                     progress = self._counter.step(upto)
-                    is_done, upto = progress == "done", newest
+                    is_done = progress == "done" and upto == newest
+                    upto = newest
                     if progress == "behind":
                         worked_s = time.monotonic() - now
                         pause_s = max(_LEAST_REST_S, worked_s * (1 / _SHARE - 1))

@@ -96,7 +96,7 @@ class Operations:
         self._log = bus.log
         self._lock = threading.Lock()  # guards _runs, _newest_id and _thread
         self._runs: dict[int, _Run] = {}
-        self._refused: dict[str, str] = {}
+        self.refused_replays: dict[str, str] = {}
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -158,7 +158,7 @@ class Operations:
 
     def refuse_replay(self, subscription: str, hint: str) -> None:
         """Allow no replay to a subscription that keeps state; ``hint`` says what to do instead."""
-        self._refused[subscription] = hint
+        self.refused_replays[subscription] = hint
 
     def preview_replay(self, replayed: Replayed) -> Preview:
         """How many events a replay would be about. Raises OperationError."""
@@ -190,10 +190,10 @@ class Operations:
         return self._begin("replay", bounded, by, reason, total, position, rate)
 
     def _replayable(self, name: str) -> Subscriber:
-        if name in self._refused:
+        if name in self.refused_replays:
             raise OperationError(
                 f"{name!r} keeps state that a second delivery would apply twice; "
-                f"{self._refused[name]}"
+                f"{self.refused_replays[name]}"
             )
         for subscriber in self._log.subscribers():
             if subscriber.name == name:

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from app.api import parameters
 from app.api.shapes import answer
 from app.flow.graph import Edge, Node, build
-from app.flow.window import Window, WindowError
+from app.pages.window import Window, WindowError
 from app.problems import ProblemError
 from app.runtime import runtime
 

@@ -1,1 +1,1 @@
-"""What flows through the bus, as the flow page, the handlers' pages and their API show it."""
+"""The observed flow as a graph, and how a graph is drawn; knows nothing of requests."""

@@ -11,6 +11,8 @@ from app.pages import (
     evaluations,
     event,
     events,
+    flow,
+    handlers,
     live,
     operations,
     publish,
@@ -28,6 +30,6 @@ def register(app: Flask) -> None:
     register_filters(app)
     for module in (
         live, events, event, evaluations, retries, dead_letters, operations, alerts, channels,
-        publish, transfers, views,
+        flow, handlers, publish, transfers, views,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)

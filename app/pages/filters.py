@@ -40,6 +40,7 @@ def register_filters(app: Flask) -> None:
         evaluation_href=evaluation_href,
         exact=times.exact,
         family_hue=look.family_hue,
+        handler_href=handler_href,
         iso=format_time,
         moment=moment,
         json_tokens=json_text.tokens,
@@ -84,6 +85,13 @@ def evaluation_href(eval_id: str) -> str:
     if _PATH_SAFE.fullmatch(eval_id):
         return f"/evaluations/{eval_id}"
     return f"/evaluations/by-id?eval_id={quote(eval_id, safe='')}"
+
+
+def handler_href(name: str) -> str:
+    """Where a subscription's page is; names that no path can hold go into the query."""
+    if _PATH_SAFE.fullmatch(name) and name != "by-name":
+        return f"/handlers/{name}"
+    return f"/handlers/by-name?name={quote(name, safe='')}"
 
 
 def moment(second: int) -> datetime:

@@ -55,4 +55,4 @@ def back_to(path: str) -> Response:
 def with_query(path: str, **values: Any) -> str:
     """``path`` with the values that are set as its query."""
     query = urlencode({name: value for name, value in values.items() if value not in (None, "")})
-    return f"{path}?{query}" if query else path
+    return f"{path}{'&' if '?' in path else '?'}{query}" if query else path

@@ -40,6 +40,10 @@ STATE_HUES = {
     "resolved": "green",
     "muted": "grey",
     "regressed": "pink",
+    # subscriptions
+    "served": "green",
+    "paused": "amber",
+    "unserved": "grey",
     # severities
     "critical": "red",
     "warning": "amber",
@@ -63,6 +67,9 @@ STATE_ICONS = {
     "cancelled": "cross",
     "timeout": "clock",
     "pending": "ring",
+    "served": "check",
+    "paused": "pause",
+    "unserved": "ring",
     "acknowledged": "eye",
     "muted": "mute",
     "critical": "alert",

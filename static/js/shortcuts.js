@@ -9,6 +9,8 @@ const PLACES = {
   v: "/evaluations",
   r: "/retries",
   a: "/alerts",
+  f: "/flow",
+  h: "/handlers",
   p: "/publish",
 };
 const CHORD_MS = 1200;

@@ -71,7 +71,16 @@ def test_axe_finds_no_violation_on_pages_without_data(server: ServerProcess, vis
     page = visit(server)
     found = {
         path: _violations(page, path)
-        for path in ("/", "/events", "/evaluations", "/retries", "/alerts", "/publish")
+        for path in (
+            "/",
+            "/events",
+            "/evaluations",
+            "/retries",
+            "/alerts",
+            "/flow",
+            "/handlers",
+            "/publish",
+        )  # fmt: skip
     }
     assert not {path: problems for path, problems in found.items() if problems}
 

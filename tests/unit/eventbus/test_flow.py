@@ -12,12 +12,15 @@ import pytest
 from sqlalchemy import text
 
 from eventbus import Event, EventBus
+from eventbus import flow as thread_module
+from eventbus.flow import Flow
 from eventbus.histogram import BOUNDS_US, bucket, percentile_ms
 from eventbus.log import Replayed, Selection
 from eventbus.log import flow as flow_module
 from eventbus.log.flow import FlowCounter
 from eventbus.log.flow_figures import FlowFigures, figures, pieces
 from tests.helpers.bus import LONG_S, open_bus
+from tests.helpers.waiting import wait_until
 
 DAY = timedelta(days=1)
 
@@ -114,7 +117,6 @@ def test_every_count_equals_the_log_while_handlers_fail_and_people_intervene(
 
 def wait_for_all(bus: EventBus) -> None:
     """Until also what is retried has come to its end."""
-    from tests.helpers.waiting import wait_until
 
     def is_over() -> bool:
         assert bus.drain(LONG_S)
@@ -147,7 +149,7 @@ def test_counts_are_exact_after_kills_at_any_moment(
     url: str, run_process: Callable[[str], CompletedProcess[str]]
 ) -> None:
     script = """
-import random, threading, time
+import random
 from eventbus.flow import Flow
 import eventbus.flow as module
 module._EVERY_S = module._LEAST_REST_S = 0.001
@@ -155,11 +157,9 @@ def handle(event):
     if random.random() < 0.3: raise RuntimeError("no")
 bus.subscribe("a.*", handle, name="mine", concurrency=4)
 flow = Flow(bus); flow.start()
-threading.Timer(0.4, die).start()
-n = 0
-while True:
-    n += 1
+for n in range(random.randint(80, 160)):
     bus.publish("a.b", {"n": n}, subject=f"s{n % 50}")
+die()
 """
     for _ in range(2):
         run_process(script)
@@ -167,7 +167,7 @@ while True:
         bus.subscribe("a.*", lambda event: None, name="mine")
         wait_for_all(bus)
         found = count(bus)
-        assert found.recorded[0].count > 20
+        assert found.recorded[0].count >= 160
         check(bus, found)
 
 
@@ -189,6 +189,27 @@ def test_a_handler_that_is_far_behind_leaves_only_so_much_open(
     bus.pauses.resume("slow", "ann")
     assert bus.drain(LONG_S)
     check(bus, count(bus))
+
+
+def test_what_comes_after_a_rest_is_counted_by_itself(
+    bus: EventBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread_module, "_EVERY_S", 0.01)
+    bus.subscribe("a.b", lambda event: None, name="mine")
+    flow = Flow(bus)
+    flow.start()
+    try:
+        for number in (1, 2, 3):
+            bus.publish("a.b", {})
+            wait_until(lambda: flow.position == bus.log.last_sequence, "the event is counted")
+            wait_until(lambda n=number: handled(flow) == n, "its delivery is counted")  # type: ignore[misc]
+    finally:
+        flow.close()
+
+
+def handled(flow: Flow) -> int:
+    now = datetime.now(UTC)
+    return sum(each.succeeded for each in flow.figures(now - DAY, now).handled)
 
 
 def test_types_without_end_are_counted_under_one_name(
