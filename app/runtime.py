@@ -118,8 +118,7 @@ class Runtime:
         base_url = settings.public_url or f"http://{settings.bind}"
         self.notifier = Notifier(bus, notify_settings(settings), base_url, settings.source)
         self.notifier.start()
-        is_heard = bool(settings.channels)
-        self.handlers = install(bus, replace(handler_settings(settings), announces_alerts=is_heard))
+        self.handlers = install(bus, live_handler_settings(settings))
         self.rebuilds = Rebuilds(bus, handler_settings(settings))
         parts.callback(self.rebuilds.close)
         parts.callback(self.transfers.close)
@@ -161,6 +160,11 @@ def handler_settings(settings: Settings) -> HandlerSettings:
         stalled_quiet_s=settings.stalled_quiet_s,
         metric_rules=settings.metric_rules,
     )
+
+
+def live_handler_settings(settings: Settings) -> HandlerSettings:
+    """The same for handlers of events that come: with somebody to tell, they announce alerts."""
+    return replace(handler_settings(settings), announces_alerts=bool(settings.channels))
 
 
 def notify_settings(settings: Settings) -> NotifySettings:

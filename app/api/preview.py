@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from app.api.events import ENVELOPE_BYTES
 from app.api.shapes import answer, record
 from app.problems import ProblemError
-from app.runtime import handler_settings, runtime
+from app.runtime import live_handler_settings, runtime
 from eventbus import Event
 from eventbus.cloudevents import decode
 from eventbus.dryrun import DryRunResult, Foreseen
@@ -48,7 +48,7 @@ def foresee(events: list[Event]) -> DryRunResult:
     """A dry run on the running bus. Raises DryRunError when too many are under way."""
     parts = runtime()
     settings = parts.settings
-    return dry_run(parts.bus, handler_settings(settings), settings.source).run(events)
+    return dry_run(parts.bus, live_handler_settings(settings), settings.source).run(events)
 
 
 def described(result: DryRunResult) -> dict[str, Any]:

@@ -7,7 +7,7 @@ does not depend on the order in which they came, so a rebuild gives exactly the 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -95,10 +95,14 @@ def _trim(table: Table, position: str, most: int) -> Delete:
     return delete(table).where(table.c.alert_id == bindparam("b_alert"), column <= newest_too_many)
 
 
-# Alert by alert: for a list of pairs (alert, bucket), SQLite would read the whole table.
-_buckets_of = select(buckets).where(  # primary key
+# By alert or by bucket: for a list of pairs (alert, bucket), SQLite would read the whole table.
+_buckets_of_alert = select(buckets).where(  # primary key
     buckets.c.alert_id == bindparam("alert"),
     buckets.c.bucket.in_(bindparam("keys", expanding=True)),
+)
+_alerts_of_bucket = select(buckets).where(  # primary key
+    buckets.c.alert_id.in_(bindparam("keys", expanding=True)),
+    buckets.c.bucket == bindparam("bucket"),
 )
 _trim_buckets = _trim(buckets, "bucket", BUCKETS_KEPT)
 _trim_occurrences = _trim(occurrences, "sequence", OCCURRENCES_KEPT)
@@ -117,24 +121,26 @@ def save(
     conn: Connection,
     facts: Sequence[Fact],
     changed: Sequence[ChangeRow],
-    many: Iterable[str],
+    totals: Mapping[str, int],
 ) -> None:
     """Write what one transaction's facts add.
 
-    ``many`` are the alerts that have more occurrences than are kept: only these need trimming.
+    ``totals`` are the occurrences of each alert, after them: only one that has more than are kept
+    can have anything to trim.
     """
     by_alert: defaultdict[str, list[Occurrence]] = defaultdict(list)
     for fact in facts:
         if not isinstance(fact, Decision):
             by_alert[fact.alert_id].append(fact)
-    _save_occurrences(conn, by_alert, set(many))
-    _save_buckets(conn, by_alert)
+    _save_occurrences(conn, by_alert, totals)
+    _save_buckets(conn, by_alert, totals)
     _change_writer.save(conn, changed, ())
-    _run(conn, _trim_changes, {row.alert_id for row in changed})
+    # An alert is raised once, as its first change.
+    _run(conn, _trim_changes, {row.alert_id for row in changed if row.change != "raised"})
 
 
 def _save_occurrences(
-    conn: Connection, by_alert: dict[str, list[Occurrence]], many: set[str]
+    conn: Connection, by_alert: dict[str, list[Occurrence]], totals: Mapping[str, int]
 ) -> None:
     new = [
         (fact.alert_id, fact.sequence, fact.time, fact.severity, fact.eval_id)
@@ -142,23 +148,40 @@ def _save_occurrences(
         for fact in sorted(found, key=lambda fact: fact.sequence)[-OCCURRENCES_KEPT:]
     ]
     _occurrence_writer.save(conn, new, ())
-    _run(conn, _trim_occurrences, many & by_alert.keys())
+    _run(conn, _trim_occurrences, (id for id in by_alert if totals[id] > OCCURRENCES_KEPT))
 
 
-def _save_buckets(conn: Connection, by_alert: dict[str, list[Occurrence]]) -> None:
+def _save_buckets(
+    conn: Connection, by_alert: dict[str, list[Occurrence]], totals: Mapping[str, int]
+) -> None:
+    counts = Counter(
+        (fact.alert_id, bucket_of(fact.time)) for found in by_alert.values() for fact in found
+    )
+    known = _known_buckets(conn, counts)
     new: list[Record] = []
     changed: list[Record] = []
-    for alert_id, found in by_alert.items():
-        counts = Counter(bucket_of(fact.time) for fact in found)
-        known = {
-            row.bucket: row.occurrences
-            for row in rows_for(conn, _buckets_of, counts, alert=alert_id)
-        }
-        for bucket, count in counts.items():
-            record = (alert_id, bucket, count + known.get(bucket, 0))
-            (changed if bucket in known else new).append(record)
+    for key, count in counts.items():
+        (changed if key in known else new).append((*key, count + known.get(key, 0)))
     _bucket_writer.save(conn, new, changed)
-    _run(conn, _trim_buckets, {record[0] for record in new})
+    begun = {record[0] for record in new}
+    _run(conn, _trim_buckets, (id for id in begun if totals[id] > BUCKETS_KEPT))
+
+
+def _known_buckets(conn: Connection, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """What is counted already; mostly all are of the present ten minutes: one query."""
+    by_alert: defaultdict[str, list[int]] = defaultdict(list)
+    by_bucket: defaultdict[int, list[str]] = defaultdict(list)
+    for alert_id, bucket in keys:
+        by_alert[alert_id].append(bucket)
+        by_bucket[bucket].append(alert_id)
+    rows: list[Any] = []
+    if len(by_bucket) <= len(by_alert):
+        for bucket, alert_ids in by_bucket.items():
+            rows += rows_for(conn, _alerts_of_bucket, alert_ids, bucket=bucket)
+    else:
+        for alert_id, its_buckets in by_alert.items():
+            rows += rows_for(conn, _buckets_of_alert, its_buckets, alert=alert_id)
+    return {(row.alert_id, row.bucket): row.occurrences for row in rows}
 
 
 def _run(conn: Connection, trim: Delete, alert_ids: Iterable[str]) -> None:

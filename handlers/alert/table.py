@@ -123,8 +123,8 @@ class AlertTable:
                 (new if old is None else changed).append(row)
                 opened += row.is_open - (old is not None and old.is_open)
         _writer.save(conn, new, changed)
-        many = (id for id, row in now.items() if row.occurrences > history.OCCURRENCES_KEPT)
-        history.save(conn, [step.fact for step in steps], changes, many)
+        totals = {alert_id: row.occurrences for alert_id, row in now.items()}
+        history.save(conn, [step.fact for step in steps], changes, totals)
         counters.add(conn, {"alert.open": opened})
         if any(step.base is not None for step in steps):
             self._remember(now)

@@ -1,7 +1,8 @@
 // Lists that follow at once: [data-follow="alert.*"] is refreshed as soon as such an event is
 // recorded, in every window that shows it. Its data-refresh interval stays, for what time brings.
 
-const REST_MS = 400; // between two refreshes of a flood
+const SOON_MS = 100;
+const REST_MS = 500; // between two refreshes of a flood
 const AGAIN_MS = 1000; // the handler may come to the event after it was recorded
 const FIRST_DELAY_MS = 500;
 const MOST_DELAY_MS = 8000;
@@ -12,6 +13,8 @@ class Follower {
   #delay = FIRST_DELAY_MS;
   #timer = null;
   #again = null;
+  #refreshed = -REST_MS;
+  #waitsFor = null;
 
   constructor(element) {
     this.#element = element;
@@ -34,14 +37,19 @@ class Follower {
     if (!events?.length) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
+      this.#refreshed = performance.now();
       this.#refresh();
-    }, REST_MS / 4);
+    }, Math.max(SOON_MS, this.#refreshed + REST_MS - performance.now()));
     clearTimeout(this.#again);
     this.#again = setTimeout(() => this.#refresh(), AGAIN_MS);
   }
 
+  // A menu that is open would be closed by it: then as soon as it is closed.
   #refresh() {
-    this.#element.dispatchEvent(new CustomEvent("refresh:now"));
+    if (this.#waitsFor?.open) return;
+    this.#waitsFor = this.#element.querySelector("details[open]");
+    if (this.#waitsFor) this.#waitsFor.addEventListener("toggle", () => this.#refresh(), { once: true });
+    else this.#element.dispatchEvent(new CustomEvent("refresh:now"));
   }
 
   // A log that was replaced refuses the position: then it goes on from now, with a refresh.
