@@ -101,7 +101,7 @@ def dead_letters() -> str | Response | tuple[str, int]:
     matching = None if form.errors else _matching(form, selection, sum(g.count for g in groups))
     removed = {group.subscription for group in everything if group.is_removed}
     html = page_of(
-        "dead", "retries/_dead.html",
+        "dead", "retries/_dead.html", 5,
         form=form,
         letters=page.deliveries,
         matching=matching,

@@ -44,6 +44,9 @@ STATE_HUES = {
     "served": "green",
     "paused": "amber",
     "unserved": "grey",
+    # operations
+    "finished": "green",
+    "stopped": "amber",
     # severities
     "critical": "red",
     "warning": "amber",
@@ -56,6 +59,7 @@ STATE_ICONS = {
     "completed": "check",
     "succeeded": "check",
     "resolved": "check",
+    "finished": "check",
     "failed": "cross",
     "open": "bell",
     "regressed": "bell",
@@ -64,6 +68,7 @@ STATE_ICONS = {
     "crashed": "block",
     "stalled": "clock",
     "discarded": "cross",
+    "stopped": "cross",
     "cancelled": "cross",
     "timeout": "clock",
     "pending": "ring",

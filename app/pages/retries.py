@@ -204,8 +204,10 @@ def _now() -> dict[str, Any]:
     cursor = request.args.get("cursor")
     page = log.list_deliveries("retrying", PAGE_SIZE, cursor)
     lanes = parts.bus.dispatcher.lanes()
+    evaluations = parts.handlers.evaluations.retrying(PAGE_SIZE)
     return {
-        "evaluations": parts.handlers.evaluations.retrying(PAGE_SIZE),
+        "evaluations": evaluations,
+        "why_not": {each.eval_id: why_not_retry(each) for each in evaluations},
         "evaluation_count": parts.handlers.evaluations.counts()["retrying"],
         "deliveries": sorted(
             page.deliveries, key=lambda each: (each.next_attempt_at is None, each.next_attempt_at)
