@@ -133,7 +133,8 @@ class PanelWatch:
         try:
             self._traffic.recount()
             self._trends.fill()
-        except LogError:
+        except Exception:
+            # The tree and the charts then begin with what comes; the rest goes on as ever.
             log.exception("the log could not be counted by type")
         while not self._is_closing:
             if not self._has_pages():

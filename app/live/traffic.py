@@ -98,13 +98,15 @@ class Traffic:
         with self._lock:
             self._fresh, self._fresh_base = {}, self._log.last_sequence
             base = self._fresh_base
-        found = self._log.counts(0, base)
-        with self._lock:
-            self._known.update(seen.type for seen in found)
-            self._counted = {seen.type: seen.count for seen in found}
-            self._since, self._fresh = self._fresh, None
-            self._removed_count = removed_count
-        self._is_filled.set()
+        try:
+            found = self._log.counts(0, base)
+            with self._lock:
+                self._known.update(seen.type for seen in found)
+                self._counted = {seen.type: seen.count for seen in found}
+                self._since, self._fresh = self._fresh, None
+                self._removed_count = removed_count
+        finally:
+            self._is_filled.set()  # or as good as it gets: nobody waits for it a second time
 
     def wait_filled(self, timeout_s: float) -> bool:
         """Block until the log was counted once; False when that takes longer."""

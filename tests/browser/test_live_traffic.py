@@ -125,6 +125,11 @@ def test_on_a_phone_the_tree_is_folded_away_until_it_is_asked_for(
     expect(page.locator("#types")).to_be_hidden()
     page.get_by_role("button", name="Show the types").click()
     expect(page.locator("#types")).to_be_visible()
+    page.locator("[data-filter]").fill("q")
+    option = page.get_by_role("option").first
+    option.wait_for()
+    box = option.bounding_box()
+    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 360
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 

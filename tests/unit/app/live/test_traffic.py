@@ -62,7 +62,7 @@ def test_what_retention_removed_is_not_counted_any_more(bus: EventBus, clock: Cl
     traffic.open()
     traffic.recount()
     bus.log.between_commits(lambda conn: conn.execute(delete(events).where(events.c.sequence < 3)))
-    bus.log.removed(2, 2)
+    bus.log.removed([1, 2], 2)
     traffic.recount()
     publish(bus, "vendor.tick")
     assert counts(traffic) == {"vendor.tick": 4}
