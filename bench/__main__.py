@@ -8,7 +8,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import browser, document, history, http, matching, memory, pipeline, recording, sockets
+from bench import (
+    browser,
+    document,
+    history,
+    http,
+    matching,
+    memory,
+    pipeline,
+    recording,
+    sockets,
+    travel,
+)
 from bench.machine import described
 from bench.options import Options
 from bench.report import Figure, table
@@ -21,6 +32,7 @@ _PARTS = {
     "sockets": sockets,
     "browser": browser,
     "history": history,
+    "travel": travel,
     "memory": memory,
 }
 

@@ -48,21 +48,26 @@ _INSERT_DELIVERY = insert_rows(
 )  # fmt: skip
 
 
-def fill(folder: str, count: int) -> None:
-    """Make ``events.db`` in ``folder`` with about ``count`` events and our subscriptions."""
+def fill(folder: str, count: int, at_once: int = 1) -> None:
+    """Make ``events.db`` in ``folder`` with about ``count`` events and our subscriptions.
+
+    ``at_once`` evaluations run at the same time, so that their events are mixed.
+    """
     evaluations = max(1, count // len(_STORY))
     with EventBus.open(f"sqlite:///{Path(folder, 'events.db')}") as bus:
         install(bus)
-        filling = _Filling(bus.log, evaluations)
-        for first in range(0, evaluations, _CHUNK):
-            bus.log.commit(Unit(call=filling.chunk(first, min(first + _CHUNK, evaluations))))
+        filling = _Filling(bus.log, evaluations, at_once)
+        chunk = _CHUNK // at_once * at_once
+        for first in range(0, evaluations, chunk):
+            bus.log.commit(Unit(call=filling.chunk(first, min(first + chunk, evaluations))))
 
 
 class _Filling:
     """Rows of one log; ``chunk`` gives the function that inserts some evaluations."""
 
-    def __init__(self, log: EventLog, evaluations: int) -> None:
+    def __init__(self, log: EventLog, evaluations: int, at_once: int) -> None:
         self._evaluations = evaluations
+        self._at_once = at_once
         self._begin_us = time.time_ns() // 1_000 - evaluations * len(_STORY) * _APART_US
         self._first_sequence = log.last_sequence + 1
         stored = log.subscribers()
@@ -74,35 +79,48 @@ class _Filling:
         def insert_rows(conn: Connection) -> None:
             events: list[tuple[object, ...]] = []
             deliveries: list[tuple[object, ...]] = []
-            for number in range(first, end):
-                self._add(number, events, deliveries)
+            for start in range(first, end, self._at_once):
+                group = range(start, min(start + self._at_once, end))
+                for index in range(len(_STORY)):
+                    for number in group:
+                        self._add(number, index, group, events, deliveries)
             _INSERT_EVENT.run(conn, events)
             _INSERT_DELIVERY.run(conn, deliveries)
 
         return insert_rows
 
     def _add(
-        self, number: int, events: list[tuple[object, ...]], deliveries: list[tuple[object, ...]]
+        self,
+        number: int,
+        index: int,
+        group: range,
+        events: list[tuple[object, ...]],
+        deliveries: list[tuple[object, ...]],
     ) -> None:
         digest = hashlib.blake2b(number.to_bytes(8), digest_size=16).hexdigest()
         eval_id = f"eval-{digest[:10]}"  # in no order, as ids of evaluations are
         is_rare = number % RARE_EVERY == 0 and number < self._evaluations * 0.9
-        ids: list[str] = []
-        roots: list[str] = []
-        for index, (type, cause, data) in enumerate(_STORY):
-            position = number * len(_STORY) + index
-            sequence = self._first_sequence + position
-            time_us = self._begin_us + position * _APART_US
-            ids.append(_uuid7_like(time_us, digest, index))
-            roots.append(ids[index] if cause is None else roots[cause])
-            if is_rare:
-                data = data.replace("NOTE", RARE)
-            events.append((
-                sequence, ids[index], "/bench", type, eval_id, time_us, time_us, roots[index],
-                None if cause is None else ids[cause], 0 if cause is None else 1, data % eval_id,
-            ))  # fmt: skip
-            for subscription in self._subscribers[index]:
-                deliveries.append((sequence, subscription, "succeeded", 1, time_us + 900, 800))
+        type, cause, data = _STORY[index]
+
+        def id_of(index: int) -> str:
+            return _uuid7_like(time_us(index), digest, index)
+
+        def position(index: int) -> int:
+            return group.start * len(_STORY) + index * len(group) + number - group.start
+
+        def time_us(index: int) -> int:
+            return self._begin_us + position(index) * _APART_US
+
+        if is_rare:
+            data = data.replace("NOTE", RARE)
+        sequence, at_us = self._first_sequence + position(index), time_us(index)
+        caused_by = None if cause is None else id_of(cause)
+        events.append((
+            sequence, id_of(index), "/bench", type, eval_id, at_us, at_us,
+            caused_by or id_of(index), caused_by, 0 if cause is None else 1, data % eval_id,
+        ))  # fmt: skip
+        for subscription in self._subscribers[index]:
+            deliveries.append((sequence, subscription, "succeeded", 1, at_us + 900, 800))
 
 
 def _uuid7_like(time_us: int, digest: str, index: int) -> str:

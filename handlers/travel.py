@@ -19,6 +19,7 @@ from eventbus.log.snapshots import Snapshots
 from eventbus.replay import ReplayBus
 from eventbus.timestamps import from_microseconds, to_microseconds
 from eventbus.travel import Past, SnapshotKeeper, Travel
+from eventbus.travel.keeper import COPY_EVERY, EVERY, SHARE
 from handlers import counters
 from handlers.alert import AlertHandler, Alerts
 from handlers.evaluation import EvaluationHandler, Evaluations
@@ -83,7 +84,7 @@ class Travels:
 
     def __init__(
         self, bus: EventBus, settings: HandlerSettings | None = None, *, most_bytes: int,
-        every: int | None = None, copy_every: int | None = None,
+        every: int = EVERY, copy_every: int = COPY_EVERY, share: float = SHARE,
     ) -> None:  # fmt: skip
         """``most_bytes`` is the room for snapshots, beside the database; 0 for none at all."""
         settings = settings or HandlerSettings()
@@ -98,10 +99,9 @@ class Travels:
         ids = sorted((one.name, one.id) for one in bus.log.subscribers() if one.name in names)
         digest = _digest(f"{ids} {settings.max_retries}")
         self.snapshots = Snapshots(bus.log.path, TABLES, digest)
-        given = {"every": every, "copy_every": copy_every}
         self.keeper = SnapshotKeeper(
             bus.log, self.snapshots, install, TABLES, PATTERNS, most_bytes=most_bytes,
-            **{name: value for name, value in given.items() if value is not None},
+            every=every, copy_every=copy_every, share=share,
         )  # fmt: skip
         self.travel = Travel(bus.log, self.snapshots, install, PATTERNS)
         self._most_bytes = most_bytes

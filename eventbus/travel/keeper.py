@@ -27,7 +27,8 @@ EVERY = 1_000
 COPY_EVERY = 50_000
 # An unfinished delivery is waited for, so that its effects are in the snapshot, but not for ever.
 _MOST_WAITED_FOR = 20_000
-_SHARE = 0.4
+SHARE = 0.4
+"""Of a processor; it is at lowest priority besides."""
 _ROUND_S = 0.1
 _LOOK_S = 1.0
 _AFTER_FAILURE_S = 30.0
@@ -55,6 +56,7 @@ class SnapshotKeeper:
         most_bytes: int,
         every: int = EVERY,
         copy_every: int = COPY_EVERY,
+        share: float = SHARE,
     ) -> None:
         """``install`` subscribes the handlers that keep ``tables`` and gives their names.
 
@@ -68,6 +70,7 @@ class SnapshotKeeper:
         self._most_bytes = most_bytes
         self._every = every
         self._copy_every = copy_every
+        self._share = share
         self._fold: Fold | None = None
         self._bus: ReplayBus | None = None
         self._steps: RowSteps | None = None
@@ -156,7 +159,7 @@ class SnapshotKeeper:
                 self._snapshots.clear()
             fold = begin_fold(self._log)
         self._fold = fold
-        self._bus = ReplayBus(self._log, fold=fold, pace=Pace(_SHARE))
+        self._bus = ReplayBus(self._log, fold=fold, pace=Pace(self._share))
         names = self._install(self._bus)
         self._ids = [one.id for one in self._log.subscribers() if one.name in names]
         self._steps = RowSteps(fold, self._tables)
