@@ -22,7 +22,7 @@ from app.runtime import runtime
 from eventbus import Event, Pattern
 from eventbus.errors import OperationError, SubscriptionError
 from eventbus.log import EventQuery, Operation, Selection
-from eventbus.log.flow_figures import FlowSeries, Handled
+from eventbus.log.flow_figures import FlowFigures, FlowSeries, Handled
 from eventbus.statistics import SubscriptionStats
 
 WHO = "dashboard"  # there is no login yet, so the screen is as much as is known
@@ -73,7 +73,8 @@ def handlers() -> str:
     window, errors = read_window()
     sort = request.args.get("sort", "name")
     sort = sort if sort in _SORTS else "name"
-    rows = sorted(_rows(window), key=_SORTS[sort])
+    figures = runtime().flow.figures(window.since, window.until)
+    rows = sorted(_rows(window, figures), key=_SORTS[sort])
     return render(
         "handlers.html",
         "handlers",
@@ -154,12 +155,12 @@ def _name() -> str:
 
 def _page(name: str, form: ReplayForm) -> str:
     window, errors = read_window()
-    row = next((each for each in _rows(window) if each.stats.name == name), None)
+    bus = runtime().bus
+    figures = runtime().flow.figures(window.since, window.until)
+    row = next((each for each in _rows(window, figures) if each.stats.name == name), None)
     if row is None:
         detail = f"there is no subscription {name[:200]!r}; it may have been unsubscribed"
         raise ProblemError(404, "No such handler", detail)
-    bus, flow = runtime().bus, runtime().flow
-    figures = flow.figures(window.since, window.until)
     mine = Selection(subscription=name)
     path, _, query = handler_href(name).partition("?")
     kept = {"name": name} if query else {}
@@ -192,13 +193,12 @@ def _page(name: str, form: ReplayForm) -> str:
     )
 
 
-def _rows(window: Window) -> list[Row]:
-    bus, flow = runtime().bus, runtime().flow
-    figures = flow.figures(window.since, window.until)
-    series = flow.series(window.since, window.until)
+def _rows(window: Window, figures: FlowFigures) -> list[Row]:
+    parts = runtime()
+    series = parts.flow.series(window.since, window.until)
     return [
         _row(stats, figures.by_subscription.get(stats.name), series)
-        for stats in bus.subscriptions()
+        for stats in parts.bus.subscriptions()
     ]
 
 
