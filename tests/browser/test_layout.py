@@ -76,6 +76,8 @@ def test_axe_finds_no_violation_on_pages_without_data(server: ServerProcess, vis
             "/events",
             "/evaluations",
             "/retries",
+            "/retries/dead",
+            "/retries/operations",
             "/alerts",
             "/flow",
             "/handlers",

@@ -48,6 +48,13 @@ def fill(server: ServerProcess) -> None:
     server.new_api().post("/api/events", later)
     publish("vendor.thing.happened", {"nested": {"list": [1, 2.5, True, None, "text"]}})
     bury(server)
+    bury(server)
+    dead = server.new_api().get("/api/deliveries").json["deliveries"][0]
+    key = {"sequence": dead["sequence"], "subscription": dead["subscription"]}
+    server.new_api().post(
+        "/api/deliveries/discard", {"deliveries": [key], "reason": "seen", "by": "ann"}
+    )
+    wait_until(lambda: server.new_api().counters()["dead_letters"] == 1, "one is discarded")
 
 
 def fail(server: ServerProcess, eval_id: str, retries: int, severity: str = "error") -> None:
@@ -106,6 +113,7 @@ def paths(server: ServerProcess) -> dict[str, str]:
         "question before a discard": "/retries/confirm?do=discard&all=yes",
         "closed lately": "/retries/closed",
         "operations": "/retries/operations",
+        "operation": "/retries/operations/1",
         "alerts": "/alerts",
         "alerts without a match": "/alerts?state=muted&severity=info",
         "alert": f"/alerts/{alert['id']}",
