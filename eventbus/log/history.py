@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -23,7 +24,7 @@ from eventbus.log.words import Words
 from eventbus.timestamps import to_microseconds
 
 # A query that must look into rows looks at this many positions per step, and at this many in
-# all, or for so long, before it answers with what it has and a cursor.
+# all, or for words for so long, before it answers with what it has and a cursor.
 _STEP = 20_000
 _MOST_SCANNED = 200_000
 _MOST_S = 0.12
@@ -143,7 +144,8 @@ class HistoryReader:
         self, query: EventQuery, words: Words | None, low: int, high: int, order: Order
     ) -> _Found:
         wanted = EventFilter.of(query, self._types)
-        found = _Found(query.limit, time.monotonic() + _MOST_S, [])
+        most_s = math.inf if words is None else _MOST_S
+        found = _Found(query.limit, time.monotonic() + most_s, [])
         if high <= low + 1 or wanted.types == ():
             return found
         if words is None and not wanted.must_scan:

@@ -118,6 +118,18 @@ def test_a_damaged_index_is_made_afresh(bus: EventBus) -> None:
         assert candidates(index, "needle1")[0] == 1
 
 
+def test_without_fts5_words_are_looked_for_in_the_rows(
+    bus: EventBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("matcher", "search.filling", "search.view", "search.index"):
+        monkeypatch.setattr(f"eventbus.log.{module}.has_fts5", lambda: False)
+    fill(bus)
+    with indexed(bus.log) as index:
+        assert not index.state().has_words
+        assert find(bus.log, "needle1 order-3") == [37, 33, 13], "as parts of the text"
+        assert histogram(bus.log, index, EventQuery(), 10, lambda type: False)
+
+
 def test_many_parts_are_as_one(bus: EventBus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_file, "PART_SIZE", 7)
     monkeypatch.setattr(filling, "_ROWS", 3)
