@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.helpers.pages import IMPATIENT, Visit, fill, paths
 from tests.helpers.server import ServerProcess
@@ -115,3 +116,18 @@ def _violations(page: Page, path: str | None) -> list[str]:
         for violation in results
         for node in violation["nodes"]
     ]
+
+
+def test_every_page_is_within_reach_of_a_thumb(server: ServerProcess, visit: Visit) -> None:
+    page = visit(server, "/handlers", viewport={"width": 360, "height": 740})
+    links = page.get_by_role("navigation", name="Pages").get_by_role("link")
+    boxes = [link.bounding_box() for link in links.all()]
+    assert len(boxes) == 8
+    edge = 0.0
+    for box in boxes:
+        assert box is not None and box["width"] >= 24 and box["height"] >= 44
+        assert box["x"] >= edge - 0.5, "no entry lies on another"
+        edge = box["x"] + box["width"]
+    assert edge <= 360
+    for name in ("Live", "Evaluations", "Handlers"):  # also where only the icon is seen
+        expect(links.filter(has_text=name)).to_have_accessible_name(re.compile(name))
