@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -312,7 +313,7 @@ def test_another_log_behind_the_same_address_is_told(
     wait_row(page, publish(server, 5))
     server.stop()
     for file in tmp_path.glob("events.db*"):
-        file.unlink()
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
     server.start()
     page.wait_for_selector("#connection[data-state=offline]", timeout=20_000)
     expect(page.locator("#connection-text")).to_contain_text("reload")
