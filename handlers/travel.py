@@ -99,11 +99,11 @@ class Travels:
         ids = sorted((one.name, one.id) for one in bus.log.subscribers() if one.name in names)
         digest = _digest(f"{ids} {settings.max_retries}")
         self.snapshots = Snapshots(bus.log.path, TABLES, digest)
+        self.travel = Travel(bus.log, self.snapshots, install, PATTERNS)
         self.keeper = SnapshotKeeper(
             bus.log, self.snapshots, install, TABLES, PATTERNS, most_bytes=most_bytes,
-            every=every, copy_every=copy_every, share=share,
+            every=every, copy_every=copy_every, share=share, meanwhile=self.travel.tidy,
         )  # fmt: skip
-        self.travel = Travel(bus.log, self.snapshots, install, PATTERNS)
         self._most_bytes = most_bytes
 
     def start(self) -> None:

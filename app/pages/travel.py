@@ -100,6 +100,8 @@ def problem_page(path: str, page: str, error: TravelError | ProblemError) -> tup
     """Why a time cannot be shown, with the bar to choose another."""
     status = error.status if isinstance(error, ProblemError) else 503
     text = str(error)
+    if isinstance(error, ProblemError) and error.errors:
+        text = f"the time {error.errors[0]['detail']}"
     moment = None
     if not isinstance(error, ProblemError):
         moment = place()

@@ -57,10 +57,12 @@ class SnapshotKeeper:
         every: int = EVERY,
         copy_every: int = COPY_EVERY,
         share: float = SHARE,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         """``install`` subscribes the handlers that keep ``tables`` and gives their names.
 
         ``patterns`` are of the events that they take; ``most_bytes`` may be taken by snapshots.
+        ``meanwhile`` is called every second.
         """
         self._log = log
         self._snapshots = snapshots
@@ -71,6 +73,7 @@ class SnapshotKeeper:
         self._every = every
         self._copy_every = copy_every
         self._share = share
+        self._meanwhile = meanwhile
         self._fold: Fold | None = None
         self._bus: ReplayBus | None = None
         self._steps: RowSteps | None = None
@@ -100,6 +103,7 @@ class SnapshotKeeper:
         while not self._closing.wait(wait_s):
             wait_s = _LOOK_S
             try:
+                self._meanwhile()
                 while not self._closing.is_set() and self.step():
                     time.sleep(_BETWEEN_S)  # who waits to fold the log has its turn
             except (EventBusError, *TROUBLES) as error:
@@ -118,8 +122,8 @@ class SnapshotKeeper:
             with self._snapshots.lock, self._log.reading() as conn:
                 self._snapshots.open(conn)
             self._is_opened = True
-        last = self._snapshots.position
-        if self._fold is None and last is not None and self._log.last_sequence < last + self._every:
+        last = self._snapshots.position or 0
+        if self._fold is None and self._log.last_sequence < last + self._every:
             return False  # nothing to fold yet
         if self._fold is not None and self._generation != self._snapshots.generation:
             self._drop()  # somebody has found them damaged

@@ -233,6 +233,22 @@ def test_a_log_that_was_put_back_keeps_the_snapshots_up_to_where_it_is_the_same(
                 assert past(travels, position) == fresh(bus.log, position), position
 
 
+def test_what_nobody_looks_at_any_more_leaves_no_files(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_bus(url) as bus:
+        install(bus, SETTINGS)
+        fill(bus, 30)
+        pattern = f"{bus.log.path.name}-fold-*"
+        with travelling(bus) as travels:
+            with travels.at(9), travels.at(5):
+                pass
+            assert list(bus.log.path.parent.glob(pattern))
+            monkeypatch.setattr("eventbus.travel.past._IDLE_S", 0.0)
+            travels.travel.tidy()
+            assert not list(bus.log.path.parent.glob(pattern))
+
+
 def test_other_handlers_make_snapshots_of_their_own(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
