@@ -79,7 +79,7 @@ def test_what_is_foreseen_is_what_then_happens(
     with EventBus.open("sqlite://") as bus:
         install(bus, SETTINGS)
         bus.publish_many([{**each, "source": "/tests"} for each in past])
-        bus.drain(LONG_S)
+        assert bus.drain(LONG_S)
         before, end = tables(bus), bus.log.last_sequence
 
         event = Event.create(**next_one, source="/tests")
@@ -88,7 +88,7 @@ def test_what_is_foreseen_is_what_then_happens(
         assert result.bound is None
 
         bus.publish_event(event)
-        bus.drain(LONG_S)
+        assert bus.drain(LONG_S)
         recorded = bus.log.read(end + 1).events
         assert [(f.event.type, f.event.data) for f in result.further] == [
             (event.type, event.data) for event in recorded
