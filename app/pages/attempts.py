@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,13 +12,22 @@ from eventbus import Event, Pattern
 from eventbus.log import EventLog, EventQuery
 
 # Progress events are many and say nothing about where attempts begin and end.
-_TYPES = ("started", "retry", "stalled", "failed", "completed", "exhausted")
+_TYPES = (
+    "started", "retry_scheduled", "retry", "stalled", "failed", "completed", "exhausted",
+    "cancelled",
+)  # fmt: skip
 _MOST_OF_A_TYPE = 100
+_MOST_PROGRESS = 20
+_ENDS = ("failed", "completed", "cancelled")
 
 
 @dataclass(slots=True)
 class AttemptSpan:
-    """One attempt. ``outcome`` is None while nothing has ended it; ``ended_by`` did."""
+    """One attempt. ``outcome`` is None while nothing has ended it; ``ended_by`` did.
+
+    ``events`` began, stalled or ended it; ``asked_at`` is when this retry was asked for,
+    ``asked_by`` who did when that was a person.
+    """
 
     number: int
     started_at: datetime | None = None
@@ -26,11 +35,19 @@ class AttemptSpan:
     outcome: str | None = None
     error: Any = None
     ended_by: Event | None = None
+    asked_at: datetime | None = None
+    asked_by: str | None = None
+    events: list[Event] = field(default_factory=list)
 
     @property
     def duration_ms(self) -> float | None:
         """How long it took, None when its start or its end is not known."""
         return between(self.started_at, self.ended_at)
+
+    @property
+    def waited_ms(self) -> float | None:
+        """How long it took from the wish to retry to its start."""
+        return between(self.asked_at, self.started_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +60,18 @@ class Bar:
 
 
 def lifecycle(log: EventLog, eval_id: str) -> list[Event]:
-    """The events that began or ended an attempt of this evaluation, ascending."""
+    """The events that moved this evaluation from state to state, ascending.
+
+    100 of a type at most, the newest; of its progress only what shows that it runs: the first,
+    and what ended a silence.
+    """
     found: list[Event] = []
     for name in _TYPES:
-        query = EventQuery(
-            pattern=Pattern(f"evaluation.{name}"), subject=eval_id, limit=_MOST_OF_A_TYPE
-        )
-        found += log.query(query).events
+        found += log.query(_query(eval_id, name, limit=_MOST_OF_A_TYPE)).events
+    silences = [event.sequence or 0 for event in found if event.type == "evaluation.stalled"]
+    for after in [0, *silences[:_MOST_PROGRESS]]:
+        first = _query(eval_id, "progress", limit=1, order="asc", after=after)
+        found += [event for event in log.query(first).events if event not in found]
     return sorted(found, key=lambda event: event.sequence or 0)
 
 
@@ -59,23 +81,27 @@ def attempts(events: Iterable[Event]) -> list[AttemptSpan]:
     current = 1
     for event in events:
         kind = event.type.rpartition(".")[2]
-        if kind in ("retry", "exhausted"):
-            continue  # they follow from a failure that has its own event
         number = _number(event)
+        if kind in ("retry", "retry_scheduled"):
+            if number is not None:
+                _ask(spans.setdefault(number, AttemptSpan(number)), event, kind)
+            continue
+        if kind in ("exhausted", "progress"):
+            continue  # the one follows from a failure that has its own event, the other tells less
         if kind == "started":
             if number is None:
                 known = spans.get(current)
-                number = (
-                    current + 1 if known and known.outcome in ("failed", "completed") else current
-                )
+                is_over = known is not None and known.outcome in _ENDS
+                number = current + 1 if is_over else current
             span = spans.setdefault(number, AttemptSpan(number))
             span.started_at = span.started_at or event.time
         else:
-            number = number or current
+            number = number or (max(spans) if kind == "cancelled" and spans else current)
             span = spans.setdefault(number, AttemptSpan(number))
             if span.outcome in (None, "stalled"):
                 span.outcome, span.ended_at, span.ended_by = kind, event.time, event
                 span.error = event.data.get("error")
+        span.events.append(event)
         current = max(current, number)
     return [spans[number] for number in sorted(spans)]
 
@@ -98,6 +124,18 @@ def bars(spans: list[AttemptSpan], now: datetime) -> list[Bar]:
         Bar(span, min(place(start), 992), max(8, place(end) - place(start)))
         for span, start, end in zip(spans, starts, ends, strict=True)
     ]
+
+
+def _query(eval_id: str, name: str, **given: Any) -> EventQuery:
+    return EventQuery(pattern=Pattern(f"evaluation.{name}"), subject=eval_id, **given)
+
+
+def _ask(span: AttemptSpan, event: Event, kind: str) -> None:
+    span.events.append(event)
+    if kind == "retry":
+        span.asked_at = span.asked_at or event.time
+        by = event.data.get("by")
+        span.asked_by = by if isinstance(by, str) else None
 
 
 def _number(event: Event) -> int | None:

@@ -17,6 +17,7 @@ from handlers.travel import Place
 
 # Ids that can stand in a path as they are; "." and ".." would be resolved away by browsers.
 _PATH_SAFE = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~:@+-]{1,200}")
+_PAGES = ("by-id", "compare")  # below /evaluations, beside the ids
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -82,7 +83,7 @@ def event_href(event: Event) -> str:
 
 def evaluation_href(eval_id: str) -> str:
     """Where an evaluation's page is; ids that no path can hold go into the query."""
-    if _PATH_SAFE.fullmatch(eval_id):
+    if _PATH_SAFE.fullmatch(eval_id) and eval_id not in _PAGES:
         return f"/evaluations/{eval_id}"
     return f"/evaluations/by-id?eval_id={quote(eval_id, safe='')}"
 

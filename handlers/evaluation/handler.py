@@ -16,8 +16,9 @@ from handlers.evaluation.table import Change, EvaluationTable
 from handlers.retry_delays import delay_s
 from handlers.settings import HandlerSettings
 
-# Only what causes further events has to look at the committed state before the commit.
-_DECIDING = frozenset({"started", "completed", "failed", "cancelled"})
+# Only what causes further events, or takes a scheduled one back, has to look at the committed
+# state before the commit.
+_DECIDING = frozenset({"started", "completed", "failed", "retry", "cancelled"})
 
 
 class EvaluationHandler:
@@ -53,16 +54,17 @@ class EvaluationHandler:
         self._bus.publish(RETRY, data, at=at, id=id)
 
     def _take_back_retry(self, row: EvaluationRow | None, now: EvaluationRow | None) -> None:
-        """Nobody is asked for a retry of what has begun again or ended before it was due."""
-        if row is None or now is None or now.state in ("retrying", "failed"):
+        """Nobody is asked again for a retry of what has begun, ended or been asked for by now."""
+        if row is None or now is None:
             return
         # Of a failed one the retry may be scheduled already, and the event that says so still come.
-        if row.state == "failed" and self.settings.retry_delays:
+        if row.state == "failed" and now.state != "failed" and self.settings.retry_delays:
             count = row.attempt
-        elif row.retry_at is not None:
+        elif row.retry_at is not None and now.retry_at is None:
             count = row.attempt - 1
         else:
             return
+        # When its time has come there is nothing to cancel any more.
         id = retry_id(row.first_sequence, row.eval_id, count)
         self._bus.cancel(id, by=f"/handlers/{self.name}")
 

@@ -10,6 +10,7 @@ import { start as localMoment } from "./local-moment.js";
 import { start as menu } from "./menu.js";
 import { start as navCounts } from "./nav-counts.js";
 import { start as pick } from "./pick.js";
+import { start as print } from "./print.js";
 import { start as refresh } from "./refresh.js";
 import { start as rows } from "./rows.js";
 import { start as shortcuts } from "./shortcuts.js";
@@ -30,6 +31,7 @@ const all = [
   menu,
   navCounts,
   pick,
+  print,
   refresh,
   rows,
   shortcuts,

@@ -1,8 +1,10 @@
 // Lists that follow at once: [data-follow="alert.*"] is refreshed as soon as such an event is
 // recorded, in every window that shows it. Its data-refresh interval stays, for what time brings.
+// data-follow-rest="2000" is how long at least between two refreshes of a flood, and
+// data-follow-subject the only subject of interest.
 
 const SOON_MS = 100;
-const REST_MS = 500; // between two refreshes of a flood
+const REST_MS = 500;
 const AGAIN_MS = 1000; // the handler may come to the event after it was recorded
 const FIRST_DELAY_MS = 500;
 const MOST_DELAY_MS = 8000;
@@ -13,7 +15,7 @@ class Follower {
   #delay = FIRST_DELAY_MS;
   #timer = null;
   #again = null;
-  #refreshed = -REST_MS;
+  #refreshed = -Infinity;
   #waitsFor = null;
 
   constructor(element) {
@@ -34,12 +36,14 @@ class Follower {
   #hear({ events, sequence }) {
     this.#delay = FIRST_DELAY_MS;
     if (sequence !== undefined) this.#after = sequence;
-    if (!events?.length) return;
+    const { followSubject, followRest } = this.#element.dataset;
+    if (!events?.some(({ subject }) => !followSubject || subject === followSubject)) return;
+    const rest = Number(followRest ?? REST_MS);
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
       this.#refreshed = performance.now();
       this.#refresh();
-    }, Math.max(SOON_MS, this.#refreshed + REST_MS - performance.now()));
+    }, Math.max(SOON_MS, this.#refreshed + rest - performance.now()));
     clearTimeout(this.#again);
     this.#again = setTimeout(() => this.#refresh(), AGAIN_MS);
   }

@@ -24,7 +24,7 @@ class Picker {
       if (target.form === form) this.#pick(target);
     });
     this.#list.addEventListener("click", (event) => this.#range(event));
-    this.#all.addEventListener("change", () => {
+    this.#all?.addEventListener("change", () => {
       for (const box of this.#boxes) this.#set(box, this.#all.checked);
       this.#show();
     });
@@ -66,7 +66,7 @@ class Picker {
       for (const box of this.#boxes) this.#set(box, false);
       this.#show();
     }
-    const row = event.key === "x" && this.#list.contains(event.target) && event.target.closest("li");
+    const row = event.key === "x" && this.#list.contains(event.target) && event.target.closest("li, tr");
     const box = row && row.querySelector(this.#mine);
     if (!box) return;
     box.checked = !box.checked;
@@ -97,11 +97,17 @@ class Picker {
   #show() {
     const [size, count] = [this.#picked.size, this.#boxes.length];
     this.#form.dataset.picked = size;
-    this.#all.checked = size > 0 && size === count;
-    this.#all.indeterminate = size > 0 && size < count;
+    if (this.#all) {
+      this.#all.checked = size > 0 && size === count;
+      this.#all.indeterminate = size > 0 && size < count;
+    }
     const text = size ? `${size} of ${count} picked` : "Pick all shown";
     if (this.#count.textContent !== text) this.#count.textContent = text;
-    for (const button of this.#form.querySelectorAll("button")) button.disabled = size === 0;
+    for (const button of this.#form.querySelectorAll("button")) {
+      const exactly = Number(button.dataset.pickExactly ?? 0);
+      button.disabled = exactly ? size !== exactly : size === 0;
+      if (exactly) button.title = button.disabled ? `Pick ${exactly}` : "";
+    }
   }
 }
 

@@ -68,6 +68,7 @@ def test_hostile_text_is_text_on_every_page(hostile: ServerProcess, visit: Visit
     page = visit(hostile)
     sequence = api.get("/api/stats").json["sequence"]
     paths = ["/", "/?type=evaluation.*", "/events", "/evaluations", "/evaluations/done",
+             "/evaluations/compare?id=done&id=done",
              "/retries", "/alerts", "/publish"]  # fmt: skip
     paths += [f"/events/at/{number}" for number in range(1, sequence + 1)]
     paths += [f"/publish?like={number}" for number in range(1, sequence + 1)]
@@ -84,6 +85,8 @@ def test_hostile_text_in_a_link_is_text_in_the_form(hostile: ServerProcess, visi
             page.goto(f"/events?{name}={_quoted(attack)}")
             _assert_unharmed(page, f"{name}={attack}")
     for path in ("/?type=", "/publish?type=", "/evaluations?eval_id=", "/evaluations?state=",
+                 "/evaluations?q=", "/evaluations?task=", "/evaluations?sort=",
+                 "/evaluations/compare?id=", "/evaluations/done?attempt=",
                  "/alerts?state=", "/nowhere/"):  # fmt: skip
         for attack in ATTACKS:
             page.goto(path + _quoted(attack))

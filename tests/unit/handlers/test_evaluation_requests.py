@@ -56,6 +56,7 @@ def test_a_scheduled_retry_comes_now_and_not_again_when_it_would_have_been_due(
     again = retry_now(bus, found(handlers), "bob")
     clock.advance(0)
     assert again.duplicate
+    assert bus.log.schedules.count() == 0
     assert (found(handlers).state, found(handlers).attempt) == ("retrying", 2)
     assert found(handlers).retry_at is None
     clock.advance(600)
@@ -63,8 +64,24 @@ def test_a_scheduled_retry_comes_now_and_not_again_when_it_would_have_been_due(
     failed = next(event for event in bus.log.read(0).events if event.type == "evaluation.failed")
     assert (retry["by"], retry["retry_count"]) == ("ana", 1)
     assert retry.correlationid == failed.correlationid and retry.causationid == failed.id
-    assert bus.log.schedules.count() == 0
     assert replay(bus.log) == handlers.counters()
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_any_other_retry_takes_the_scheduled_one_back(
+    bus: EventBus, clock: FakeClock, handlers: Handlers, settled: bool
+) -> None:
+    tell(bus, clock, "started", task="slow")
+    data = {"eval_id": "e"}
+    retry = {"type": "evaluation.retry", "data": {**data, "retry_count": 1, "by": "a program"}}
+    bus.publish("evaluation.failed", data)
+    if settled:
+        clock.advance(0)
+    bus.publish_many([retry])
+    clock.advance(600)
+    assert recorded(bus).count("evaluation.retry") == 1
+    assert bus.log.schedules.count() == 0
+    assert (found(handlers).state, found(handlers).attempt) == ("retrying", 2)
 
 
 def test_the_handlers_retry_and_a_persons_are_the_same_one(

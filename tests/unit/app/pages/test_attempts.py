@@ -57,6 +57,25 @@ def test_an_end_without_a_start_has_no_duration() -> None:
     assert (span.number, span.outcome, span.duration_ms) == (3, "failed", None)
 
 
+def test_a_retry_that_was_asked_for_is_an_attempt_that_waits() -> None:
+    spans = attempts(_events(
+        ("started", {}), ("failed", {}), ("retry", {"retry_count": 1, "by": "ana"}),
+    ))  # fmt: skip
+    assert [(s.number, s.outcome, s.asked_by) for s in spans] == [
+        (1, "failed", None), (2, None, "ana"),
+    ]  # fmt: skip
+    spans = attempts(_events(
+        ("started", {}), ("failed", {}), ("retry", {"retry_count": 1}),
+        ("started", {"retry_count": 1}),
+    ))  # fmt: skip
+    assert spans[1].waited_ms == 10_000
+
+
+def test_a_cancellation_ends_the_newest_attempt() -> None:
+    spans = attempts(_events(("started", {}), ("started", {"attempt": 2}), ("cancelled", {})))
+    assert [(s.number, s.outcome) for s in spans] == [(1, None), (2, "cancelled")]
+
+
 def test_bars_share_one_axis() -> None:
     spans = attempts(_events(("started", {}), ("failed", {}), ("started", {})))
     first, second = bars(spans, now=START + timedelta(seconds=40))
@@ -67,10 +86,12 @@ def test_bars_share_one_axis() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["started", "failed", "completed", "retry", "stalled", "exhausted"]),
+            st.sampled_from(
+                ["started", "failed", "completed", "retry", "stalled", "exhausted", "cancelled"]
+            ),
             st.one_of(
                 st.just({}),
-                st.builds(lambda n: {"retry_count": n}, st.integers(-2, 5) | st.text(max_size=2)),
+                st.builds(lambda n: {"retry_count": n}, st.integers(-2, 5) | st.just("x")),
                 st.builds(lambda n: {"attempt": n}, st.integers(-2, 5) | st.booleans()),
             ),
         ),

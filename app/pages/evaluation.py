@@ -1,0 +1,92 @@
+"""The page of one evaluation: where it stands, how it came there, and what can be asked of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, render_template, request
+from werkzeug.wrappers import Response
+
+from app.evaluation_requests import REQUESTS, ask, named
+from app.pages.attempts import AttemptSpan, attempts, bars, lifecycle
+from app.pages.caused import MOST_OPEN, caused_by
+from app.pages.filters import evaluation_href
+from app.pages.frame import back_to, is_htmx, render
+from app.pages.machine import draw, visits
+from app.pages.measures import measures, tokens
+from app.pages.who import who
+from app.problems import ProblemError
+from app.runtime import runtime
+from eventbus.log import EventQuery
+from handlers.evaluation import Evaluation
+
+_EVENTS_SHOWN = 50
+_FILES_SHOWN = 100
+_VISITS_TOLD = 30
+
+blueprint = Blueprint("evaluation_page", __name__)
+
+
+@blueprint.get("/evaluations/by-id")
+def evaluation_by_id() -> str:
+    """The same as the page below, for ids that no path can hold."""
+    return evaluation(request.args.get("eval_id", ""))
+
+
+@blueprint.get("/evaluations/<path:eval_id>")
+def evaluation(eval_id: str) -> str:
+    """One evaluation; ``?attempt=`` chooses which attempt is unfolded, "all" the newest twenty."""
+    return render("evaluation.html", "evaluations", who=who(), **_context(named(eval_id)))
+
+
+@blueprint.post("/evaluations/ask/<action>")
+def change(action: str) -> str | Response:
+    """Retry or cancel the evaluation that the form names, in the name of who sits there."""
+    if action not in REQUESTS:
+        raise ProblemError(404, "Not Found", f"there is no action {action[:40]!r} of an evaluation")
+    found = named(request.form.get("eval_id", ""))
+    try:
+        ask(found, action, who())
+        said = None
+    except ProblemError as error:
+        if error.status != 409 or not is_htmx():
+            raise
+        said = error.detail  # somebody was faster; what the page shows next says how it stands
+    if not is_htmx():
+        return back_to(evaluation_href(found.eval_id))
+    return render_template("evaluation/_one.html", said=said, **_context(named(found.eval_id)))
+
+
+def _context(found: Evaluation) -> dict[str, Any]:
+    parts = runtime()
+    log = parts.bus.log
+    events = lifecycle(log, found.eval_id)
+    spans = attempts(events)
+    way = visits(events, parts.settings.max_retries)
+    own = log.query(EventQuery(subject=found.eval_id, limit=_EVENTS_SHOWN))
+    opened = _opened(spans, request.args.get("attempt", ""))
+    return {
+        "evaluation": found,
+        "refusals": {action: each.why_not(found) for action, each in REQUESTS.items()},
+        "drawings": [draw(way, "wide"), draw(way, "tall")],
+        "visits": way[-_VISITS_TOLD:],
+        "bars": bars(spans, datetime.now(UTC)),
+        "caused": {spans[index].number: caused_by(parts.bus, spans, index) for index in opened},
+        "has_more_open": len(opened) < min(len(spans), MOST_OPEN),
+        "measures": measures(log, found.eval_id),
+        "tokens": tokens(found),
+        "events": own.events,
+        "has_more_events": own.next is not None,
+        "files": parts.handlers.files.list(found.eval_id, limit=_FILES_SHOWN),
+        "totals": parts.handlers.files.totals(found.eval_id),
+    }
+
+
+def _opened(spans: list[AttemptSpan], wanted: str) -> list[int]:
+    """The indexes of the attempts to unfold: the one asked for, all, or the newest that began."""
+    if wanted == "all":
+        return [*range(len(spans))][-MOST_OPEN:]
+    chosen = [index for index, span in enumerate(spans) if str(span.number) == wanted]
+    begun = [index for index, span in enumerate(spans) if span.started_at or span.ended_by]
+    return chosen or begun[-1:]
