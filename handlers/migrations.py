@@ -153,6 +153,14 @@ def _add_saved_views(conn: Connection) -> None:
     )
 
 
+def _add_evaluation_steps(conn: Connection) -> None:
+    conn.exec_driver_sql(
+        """CREATE TABLE evaluation_steps (
+            first_sequence BIGINT NOT NULL, sequence BIGINT NOT NULL,
+            PRIMARY KEY (first_sequence, sequence)) WITHOUT ROWID"""
+    )
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create_read_models,
     _add_retry_at,
@@ -161,4 +169,5 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _index_evaluation_list,
     _create_evaluation_inbox,
     _add_saved_views,
+    _add_evaluation_steps,
 )

@@ -8,16 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from app.pages.times import between
-from eventbus import Event, Pattern
-from eventbus.log import EventLog, EventQuery
+from app.runtime import Runtime
+from eventbus import Event
+from handlers.evaluation import Evaluation
 
-# Progress events are many and say nothing about where attempts begin and end.
-_TYPES = (
-    "started", "retry_scheduled", "retry", "stalled", "failed", "completed", "exhausted",
-    "cancelled",
-)  # fmt: skip
-_MOST_OF_A_TYPE = 100
-_MOST_PROGRESS = 20
+_MOST_STEPS = 400
 _ENDS = ("failed", "completed", "cancelled")
 
 
@@ -59,20 +54,11 @@ class Bar:
     width: int
 
 
-def lifecycle(log: EventLog, eval_id: str) -> list[Event]:
-    """The events that moved this evaluation from state to state, ascending.
-
-    100 of a type at most, the newest; of its progress only what shows that it runs: the first,
-    and what ended a silence.
-    """
-    found: list[Event] = []
-    for name in _TYPES:
-        found += log.query(_query(eval_id, name, limit=_MOST_OF_A_TYPE)).events
-    silences = [event.sequence or 0 for event in found if event.type == "evaluation.stalled"]
-    for after in [0, *silences[:_MOST_PROGRESS]]:
-        first = _query(eval_id, "progress", limit=1, order="asc", after=after)
-        found += [event for event in log.query(first).events if event not in found]
-    return sorted(found, key=lambda event: event.sequence or 0)
+def lifecycle(parts: Runtime, evaluation: Evaluation) -> list[Event]:
+    """The events that moved this evaluation from state to state, ascending; the last 400."""
+    found = parts.handlers.evaluations.steps(evaluation, _MOST_STEPS)
+    events = [parts.bus.log.get_by_sequence(sequence) for sequence in found]
+    return [event for event in events if event is not None]  # retention may have taken some
 
 
 def attempts(events: Iterable[Event]) -> list[AttemptSpan]:
@@ -124,10 +110,6 @@ def bars(spans: list[AttemptSpan], now: datetime) -> list[Bar]:
         Bar(span, min(place(start), 992), max(8, place(end) - place(start)))
         for span, start, end in zip(spans, starts, ends, strict=True)
     ]
-
-
-def _query(eval_id: str, name: str, **given: Any) -> EventQuery:
-    return EventQuery(pattern=Pattern(f"evaluation.{name}"), subject=eval_id, **given)
 
 
 def _ask(span: AttemptSpan, event: Event, kind: str) -> None:

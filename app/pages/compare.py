@@ -95,9 +95,8 @@ def compare() -> str:
 
 def _side(eval_id: str, wanted: str, default: int) -> Side:
     found = named(eval_id)
-    log = runtime().bus.log
-    events = lifecycle(log, eval_id)
-    spans = [span for span in attempts(events) if span.started_at or span.ended_by]
+    parts = runtime()
+    spans = [span for span in attempts(lifecycle(parts, found)) if span.started_at or span.ended_by]
     if not spans:
         spans = [AttemptSpan(found.attempt)]
     chosen = [span for span in spans if str(span.number) == wanted]
@@ -108,7 +107,7 @@ def _side(eval_id: str, wanted: str, default: int) -> Side:
     span = chosen[0] if chosen else spans[max(default, -len(spans))]
     started = next((event for event in span.events if event.type == "evaluation.started"), None)
     ended = span.ended_by if span.outcome in _ENDS else None
-    return Side(found, spans, span, _first_progress(log, started, ended), started, ended)
+    return Side(found, spans, span, _first_progress(parts.bus.log, started, ended), started, ended)
 
 
 def _first_progress(log: EventLog, started: Event | None, ended: Event | None) -> datetime | None:

@@ -21,6 +21,7 @@ from app.runtime import runtime
 from eventbus.log import EventQuery
 from handlers.evaluation import Evaluation
 
+_EVENTS_READ = 1_000
 _EVENTS_SHOWN = 50
 _FILES_SHOWN = 100
 _VISITS_TOLD = 30
@@ -61,10 +62,10 @@ def change(action: str) -> str | Response:
 def _context(found: Evaluation) -> dict[str, Any]:
     parts = runtime()
     log = parts.bus.log
-    events = lifecycle(log, found.eval_id)
+    events = lifecycle(parts, found)
     spans = attempts(events)
     way = visits(events, parts.settings.max_retries)
-    own = log.query(EventQuery(subject=found.eval_id, limit=_EVENTS_SHOWN))
+    own = log.query(EventQuery(subject=found.eval_id, limit=_EVENTS_READ))
     opened = _opened(spans, request.args.get("attempt", ""))
     return {
         "evaluation": found,
@@ -74,10 +75,10 @@ def _context(found: Evaluation) -> dict[str, Any]:
         "bars": bars(spans, datetime.now(UTC)),
         "caused": {spans[index].number: caused_by(parts.bus, spans, index) for index in opened},
         "has_more_open": len(opened) < min(len(spans), MOST_OPEN),
-        "measures": measures(log, found.eval_id),
+        "measures": measures(own.events),
         "tokens": tokens(found),
-        "events": own.events,
-        "has_more_events": own.next is not None,
+        "events": own.events[:_EVENTS_SHOWN],
+        "has_more_events": len(own.events) > _EVENTS_SHOWN,
         "files": parts.handlers.files.list(found.eval_id, limit=_FILES_SHOWN),
         "totals": parts.handlers.files.totals(found.eval_id),
     }

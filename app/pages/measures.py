@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from app.pages.chart import line
-from eventbus import Event, Pattern
-from eventbus.log import EventLog, EventQuery
+from eventbus import Event
 from handlers.evaluation import Evaluation
 
-_MOST_SAMPLES = 500
 _MOST_METRICS = 50
 
 
@@ -27,14 +25,12 @@ class Measure:
     path: str
 
 
-def measures(log: EventLog, eval_id: str) -> list[Measure]:
-    """The metrics that events with this evaluation as their subject recorded, by name.
-
-    Of the newest 500 such events.
-    """
-    query = EventQuery(pattern=Pattern("monitoring.metric.*"), subject=eval_id, limit=_MOST_SAMPLES)
+def measures(events: Sequence[Event]) -> list[Measure]:
+    """The metrics that these events (the newest first) recorded, by name."""
     found: dict[str, list[tuple[float, str]]] = {}
-    for event in reversed(log.query(query).events):
+    for event in reversed(events):
+        if not event.type.startswith("monitoring.metric."):
+            continue
         name, value, unit = _sample(event)
         if value is not None:
             found.setdefault(name, []).append((value, unit))

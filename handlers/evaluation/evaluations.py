@@ -15,7 +15,7 @@ from eventbus.timestamps import from_microseconds
 from handlers import counters
 from handlers.evaluation import listing
 from handlers.evaluation.lifecycle import STATES, EvaluationRow, State
-from handlers.evaluation.table import evaluations, is_completed, results
+from handlers.evaluation.table import evaluations, is_completed, results, steps
 from handlers.page import Page
 
 _with_result = select(evaluations, results.c.result).outerjoin(  # the results' primary key
@@ -178,6 +178,20 @@ class Evaluations:
             )
             for row in rows
         ]
+
+    def steps(self, evaluation: Evaluation, count: int) -> Sequence[int]:
+        """The sequences of the last ``count`` events that moved it from state to state, ascending.
+
+        None of those before an upgrade to the version that keeps them, until a rebuild.
+        """
+        query = (
+            select(steps.c.sequence)  # primary key
+            .where(steps.c.first_sequence == evaluation.first_sequence)
+            .order_by(steps.c.sequence.desc())
+            .limit(count)
+        )
+        with self._log.reading() as conn:
+            return sorted(conn.scalars(query))
 
     def result(self, eval_id: str) -> Any:
         """The stored result, None when there is none."""

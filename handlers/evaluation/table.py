@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from eventbus.log import EventLog
+from eventbus.log.prepared import insert_rows
 from handlers import counters
 from handlers.committed import CommittedRows
 from handlers.errors import StaleStateError
@@ -99,6 +100,16 @@ results = Table(
     Column("sequence", BigInteger, nullable=False),
 )
 
+# Which events moved an evaluation from state to state or attempt to attempt: its page reads these
+# few, whatever number of others the log has of it.
+steps = Table(
+    "evaluation_steps",
+    metadata,
+    Column("first_sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
 # A failed evaluation's error may be a quarter of a megabyte; such rows are read again instead.
 _MOST_REMEMBERED_CHARS = 1_000
 
@@ -117,6 +128,7 @@ _INDEXED = (
 )  # fmt: skip
 _progress_writer = RowWriter(evaluations, ["first_sequence"], keep=_INDEXED)
 _indexed = attrgetter(*_INDEXED)
+_insert_steps = insert_rows(steps)
 _result_writer = RowWriter(results, ["eval_id"])
 
 
@@ -165,6 +177,7 @@ class EvaluationTable:
         now = dict(before)
         deltas: Counter[str] = Counter()
         stored: list[StoredResult] = []
+        moved: list[Record] = []
         steps: list[tuple[Facts, EvaluationRow]] = []
         for change in sorted(changes, key=lambda change: change.facts.sequence):
             facts = change.facts
@@ -175,6 +188,8 @@ class EvaluationTable:
             if inbox_table.concerns(row, outcome.row):
                 steps.append((facts, outcome.row))
             now[facts.eval_id] = outcome.row
+            if _is_step(row, outcome, facts):
+                moved.append((outcome.row.first_sequence, facts.sequence))
             deltas["failures"] += outcome.has_failed
             if facts.result is not None:
                 stored.append(StoredResult(facts.eval_id, facts.result, facts.time, facts.sequence))
@@ -193,6 +208,7 @@ class EvaluationTable:
             deltas[row.state] += 1
         _evaluation_writer.save(conn, new, changed)
         _progress_writer.save(conn, [], progressed)
+        _insert_steps.run(conn, moved)
         counters.add(conn, {f"evaluation.{name}": delta for name, delta in deltas.items()})
         inbox_table.follow(conn, steps)
         if stored:
@@ -219,6 +235,15 @@ class EvaluationTable:
                 f"{change.facts.sequence} was handled"
             )
         return change.decided
+
+
+def _is_step(before: EvaluationRow | None, outcome: Outcome, facts: Facts) -> bool:
+    """Whether the event belongs to the way of the evaluation, and does not only fill in the row."""
+    row = outcome.row
+    if before is None or row is None or outcome.has_started or outcome.has_failed:
+        return True
+    is_asking = facts.kind in ("retry", "retry_scheduled")
+    return is_asking or (row.state, row.attempt) != (before.state, before.attempt)
 
 
 def store_results(conn: Connection, stored: Iterable[StoredResult]) -> None:

@@ -205,7 +205,7 @@ def test_an_id_is_copied(filled: ServerProcess, visit: Visit) -> None:
         ("/events/at/999999999", "No such event"),
         ("/events/at/99999999999999999999999", "No such event"),
         ("/evaluations/no-such-evaluation", "No such evaluation"),
-        ("/evaluations?cursor=%C3%A4", "Wrong parameter"),
+        ("/evaluations/compare", "Nothing to compare"),
     ],
 )
 def test_what_is_not_there_is_said_on_a_page(
