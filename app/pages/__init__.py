@@ -31,7 +31,7 @@ def register(app: Flask) -> None:
     """Install the pages and the template filters on ``app``."""
     register_filters(app)
     for module in (
-        live, events, event, evaluations, compare, evaluation, retries, dead_letters, operations, alerts, channels,
-        flow, handlers, publish, transfers, views,
+        live, events, event, evaluations, compare, evaluation, retries, dead_letters, operations,
+        alerts, channels, flow, handlers, publish, transfers, views,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)
