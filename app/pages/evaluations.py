@@ -107,7 +107,8 @@ def evaluations() -> str | Response | tuple[str, int]:
 def _list(known: Evaluations, travel: dict[str, Any]) -> str | tuple[str, int]:
     given = {name: request.args[name] for name in FIELDS if name in request.args}
     form = EvaluationsForm(given, travel["moment"])
-    query, page = EvaluationQuery(), Page[Evaluation]([], None)
+    query = EvaluationQuery()
+    page: Page[Evaluation] = Page([], None)
     try:
         query = read_query(PAGE_SIZE)
         page = known.search(query)
