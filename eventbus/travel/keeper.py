@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -27,20 +25,21 @@ EVERY = 1_000
 COPY_EVERY = 50_000
 # An unfinished delivery is waited for, so that its effects are in the snapshot, but not for ever.
 _MOST_WAITED_FOR = 20_000
-SHARE = 0.4
-"""Of a processor; it is at lowest priority besides."""
+# Not more, but at no lower priority than others: it handles events in Python, and a thread that
+# the system puts aside while it holds the interpreter lets the whole process wait.
+SHARE = 0.15
+"""Of a processor."""
 _ROUND_S = 0.1
 _LOOK_S = 1.0
 _AFTER_FAILURE_S = 30.0
 _BETWEEN_S = 0.005
-_LOWEST_PRIORITY = 19
 _JOIN_S = 1.0
 
 logger = logging.getLogger("eventbus.travel")
 
 
 class SnapshotKeeper:
-    """One thread, "eventbus-travel", at lowest priority; ``step`` is its work, for tests.
+    """One thread, "eventbus-travel"; ``step`` is its work, for tests.
 
     What it has folded is thrown away when it ends: the next one goes on from the last snapshot.
     """
@@ -97,8 +96,6 @@ class SnapshotKeeper:
             self._drop()
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # where a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
         wait_s = _LOOK_S
         while not self._closing.wait(wait_s):
             wait_s = _LOOK_S
