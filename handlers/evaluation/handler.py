@@ -71,7 +71,7 @@ class EvaluationHandler:
     async def handle(self, event: Event) -> None:
         """Raises MalformedEventError for data that names no evaluation or has odd numbers."""
         if event.type == inbox_table.DISMISSED:
-            self._bus.effect(inbox_table.dismiss, inbox_table.Dismissal.read(event))
+            self._bus.effect(self._table.apply, inbox_table.Dismissal.read(event))
             return
         facts = evaluation_facts.read(event)
         if facts is None:

@@ -96,9 +96,17 @@ def concerns(old: EvaluationRow | None, new: EvaluationRow) -> bool:
     return old.state == "exhausted" or old.attempt > 1 or old.failed_attempts != "0"
 
 
-def follow(conn: Connection, steps: Iterable[tuple[Facts, EvaluationRow]]) -> None:
-    """Open and close items as the evaluations went, each with the row that the event led to."""
-    for facts, row in steps:
+def follow(conn: Connection, steps: Iterable[tuple[Facts, EvaluationRow] | Dismissal]) -> None:
+    """Open and close items as the evaluations went, each with the row that the event led to, and
+    as persons said; in the order of their events.
+    """
+    for step in steps:
+        if isinstance(step, Dismissal):
+            known = conn.scalar(_open_of, {"wanted": step.eval_id})
+            if known is not None:
+                _close(conn, known, step.time, step.sequence, DISMISSED, step.by, step.reason)
+            continue
+        facts, row = step
         known = conn.scalar(_open_of, {"wanted": row.eval_id})
         if row.state != "exhausted":
             if known is not None:
@@ -111,14 +119,6 @@ def follow(conn: Connection, steps: Iterable[tuple[Facts, EvaluationRow]]) -> No
             ))  # fmt: skip
         else:  # a person had it tried once more, in vain
             conn.execute(update(items).where(items.c.sequence == known).values(last))
-
-
-def dismiss(conn: Connection, dismissals: list[Dismissal]) -> None:
-    """Close the items of those evaluations, as their persons say."""
-    for each in dismissals:
-        known = conn.scalar(_open_of, {"wanted": each.eval_id})
-        if known is not None:
-            _close(conn, known, each.time, each.sequence, DISMISSED, each.by, each.reason)
 
 
 def _close(

@@ -28,6 +28,7 @@ from handlers.committed import CommittedRows
 from handlers.errors import StaleStateError
 from handlers.evaluation import inbox_table
 from handlers.evaluation.facts import Facts
+from handlers.evaluation.inbox_table import Dismissal
 from handlers.evaluation.lifecycle import EvaluationRow, Outcome, advance
 from handlers.tables import Record, RowWriter, metadata, rows_for
 
@@ -147,6 +148,11 @@ class Change:
     base: int = 0
     version: int = 0
 
+    @property
+    def sequence(self) -> int:
+        """The event's."""
+        return self.facts.sequence
+
 
 class StoredResult(NamedTuple):
     """A result to keep, as JSON text: a row of its table; the highest sequence stays."""
@@ -168,25 +174,28 @@ class EvaluationTable:
     def __init__(self, log: EventLog) -> None:
         self.rows = CommittedRows(log, load)
 
-    def apply(self, conn: Connection, changes: list[Change]) -> None:
-        """Advance the evaluations and the counters; one transaction's worth of events.
+    def apply(self, conn: Connection, changes: list[Change | Dismissal]) -> None:
+        """Advance the evaluations, the counters and the inbox; one transaction's worth of events.
 
         Raises StaleStateError when a decision rests on a state that is not the committed one.
         """
-        before = load(conn, {change.facts.eval_id for change in changes})
+        before = load(conn, {each.facts.eval_id for each in changes if isinstance(each, Change)})
         now = dict(before)
         deltas: Counter[str] = Counter()
         stored: list[StoredResult] = []
         moved: list[Record] = []
-        steps: list[tuple[Facts, EvaluationRow]] = []
-        for change in sorted(changes, key=lambda change: change.facts.sequence):
+        inbox_steps: list[tuple[Facts, EvaluationRow] | Dismissal] = []
+        for change in sorted(changes, key=attrgetter("sequence")):
+            if isinstance(change, Dismissal):
+                inbox_steps.append(change)
+                continue
             facts = change.facts
             row = now.get(facts.eval_id)
             outcome = self._outcome(change, row)
             if outcome.row is None or outcome.row is row:
                 continue
             if inbox_table.concerns(row, outcome.row):
-                steps.append((facts, outcome.row))
+                inbox_steps.append((facts, outcome.row))
             now[facts.eval_id] = outcome.row
             if _is_step(row, outcome, facts):
                 moved.append((outcome.row.first_sequence, facts.sequence))
@@ -210,7 +219,7 @@ class EvaluationTable:
         _progress_writer.save(conn, [], progressed)
         _insert_steps.run(conn, moved)
         counters.add(conn, {f"evaluation.{name}": delta for name, delta in deltas.items()})
-        inbox_table.follow(conn, steps)
+        inbox_table.follow(conn, inbox_steps)
         if stored:
             store_results(conn, stored)
         self._remember(now)

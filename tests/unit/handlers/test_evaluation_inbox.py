@@ -103,6 +103,10 @@ def test_a_rebuild_gives_the_same_inbox(bus: EventBus, handlers: Handlers) -> No
         say(bus, "exhausted", f"e-{number}", error=ERROR)
     say(bus, "completed", "e-1")
     say(bus, "dismissed", "e-2", by="ann", reason="known")
+    say(bus, "exhausted", "e-2", error=ERROR, attempt=7)
+    say(bus, "dismissed", "early", by="ann", reason="there is no item yet")
+    say(bus, "exhausted", "early", error=ERROR)
+    assert [item.eval_id for item in handlers.inbox.open().items] == ["early", "e-0"]
     assert rebuild(bus, SETTINGS, is_check=True).run().examples == ()
     with bus.log.reading() as conn:
         before = conn.execute(items.select()).all()
@@ -110,4 +114,4 @@ def test_a_rebuild_gives_the_same_inbox(bus: EventBus, handlers: Handlers) -> No
     rebuild(bus, SETTINGS).run()
     with bus.log.reading() as conn:
         assert conn.execute(items.select()).all() == before
-        assert len(conn.execute(evaluations.select()).all()) == 3
+        assert len(conn.execute(evaluations.select()).all()) == 4
