@@ -30,6 +30,7 @@ _SLOW_PERIOD_S = 2.0
 _RECOUNT_S = 30.0
 _AFTER_FAILURE_S = 5.0
 _MOST_ITEMS = 50
+_MOST_IN_BADGE = 100
 
 Panels = list[tuple[str, str]]
 """Names with their HTML."""
@@ -51,7 +52,11 @@ def panel_contexts(bus: EventBus, handlers: Handlers, rate: float) -> dict[str, 
     counters = handlers.counters()
     return {
         "troubles": {"troubles": bus.troubles()},
-        "counters": {"counters": counters, "rate": rate},
+        "counters": {
+            "counters": counters,
+            "rate": rate,
+            "inbox": handlers.inbox.open_count(_MOST_IN_BADGE) + counters["dead_letters"],
+        },
         "alerts": {"alerts": critical_alerts(handlers)},
         "active": {
             "evaluations": handlers.evaluations.active(_MOST_ITEMS),

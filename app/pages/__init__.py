@@ -6,6 +6,7 @@ from flask import Flask
 
 from app.pages import (
     alerts,
+    attention,
     channels,
     compare,
     dead_letters,
@@ -32,6 +33,6 @@ def register(app: Flask) -> None:
     register_filters(app)
     for module in (
         live, events, event, evaluations, compare, evaluation, retries, dead_letters, operations,
-        alerts, channels, flow, handlers, publish, transfers, views,
+        alerts, attention, channels, flow, handlers, publish, transfers, views,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)

@@ -20,9 +20,10 @@ from handlers.notify.notifier import ChannelState
 
 _RECENT = 30
 _FRESH = timedelta(minutes=1)
-_EXAMPLE = (
-    "EVENTBUS_NOTIFY='ops slack https://hooks.slack.com/services/T0/B0/XXXX for critical' make run"
-)
+_EXAMPLE = r"""
+EVENTBUS_NOTIFY='ops slack https://hooks.slack.com/services/T0/B0/XXXX for critical' \
+  make run
+""".strip()
 
 blueprint = Blueprint("channels_page", __name__)
 

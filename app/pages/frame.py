@@ -9,6 +9,7 @@ from urllib.parse import urlencode, urlsplit
 from flask import redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from app.pages.attention import attention
 from app.runtime import runtime
 from eventbus.timestamps import format_time
 
@@ -18,15 +19,12 @@ _FIRST_EVENT = '{"type": "evaluation.started", "data": {"eval_id": "eval-1", "to
 
 def render(template: str, page: str, **context: Any) -> str:
     """A whole page; ``page`` is the name of the entry of the navigation that is current."""
-    counters = runtime().handlers.counters()
     return render_template(
         template,
         page=page,
         server_now=format_time(datetime.now(UTC)),
         # Beside a page of the past, numbers of now would be taken for the past's.
-        nav_counts={}
-        if context.get("is_past")
-        else {"alerts": counters["open_alerts"], "retries": counters["dead_letters"]},
+        attention=None if context.get("is_past") else attention(runtime().handlers),
         **context,
     )
 

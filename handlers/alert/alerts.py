@@ -16,7 +16,7 @@ from eventbus.timestamps import from_microseconds, to_microseconds
 from handlers import counters
 from handlers.alert import history as past
 from handlers.alert.changes import ChangeKind
-from handlers.alert.lifecycle import OPEN_STATES, STATES, AlertRow, Severity, State
+from handlers.alert.lifecycle import OPEN_STATES, RANKS, STATES, AlertRow, Severity, State
 from handlers.alert.table import alerts
 from handlers.page import Page
 
@@ -153,6 +153,16 @@ class Alerts:
         """How many alerts are open or regressed."""
         with self._log.reading() as conn:
             return counters.read(conn)["alert.open"]
+
+    def critical_count(self, most: int) -> int:
+        """How many open alerts are critical; ``most`` when there are that many or more."""
+        some = (  # ix_alerts_open
+            select(alerts.c.first_sequence)
+            .where(alerts.c.is_open == true(), alerts.c.rank == RANKS["critical"])
+            .limit(most)
+        )
+        with self._log.reading() as conn:
+            return conn.execute(select(func.count()).select_from(some.subquery())).scalar_one()
 
     def counts(self) -> dict[State, int]:
         """How many alerts are in each state, up to ``COUNTED``; "open" has the regressed ones too.

@@ -58,11 +58,12 @@ class Inbox:
     def __init__(self, log: EventLog) -> None:
         self._log = log
 
-    def open_count(self) -> int:
-        """How many need a person."""
-        query = select(func.count(items.c.sequence)).where(is_open)
-        with self._log.reading() as conn:  # ix_evaluation_inbox_open, which has these alone
-            return conn.execute(query).scalar_one()
+    def open_count(self, most: int | None = None) -> int:
+        """How many need a person; ``most`` when there are that many or more."""
+        # ix_evaluation_inbox_open, which has these alone
+        some = select(items.c.sequence).where(is_open).limit(most).subquery()
+        with self._log.reading() as conn:
+            return conn.execute(select(func.count()).select_from(some)).scalar_one()
 
     def open(self, limit: int = 50, cursor: str | None = None) -> Page[InboxItem]:
         """Those that need a person, newest first. Raises CursorError."""

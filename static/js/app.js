@@ -1,5 +1,6 @@
 // What every page runs: one small module per behaviour, each found by data- attributes.
 
+import { start as attention } from "./attention.js";
 import { start as clock } from "./clock.js";
 import { start as completion } from "./completion.js";
 import { start as copy } from "./copy.js";
@@ -21,6 +22,7 @@ import { start as travel } from "./travel.js";
 import { start as typesTree } from "./types-tree.js";
 
 const all = [
+  attention,
   clock,
   completion,
   copy,

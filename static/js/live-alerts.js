@@ -1,18 +1,16 @@
 // Open critical alerts where one looks from another tab: in the title, the favicon and, when this
 // browser was asked to, as a notification of the system.
 
+import { ALERT_ICON, showCritical } from "./attention.js";
 import { recall, remember } from "./remembered.js";
 
 const KEY = "notify-of-alerts";
-const ICONS = { calm: "/static/icons/favicon.svg", alert: "/static/icons/favicon-alert.svg" };
-const MOST = 50; // as many as the server lists
 
 export class AlertSignal {
   #list = document.getElementById("alerts");
   #button = document.querySelector("[data-notify]");
   #says = document.querySelector("[data-notify-says]");
   #announcer;
-  #title = document.title.replace(/^\(\d+\+?\) /, "");
   #known;
 
   constructor(announcer) {
@@ -45,12 +43,7 @@ export class AlertSignal {
   }
 
   #show() {
-    const count = this.#known.size;
-    const shown = count >= MOST ? `${MOST}+` : count;
-    document.title = count ? `(${shown}) ${this.#title}` : this.#title;
-    const icon = document.querySelector("link[rel=icon]");
-    const wanted = count ? ICONS.alert : ICONS.calm;
-    if (icon.getAttribute("href") !== wanted) icon.setAttribute("href", wanted);
+    showCritical(this.#known.size);
   }
 
   async #toggle() {
@@ -79,7 +72,7 @@ function text(alert, selector) {
 function notify(alert) {
   const body = `${text(alert, ".alarm-text .mono")} ${text(alert, ".alarm-message")}`.trim();
   const notification = new window.Notification(`Critical alert: ${text(alert, ".alarm-text b")}`, {
-    body, tag: alert.id, icon: ICONS.alert,
+    body, tag: alert.id, icon: ALERT_ICON,
   });
   notification.onclick = () => {
     window.focus();

@@ -1,16 +1,15 @@
 // Keeps the numbers in the navigation equal to what the page itself shows, in [data-counts].
 
-const SOURCES = { alerts: "open_alerts", retries: "dead_letters" };
+import { showCount } from "./attention.js";
+
+const SOURCES = { alerts: "open_alerts", retries: "inbox" };
 
 function follow(counters) {
   for (const [place, name] of Object.entries(SOURCES)) {
     const count = counters
       .querySelector(`[data-counter="${name}"]`)
       ?.textContent.replace(/\D/g, "");
-    const badge = document.querySelector(`[data-nav-count="${place}"]`);
-    if (!badge || count === undefined) continue;
-    badge.hidden = Number(count) === 0;
-    badge.textContent = Number(count) > 99 ? "99+" : count;
+    if (count !== undefined) showCount(place, Number(count));
   }
 }
 

@@ -30,7 +30,7 @@ export function start() {
     apply();
   });
 
-  // On narrow screens the whole tree is folded away behind its title.
+  // Where the tree has no column of its own it is folded away behind its title.
   document.querySelector("[data-types-toggle]").addEventListener("click", ({ currentTarget: button }) => {
     const isOpen = button.getAttribute("aria-expanded") === "true";
     button.setAttribute("aria-expanded", String(!isOpen));

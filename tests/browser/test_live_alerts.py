@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.helpers.pages import Visit
 from tests.helpers.server import ServerProcess
+from tests.helpers.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -47,6 +48,23 @@ def test_title_and_favicon_count_open_critical_alerts_until_somebody_takes_them(
         expect(page).to_have_title(left)
     expect(icon).to_have_attribute("href", "/static/icons/favicon.svg")
     expect(later).to_have_title("Live · alert.* · Event Bus")
+
+
+def test_the_other_pages_show_open_critical_alerts_too_and_follow_them(
+    server: ServerProcess, visit: Visit
+) -> None:
+    page = visit(server, "/publish")
+    icon = page.locator("link[rel=icon]")
+    expect(page).to_have_title("Publish · Event Bus")
+    _raise(server, "gpu")
+    wait_until(lambda: server.new_api().counters()["open_alerts"] == 1, "the alert is open")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # somebody looks again
+    expect(page).to_have_title("(1) Publish · Event Bus")
+    expect(icon).to_have_attribute("href", "/static/icons/favicon-alert.svg")
+    expect(page.locator("[data-nav-count=alerts]")).to_have_text("1")
+    page.goto("/handlers")
+    expect(page).to_have_title("(1) Handlers · Event Bus")
+    expect(icon).to_have_attribute("href", "/static/icons/favicon-alert.svg")
 
 
 def test_a_notification_comes_only_when_it_was_asked_for_and_is_remembered(

@@ -44,9 +44,15 @@ def test_the_navigation_marks_where_one_is(filled: ServerProcess, visit: Visit) 
 
 def test_the_navigation_counts_what_needs_somebody(filled: ServerProcess, visit: Visit) -> None:
     page = visit(filled, "/events")
-    counters = filled.new_api().counters()
-    expect(page.locator("[data-nav-count=alerts]")).to_have_text(str(counters["open_alerts"]))
-    expect(page.locator("[data-nav-count=retries]")).to_have_text(str(counters["dead_letters"]))
+    api = filled.new_api()
+    counters = api.counters()
+    exhausted = len(api.get("/api/evaluations", state="exhausted").json["evaluations"])
+    in_inbox = str(exhausted + counters["dead_letters"])
+    assert exhausted, "an evaluation out of retries is in the inbox too"
+    for path in ("/events", "/retries", "/"):
+        page.goto(path)
+        expect(page.locator("[data-nav-count=alerts]")).to_have_text(str(counters["open_alerts"]))
+        expect(page.locator("[data-nav-count=retries]")).to_have_text(in_inbox)
 
 
 @pytest.mark.parametrize(
