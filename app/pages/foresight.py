@@ -19,8 +19,12 @@ _TABLES = {
     "evaluations": "Evaluation", "evaluation_results": "Result of", "alerts": "Alert",
     "queue_tasks": "Task", "queues": "Queue", "queue_throughput": "Throughput of",
     "metrics": "Metric", "metric_samples": "Sample of", "files": "File",
-    "handler_counters": "Counter",
+    "handler_counters": "Counter", "evaluation_inbox": "In the inbox", "saved_views": "Saved view",
 }  # fmt: skip
+# What pages keep to draw histories from: the rows above say what changes.
+_UNTOLD_TABLES = frozenset({
+    "evaluation_steps", "alert_buckets", "alert_occurrences", "alert_changes",
+})  # fmt: skip
 _MOST_COLUMNS = 8
 _MOST_CHARS = 120
 
@@ -73,7 +77,11 @@ def stories(result: DryRunResult) -> list[RowStory]:
         place = change.table, str(change.key)
         first.setdefault(place, change)
         last[place] = change
-    found = [_story(first[place], change) for place, change in last.items()]
+    found = [
+        _story(first[place], change)
+        for place, change in last.items()
+        if change.table not in _UNTOLD_TABLES
+    ]
     told = [story for story in found if story is not None]
     return sorted(told, key=lambda story: (story.what == _TABLES["handler_counters"], story.what))
 

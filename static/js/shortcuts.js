@@ -1,4 +1,4 @@
-// Keys: / filter, g and a letter to go somewhere, j and k through rows, ? help.
+// Keys: / filter, g and a letter to go somewhere, j and k through rows, t a time, ? help.
 // p (pause) belongs to the live page and is handled there; it clicks #pause.
 
 import { step } from "./rows.js";
@@ -26,6 +26,15 @@ function help() {
   else dialog.showModal();
 }
 
+// Where time travel begins: the menu of a page of now, the field of one of the past.
+function travel() {
+  const menu = document.querySelector(".travel-menu");
+  const field = document.querySelector(menu ? "#travel-at" : "[data-travel] [data-local-moment]");
+  if (menu) menu.open = true;
+  field?.focus();
+  return Boolean(field);
+}
+
 function act(key) {
   if (performance.now() < chordUntil) {
     chordUntil = 0;
@@ -48,6 +57,8 @@ function act(key) {
     case "k":
       step(key === "j" ? 1 : -1);
       return true;
+    case "t":
+      return travel();
     case "?":
       help();
       return true;

@@ -68,6 +68,22 @@ def test_axe_finds_no_violation(
     assert not {name: problems for name, problems in found.items() if problems}
 
 
+def test_axe_finds_no_violation_where_a_list_has_more_pages(
+    start_server: Callable[..., ServerProcess], visit: Visit
+) -> None:
+    server = start_server()
+    started = [
+        {"type": "evaluation.started", "data": {"eval_id": f"eval-{number}"}}
+        for number in range(101)
+    ]
+    server.new_api().post("/api/events", started)
+    page = visit(server)
+    for path in ("/events", "/evaluations"):
+        page.goto(path)
+        expect(page.get_by_role("link", name="Next page")).to_be_visible()
+        assert not _violations(page, None)
+
+
 def test_axe_finds_no_violation_on_pages_without_data(server: ServerProcess, visit: Visit) -> None:
     page = visit(server)
     found = {

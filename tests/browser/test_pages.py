@@ -58,7 +58,7 @@ def test_the_navigation_counts_what_needs_somebody(filled: ServerProcess, visit:
 @pytest.mark.parametrize(
     ("key", "path"),
     [("e", "/events"), ("v", "/evaluations"), ("r", "/retries"), ("a", "/alerts"),
-     ("p", "/publish")],
+     ("f", "/flow"), ("h", "/handlers"), ("p", "/publish")],
 )  # fmt: skip
 def test_g_and_a_letter_go_to_a_page(
     filled: ServerProcess, visit: Visit, key: str, path: str
@@ -67,6 +67,23 @@ def test_g_and_a_letter_go_to_a_page(
     page.keyboard.press("g")
     page.keyboard.press(key)
     page.wait_for_url(f"**{path}")
+
+
+def test_g_and_l_go_to_the_live_page_and_t_opens_its_times(
+    filled: ServerProcess, visit: Visit
+) -> None:
+    page = visit(filled, "/handlers")
+    page.keyboard.press("t")  # no times here: nothing happens
+    page.keyboard.press("g")
+    page.keyboard.press("l")
+    page.wait_for_url(filled.url + "/")
+    page.keyboard.press("t")
+    expect(page.get_by_label("See this page as it was at")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("See this page as it was at")).to_be_hidden()
+    page.goto("/evaluations?at=9")
+    page.keyboard.press("t")
+    expect(page.get_by_label("Go to this time")).to_be_focused()
 
 
 def test_keys_mean_nothing_while_typing(filled: ServerProcess, visit: Visit) -> None:
