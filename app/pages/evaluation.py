@@ -12,13 +12,14 @@ from app.evaluation_requests import REQUESTS, ask, named
 from app.pages.attempts import AttemptSpan, attempts, bars, lifecycle
 from app.pages.caused import MOST_OPEN, caused_by
 from app.pages.filters import evaluation_href
-from app.pages.frame import back_to, is_htmx, render
+from app.pages.frame import back_to, is_htmx, render, with_query
 from app.pages.machine import draw, visits
 from app.pages.measures import measures, tokens
 from app.pages.who import who
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus.log import EventQuery
+from eventbus.timestamps import format_time, parse_time
 from handlers.evaluation import Evaluation
 
 _EVENTS_READ = 1_000
@@ -38,7 +39,20 @@ def evaluation_by_id() -> str:
 @blueprint.get("/evaluations/<path:eval_id>")
 def evaluation(eval_id: str) -> str:
     """One evaluation; ``?attempt=`` chooses which attempt is unfolded, "all" the newest twenty."""
-    return render("evaluation.html", "evaluations", who=who(), **_context(named(eval_id)))
+    then = _then()
+    back = "/evaluations" if then is None else with_query("/evaluations", at=format_time(then))
+    return render(
+        "evaluation.html", "evaluations", who=who(), then=then, then_href=back,
+        **_context(named(eval_id)),
+    )  # fmt: skip
+
+
+def _then() -> datetime | None:
+    """The time of the past from which somebody came here; what is none is passed over."""
+    try:
+        return parse_time(request.args.get("then", ""))
+    except ValueError:
+        return None
 
 
 @blueprint.post("/evaluations/ask/<action>")

@@ -65,9 +65,11 @@ def as_of(href: str, moment: Place | None) -> str:
         return href
     path, _, query = href.partition("?")
     joined = f"{query}&" if query else ""
+    at = quote(format_time(moment.at) if moment.at else str(moment.position), safe=":")
     if path in ("/", "/evaluations"):
-        at = format_time(moment.at) if moment.at else moment.position
-        return f"{path}?{joined}at={quote(str(at), safe=':')}"
+        return f"{path}?{joined}at={at}"
+    if path.startswith("/evaluations/"):  # the page says that it shows now, and leads back to then
+        return f"{path}?{joined}then={at}"
     if path == "/events":
         return f"{path}?{joined}before={moment.position + 1}"
     return href

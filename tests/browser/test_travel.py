@@ -72,6 +72,11 @@ def test_the_live_page_as_it_was_is_plainly_the_past_and_changes_nothing(
     page.get_by_role("link", name="All evaluations").click()
     page.wait_for_url(re.compile(r"/evaluations\?at=20"))
     expect(page.get_by_role("row", name=re.compile("told-1"))).to_contain_text("active")
+    expect(page.get_by_role("checkbox")).to_have_count(0)  # a comparison would be of now
+    page.get_by_role("link", name="told-1").click()
+    expect(page.get_by_role("main")).to_contain_text("as it is now, not as it was at 20")
+    page.get_by_role("link", name="Back to then").click()
+    page.wait_for_url(re.compile(r"/evaluations\?at=20"))
     page.get_by_role("link", name="Back to now").click()
     page.wait_for_url(re.compile("/evaluations$"))
     expect(page.get_by_role("row", name=re.compile("told-1"))).to_contain_text("completed")
