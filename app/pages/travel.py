@@ -107,8 +107,9 @@ def problem_page(path: str, page: str, error: TravelError | ProblemError) -> tup
         moment = place()
         status = 410 if type(error).__name__ == "TravelTooEarlyError" else 503
     html = render(
-        "travel.html", page, is_past=True, bar=Bar(path, moment, text), moment=moment, problem=text
-    )
+        "travel.html", page, is_past=True, bar=Bar(path, moment, text), moment=moment, problem=text,
+        is_for_now=status == 503,
+    )  # fmt: skip
     return html, status
 
 

@@ -5,6 +5,7 @@ import { start as clock } from "./clock.js";
 import { start as completion } from "./completion.js";
 import { start as copy } from "./copy.js";
 import { start as dialog } from "./dialog.js";
+import { start as failure } from "./failure.js";
 import { start as follow } from "./follow.js";
 import { start as histogram } from "./histogram.js";
 import { start as localMoment } from "./local-moment.js";
@@ -27,6 +28,7 @@ const all = [
   completion,
   copy,
   dialog,
+  failure,
   follow,
   histogram,
   localMoment,

@@ -1,11 +1,16 @@
-// What calls for a person, shown on every page: the numbers in the navigation, and open critical
-// alerts in title and icon, where one looks from another tab. Live has news of its own; the other
-// pages ask now and then, also while nobody looks at them.
+// What calls for a person, shown on every page: the numbers in the navigation, told to a screen
+// reader too, and open critical alerts in title and icon, where one looks from another tab. Live has
+// news of its own; the other pages ask now and then, also while nobody looks at them.
+
+import { Announcer } from "./live-announce.js";
 
 const PERIOD_MS = 15_000;
 const ICONS = { calm: "/static/icons/favicon.svg", alert: "/static/icons/favicon-alert.svg" };
 const SHOWN = 99;
+const NOUNS = { alerts: ["open alert", "open alerts"], retries: ["failure in the inbox", "failures in the inbox"] };
 const title = document.title.replace(/^\(\d+\+?\) /, "");
+
+let announcer = null;
 
 export const ALERT_ICON = ICONS.alert;
 
@@ -20,8 +25,11 @@ export function showCritical(count) {
 export function showCount(place, count) {
   const badge = document.querySelector(`[data-nav-count="${place}"]`);
   if (!badge) return;
+  const shown = count > SHOWN ? `${SHOWN}+` : String(count);
+  if (badge.textContent.trim() === shown) return;
   badge.hidden = count === 0;
-  badge.textContent = count > SHOWN ? `${SHOWN}+` : count;
+  badge.textContent = shown;
+  announcer?.say(`${shown} ${NOUNS[place][count === 1 ? 0 : 1]}.`);
 }
 
 async function ask() {
@@ -40,6 +48,11 @@ async function ask() {
 
 export function start() {
   if (document.getElementById("live") || document.body.classList.contains("in-past")) return;
+  const region = document.createElement("p");
+  region.className = "sr-only";
+  region.ariaLive = "polite";
+  document.body.append(region);
+  announcer = new Announcer(region);
   setInterval(ask, PERIOD_MS);
   document.addEventListener("visibilitychange", () => document.hidden || ask());
 }

@@ -1,7 +1,7 @@
 // Walking through a list: j and k from anywhere, arrows, Home and End once a row has the focus.
 
-// A row is the link that stands for a line; Enter follows it, as any link.
-const ROWS = ".row-link, .table .row-main";
+// A row is the link that stands for a line, or what unfolds it; Enter does either, as anywhere.
+const ROWS = ".row-link, .row-main, .chain-what > a";
 const WAYS = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity };
 
 export function step(by) {

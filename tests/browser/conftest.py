@@ -23,7 +23,12 @@ _ARGUMENTS = (
 )
 # What the browser itself says about answers with an error status and about lost connections; the
 # tests that bring these about look at the page instead.
-_EXPECTED = ("Failed to load resource", "WebSocket connection to", "htmx: htmx:ws:error")
+_EXPECTED = (
+    "Failed to load resource",
+    "WebSocket connection to",
+    "htmx: htmx:ws:error",
+    "htmx: htmx:error: Failed to fetch",
+)
 
 
 # Not for the whole session: while Playwright is up, its event loop counts as running in the main

@@ -121,6 +121,55 @@ def test_j_and_k_walk_through_the_rows_and_enter_opens_one(
     page.wait_for_url(re.compile(r"/events/.+"))
 
 
+def test_dead_letters_and_a_chain_are_walked_through_by_keys_too(
+    filled: ServerProcess, visit: Visit
+) -> None:
+    page = visit(filled, "/retries/dead")
+    page.keyboard.press("j")
+    line = page.locator("#dead .letter summary").first
+    expect(line).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Attempt 1", exact=True)).to_be_visible()
+    page.goto(paths(filled)["event"])
+    stops = page.locator(".chain-what > a")
+    page.keyboard.press("j")
+    page.keyboard.press("ArrowDown")
+    expect(stops.nth(1)).to_be_focused()
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("evaluation.failed")
+
+
+def test_a_server_that_does_not_answer_is_said_and_asked_again(
+    server: ServerProcess, visit: Visit
+) -> None:
+    server.api.publish("evaluation.started", {"eval_id": "first"})
+    page = visit(server, "/evaluations")
+    line, row = page.get_by_role("alert"), page.get_by_role("link", name="first")
+    expect(row).to_be_visible()
+    page.route("**/evaluations", lambda route: route.abort())
+    server.api.publish("evaluation.started", {"eval_id": "second"})
+    expect(line).to_contain_text("The server does not answer: what is shown may be old.")
+    page.unroute("**/evaluations")
+    page.route("**/evaluations", lambda route: route.fulfill(status=503, body="<p>busy"))
+    page.get_by_role("button", name="Try again").click()
+    expect(line).to_contain_text("The server answers with an error (503)")
+    expect(row).to_be_visible()
+    page.unroute("**/evaluations")
+    page.get_by_role("button", name="Try again").click()
+    expect(line).to_have_count(0)
+    expect(page.get_by_role("link", name="second")).to_be_visible()
+    expect(page.get_by_role("main")).to_be_focused()
+
+
+def test_a_new_alert_is_told_to_a_screen_reader(server: ServerProcess, visit: Visit) -> None:
+    server.api.publish("alert.warning", {"service": "sandbox", "error": "slow start"})
+    page = visit(server, "/alerts")
+    expect(page.get_by_role("main")).to_contain_text("slow start")
+    server.api.publish("alert.critical", {"service": "gateway", "error": "gone"})
+    expect(page.locator("body > [aria-live=polite]")).to_have_text("2 open alerts.")
+
+
 def test_the_focus_stays_on_its_row_while_the_list_is_brought_up_to_date(
     server: ServerProcess, visit: Visit
 ) -> None:
