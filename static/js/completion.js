@@ -12,6 +12,7 @@ class Completion {
   #active = -1;
   #asked = 0;
   #timer = null;
+  #isTaking = false;
 
   constructor(input) {
     this.#input = input;
@@ -20,13 +21,8 @@ class Completion {
     this.#list.role = "listbox";
     this.#list.ariaLabel = "Types seen";
     this.#list.hidden = true;
-    input.removeAttribute("list");
-    input.setAttribute("role", "combobox");
-    input.setAttribute("aria-autocomplete", "list");
-    input.setAttribute("aria-controls", this.#list.id);
-    input.setAttribute("aria-expanded", "false");
-    input.after(this.#list);
-    input.addEventListener("input", () => this.#ask());
+    this.#attach();
+    input.addEventListener("input", () => this.#isTaking || this.#ask());
     input.addEventListener("keydown", (event) => this.#key(event));
     input.addEventListener("blur", () => this.#close());
     input.addEventListener("click", () => this.#ask());
@@ -38,11 +34,23 @@ class Completion {
     });
   }
 
+  // Again when a morph of the form took away what the server does not know of.
+  #attach() {
+    if (this.#list.isConnected) return;
+    this.#input.removeAttribute("list");
+    this.#input.setAttribute("role", "combobox");
+    this.#input.setAttribute("aria-autocomplete", "list");
+    this.#input.setAttribute("aria-controls", this.#list.id);
+    this.#input.setAttribute("aria-expanded", "false");
+    this.#input.after(this.#list);
+  }
+
   get #options() {
     return [...this.#list.children];
   }
 
   #ask() {
+    this.#attach();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#fetch(), WAIT_MS);
   }
@@ -115,12 +123,14 @@ class Completion {
   #take(option) {
     this.#input.value = option.dataset.value;
     this.#close();
-    this.#input.dispatchEvent(new Event("change", { bubbles: true }));
+    this.#isTaking = true;
+    for (const name of ["input", "change"]) this.#input.dispatchEvent(new Event(name, { bubbles: true }));
+    this.#isTaking = false;
     if (this.#input.matches("[data-complete-sends]")) this.#input.form.requestSubmit();
   }
 
   #key(event) {
-    if (event.isComposing) return;
+    if (event.isComposing || event.ctrlKey || event.metaKey) return;
     const isOpen = !this.#list.hidden;
     const count = this.#options.length;
     if (event.key === "ArrowDown" && !isOpen) this.#ask();

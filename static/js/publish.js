@@ -28,7 +28,7 @@ function forgetErrors(form) {
 function bringExamples(form) {
   const type = form.querySelector("[data-type-field]");
   const area = form.querySelector("[data-json-text]");
-  const known = new Set(Array.from(type.list.options, (option) => option.value));
+  const known = new Set(Array.from(document.getElementById("types").options, (option) => option.value));
   let brought = area.value;
   // Never into a field that somebody is in.
   const isFree = () =>

@@ -1,4 +1,5 @@
 // Tabs: [data-tabs] holds buttons, each with aria-controls; arrows go through them (ARIA APG).
+// Bars of links that scroll sideways begin where the current one is seen.
 
 function choose(tabs, chosen) {
   for (const tab of tabs) {
@@ -29,6 +30,15 @@ function attach(list) {
   });
 }
 
+// Not scrollIntoView, which would scroll the page too.
+function bringIntoSight(current) {
+  const bar = current.closest(".tabs, .chips");
+  if (!bar || bar.scrollWidth <= bar.clientWidth) return;
+  const [inner, outer] = [current.getBoundingClientRect(), bar.getBoundingClientRect()];
+  bar.scrollLeft += inner.left - outer.left - (outer.width - inner.width) / 2;
+}
+
 export function start() {
+  document.querySelectorAll("[aria-current]").forEach(bringIntoSight);
   document.querySelectorAll("[data-tabs]").forEach(attach);
 }

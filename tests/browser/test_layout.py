@@ -134,6 +134,13 @@ def _violations(page: Page, path: str | None) -> list[str]:
     ]
 
 
+def test_the_current_tab_is_in_sight_on_a_phone(server: ServerProcess, visit: Visit) -> None:
+    page = visit(server, "/retries/operations", viewport={"width": 360, "height": 740})
+    current = page.locator(".tabs [aria-current]")
+    expect(current).to_have_text("Operations")
+    expect(current).to_be_in_viewport(ratio=1)
+
+
 def test_every_page_is_within_reach_of_a_thumb(server: ServerProcess, visit: Visit) -> None:
     page = visit(server, "/handlers", viewport={"width": 360, "height": 740})
     links = page.get_by_role("navigation", name="Pages").get_by_role("link")

@@ -173,6 +173,18 @@ def test_types_that_were_seen_are_offered(server: ServerProcess, visit: Visit) -
     assert page.locator("#types option[value='vendor.seen.before']").count() == 1
     page.get_by_role("link", name="vendor.seen.before").click()
     expect(page.get_by_label("Data, a JSON object")).to_have_value('{\n  "like": "this"\n}')
+    _write(page, "evaluation..started", "")
+    page.get_by_role("button", name="Publish").click()
+    expect(page.locator("#e-type")).to_contain_text("empty segment")
+    field = page.get_by_label("Type", exact=True)
+    field.fill("")
+    field.press_sequentially("seen")
+    expect(page.get_by_role("option")).to_have_text(["vendor.seen.before1"])
+    field.press("ArrowDown")
+    field.press("Enter")
+    expect(field).to_have_value("vendor.seen.before")
+    expect(page.get_by_role("listbox")).to_be_hidden()
+    expect(page.get_by_label("Data, a JSON object")).to_have_value('{\n  "like": "this"\n}')
 
 
 def test_the_preview_names_the_handlers_and_the_same_as_curl_and_python(
