@@ -34,7 +34,7 @@ function withDay(moment) {
   return `${year}${MONTHS[moment.getMonth()]} ${two(moment.getDate())} ${clock(moment)}`;
 }
 
-function full(moment) {
+export function full(moment) {
   const day = `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}`;
   const name = zone.formatToParts(moment).find((part) => part.type === "timeZoneName")?.value;
   return `${day} ${clock(moment)} ${name ?? ""}`.trim();

@@ -1,5 +1,5 @@
 // Keys: / filter, g and a letter to go somewhere, j and k through rows, t a time, ? help.
-// p (pause) belongs to the live page and is handled there; it clicks #pause.
+// p pauses the stream of the live page, or plays the past.
 
 import { step } from "./rows.js";
 
@@ -51,7 +51,7 @@ function act(key) {
       filter?.select();
       return Boolean(filter);
     case "p":
-      document.querySelector("#pause")?.click();
+      document.querySelector("#pause, [data-travel-toggle]")?.click();
       return true;
     case "j":
     case "k":

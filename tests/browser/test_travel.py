@@ -115,7 +115,7 @@ def test_playing_goes_on_at_the_chosen_speed_until_the_log_ends(story: Story, vi
     page = visit(story.server, f"/?at={at}")
     assert counter(page, "active") == "0"
     page.get_by_role("button", name="10×").click()
-    page.get_by_role("button", name="Play").click()
+    page.keyboard.press("p")
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     expect(page.locator("#counter-completed .counter-value")).to_have_text("1", timeout=20_000)
     expect(page.get_by_role("button", name="Play")).to_be_visible()
