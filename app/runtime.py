@@ -6,6 +6,8 @@ import atexit
 import logging
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -119,35 +121,46 @@ class Runtime:
         self.notifier = Notifier(bus, notify_settings(settings), base_url, settings.source)
         self.notifier.start()
         self.handlers = install(bus, live_handler_settings(settings))
+        background: list[Callable[[], None]] = []
+        parts.callback(_at_once, background)
         self.rebuilds = Rebuilds(bus, handler_settings(settings))
-        parts.callback(self.rebuilds.close)
-        parts.callback(self.transfers.close)
+        background += (self.rebuilds.close, self.transfers.close)
         self.index = Index(bus.log)
         self.index.start()  # before retention, of which it must hear
-        parts.callback(self.index.close)
+        background.append(self.index.close)
         self.retentions = Retentions(bus, settings, handler_settings(settings))
         self.retentions.start()
-        parts.callback(self.retentions.close)
+        background.append(self.retentions.close)
         self.flow = Flow(bus)
         self.flow.start()
-        parts.callback(self.flow.close)
+        background.append(self.flow.close)
         self.travels = Travels(
             bus, handler_settings(settings), most_bytes=settings.travel_max_bytes
         )
         self.travels.start()
-        parts.callback(self.travels.close)
+        background.append(self.travels.close)
         self.start_check = StartCheck(bus)
         self.start_check.start()
-        parts.callback(self.start_check.close)
+        background.append(self.start_check.close)
         checks = _Checks(self.handlers, settings.check_s)
         checks.start()
-        parts.callback(checks.close)
+        background.append(checks.close)
         self.hub = LiveHub(bus, self.handlers, self._app, settings)
         self.hub.start()
         parts.callback(self.hub.close)
         self.consumers = ConsumerGroups(bus, settings.consumer_grace_s)
         self.consumers.start()
         parts.callback(self.consumers.close)
+
+
+def _at_once(closes: list[Callable[[], None]]) -> None:
+    """Close background work together: each may be in the middle of a step, and time is short."""
+    with ThreadPoolExecutor(max(1, len(closes)), "close") as pool:
+        for closing in [pool.submit(close) for close in closes]:
+            try:
+                closing.result()
+            except Exception:
+                log.exception("background work did not end as it should")
 
 
 def handler_settings(settings: Settings) -> HandlerSettings:

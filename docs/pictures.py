@@ -38,25 +38,43 @@ class Picture:
 
 
 def _failed_event(server: ServerProcess) -> str:
-    event = server.api.get("/api/events", type="evaluation.failed", limit=1).json["events"][0]
-    return f"/events/{event['id']}"
+    found = server.api.get("/api/events", type="evaluation.failed", limit=1).json["events"]
+    return f"/events/{found[0]['id']}"
+
+
+def _past(server: ServerProcess) -> str:
+    return f"/?at={server.api.get('/api/stats').json['sequence'] // 2}"
 
 
 def _at(path: str) -> Callable[[ServerProcess], str]:
     return lambda server: path
 
 
+def _write_an_event(page: Page) -> None:
+    page.get_by_label("Type", exact=True).fill("evaluation.failed")
+    page.get_by_label("Data").fill(
+        '{\n  "eval_id": "eval-42",\n  "retry_count": 0,\n  "error": {\n    "type": "SandboxError",'
+        '\n    "message": "container was killed",\n    "severity": "critical"\n  }\n}'
+    )
+    page.wait_for_timeout(2_500)  # the preview follows the typing
+
+
 PICTURES = {
-    "tour-live": Picture(_at("/")),
+    "tour-live": Picture(_at("/"), height=960),
     "tour-live-dark": Picture(_at("/"), theme="dark"),
     "tour-live-phone": Picture(_at("/"), width=360, height=760),
     "tour-events": Picture(_at("/events")),
     "tour-event": Picture(_failed_event),
     "tour-evaluations": Picture(_at("/evaluations")),
     "tour-evaluation": Picture(_at("/evaluations/exhausted-1")),
+    "tour-compare": Picture(_at("/evaluations/compare?id=exhausted-1")),
     "tour-retries": Picture(_at("/retries")),
+    "tour-dead-letters": Picture(_at("/retries/dead")),
     "tour-alerts": Picture(_at("/alerts")),
-    "tour-publish": Picture(_at("/publish")),
+    "tour-flow": Picture(_at("/flow?since=5m")),
+    "tour-handlers": Picture(_at("/handlers")),
+    "tour-publish": Picture(_at("/publish"), prepare=_write_an_event),
+    "tour-past": Picture(_past),
 }
 
 
@@ -99,7 +117,7 @@ def _take(browser: Browser, server: ServerProcess, name: str) -> None:
     )
     page = context.new_page()
     page.goto(picture.path(server))
-    if page.locator("#connection").count():
+    if page.locator("#connection[data-state]").count():
         page.locator("#connection[data-state=live]").wait_for()
         page.wait_for_timeout(3_000)  # for the charts and the stream to have something
     picture.prepare(page)

@@ -283,4 +283,4 @@ def _follow(page: Page, link: str) -> None:
 
 
 def _sequences(page: Page) -> list[int]:
-    return [int(text) for text in page.locator(".rows .row-seq").all_inner_texts()]
+    return [int(text) for text in page.locator(".rows .row-seq").all_text_contents()]

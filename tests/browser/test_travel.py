@@ -61,7 +61,7 @@ def test_the_live_page_as_it_was_is_plainly_the_past_and_changes_nothing(
     expect(page.locator("#active")).to_contain_text("told-1")
     expect(page.locator("#alerts")).to_contain_text("it burns")
     expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
-    sequences = page.locator("#stream-rows .row-seq").all_inner_texts()
+    sequences = page.locator("#stream-rows .row-seq").all_text_contents()
     assert sequences[0] == str(story.second)
     assert page.locator("[hx-ws\\:connect]").count() == 0
     expect(page.locator(".nav-count:visible")).to_have_count(0)

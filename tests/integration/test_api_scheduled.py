@@ -164,7 +164,7 @@ def test_a_delayed_retry_counts_down_on_the_pages(
     retry_at = api.get("/api/evaluations/e").json["retry_at"]
     (scheduled,) = api.get("/api/scheduled").json["scheduled"]
     assert (scheduled["type"], scheduled["at"]) == ("evaluation.retry", retry_at)
-    for path in ("/", "/retries", "/evaluations/e"):
+    for path in ("/", "/retries/now", "/evaluations/e"):
         assert f'data-countdown-to="{retry_at}"' in api.get(path).text
 
 
