@@ -10,6 +10,7 @@ export class Reader {
   #scroller;
   #isPointing = false;
   #isFocused = false;
+  #hasLeft = false; // the rows came under a pointer that has not moved since
   #isScrolled = false; // as of the last scroll event: to measure at each message would cost a layout
   #top;
   #shift = 0; // pixels scrolled to keep rows in place, which is nobody's reading
@@ -27,10 +28,15 @@ export class Reader {
       this.onFree();
     };
     list.addEventListener("pointerenter", (event) => {
-      this.#isPointing = event.pointerType !== "touch"; // a finger leaves no pointer behind
+      if (!this.#hasLeft) this.#isPointing = event.pointerType !== "touch"; // no finger stays behind
+    });
+    list.addEventListener("pointermove", (event) => {
+      if (!this.#hasLeft || !(event.movementX || event.movementY)) return;
+      this.#hasLeft = false;
+      this.#isPointing = event.pointerType !== "touch";
     });
     list.addEventListener("pointerleave", () => {
-      this.#isPointing = false;
+      this.#isPointing = this.#hasLeft = false;
       free();
     });
     list.addEventListener("focusin", (event) => {
@@ -65,6 +71,7 @@ export class Reader {
   // Go to the newest row and stop reading, as far as that is ours to say.
   leave() {
     this.#isPointing = this.#isFocused = false;
+    this.#hasLeft = true;
     this.#settle();
     this.#scroller.scrollTop = 0;
     if (this.#measure() > SCROLLED_PX) this.#scroller.scrollIntoView({ block: "start" });
