@@ -182,6 +182,10 @@ def test_times_without_a_zone_are_the_readers_local_time(
     page.get_by_role("button", name="Search").click()
     page.wait_for_url("**since=2026-01-01T00%3A01%3A00.000Z*")
     assert _sequences(page) == list(range(119, 59, -1))
+    expect(page.get_by_label("From", exact=True)).to_have_value("2026-01-01 05:31:00")
+    page.get_by_label("Text").fill("nowhere")
+    page.get_by_role("button", name="Search").click()
+    page.wait_for_url("**q=nowhere**since=2026-01-01T00%3A01%3A00.000Z*")
 
 
 def test_an_age_bounds_the_time(history: ServerProcess, visit: Visit) -> None:
