@@ -77,7 +77,7 @@ FUNCTIONS = (
     Function(Point("submit-successes", 200), _DISPATCHER, "Dispatcher", "_submit_successes", True),
     Function(Point("settle-successes", 200), _DISPATCHER, "Dispatcher", "_settle_successes"),
     Function(Point("read-page", 10), _READER, "LaneReader", "_page", True),
-    Function(Point("retry-due", 20), _DISPATCHER, "Dispatcher", "_retry"),
+    Function(Point("retry-due", 20), "eventbus.retries", "Retries", "_begin"),
     Function(Point("enter", 400), f"{_LOG}.inflight", "InFlight", "enter"),
     Function(Point("entered", 400), f"{_LOG}.inflight", "InFlight", "enter", True),
     Function(Point("leave", 400), f"{_LOG}.inflight", "InFlight", "leave"),
