@@ -41,9 +41,9 @@ def test_it_dies_after_the_commit_with_everything_of_it_on_disk(
     tmp_path: Path, zygote: Zygote
 ) -> None:
     place = Place(tmp_path / "life")
-    beacon = die_at(place, zygote, point="committed", passes=30)
+    beacon = die_at(place, zygote, point="committed", passes=60)
     assert NAMES[beacon.get("fired") - 1] == "committed"
-    assert beacon.passes()["committed"] == 30
+    assert beacon.passes()["committed"] == 60
     conn = sqlite3.connect(place.database)
     assert conn.execute("SELECT count(*) FROM subscriptions").fetchone()[0] > 5
     conn.close()
