@@ -60,6 +60,8 @@ def test_an_exhausted_evaluation_leaves_the_inbox_when_it_completes_and_that_is_
     expect(page.get_by_role("status")).to_contain_text("A retry of 1 evaluation is asked for")
     (asked,) = api.get("/api/events", type="evaluation.retry").json["events"]
     assert asked["data"]["by"] == "dashboard"
+    now = visit(troubled, "/retries/now")
+    expect(now.get_by_role("row").filter(has_text="e-1")).to_contain_text("retry 1/1")
 
     api.publish("evaluation.started", {"eval_id": "e-1", "retry_count": 1})
     done = api.publish("evaluation.completed", {"eval_id": "e-1", "retry_count": 1})
