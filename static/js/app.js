@@ -6,6 +6,7 @@ import { start as completion } from "./completion.js";
 import { start as copy } from "./copy.js";
 import { start as dialog } from "./dialog.js";
 import { start as failure } from "./failure.js";
+import { start as focus } from "./focus.js";
 import { start as follow } from "./follow.js";
 import { start as histogram } from "./histogram.js";
 import { start as localMoment } from "./local-moment.js";
@@ -29,6 +30,7 @@ const all = [
   copy,
   dialog,
   failure,
+  focus,
   follow,
   histogram,
   localMoment,
