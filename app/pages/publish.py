@@ -164,7 +164,9 @@ def _preview(form: PublishForm) -> dict[str, Any]:
     event = probe.event(settings.source, settings.max_event_bytes)
     context: dict[str, Any] = {
         "data_error": plain is None,
-        "problem": next((texts[0] for texts in probe.errors.values()), None),
+        "problem": next(
+            (f"{field.strip('/')}: {texts[0]}" for field, texts in probe.errors.items()), None
+        ),
         "curl": as_curl(base, plain or {}),
         "python": as_python(base, plain or {}),
     }

@@ -43,7 +43,7 @@ def test_what_would_happen_is_shown_while_typing_and_nothing_does(
     expect(future).to_contain_text("MalformedEventError")
     expect(future).to_contain_text("it would be a dead letter at once")
     page.get_by_label("Type", exact=True).fill("evaluation..failed")
-    expect(future).to_contain_text("Not tried out: ")
+    expect(future).to_contain_text("Not tried out: type: ")
     after = api.get("/api/stats").json
     assert (after["sequence"], after["counters"]) == (before["sequence"], before["counters"])
 
