@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -155,12 +154,24 @@ class Runtime:
 
 def _at_once(closes: list[Callable[[], None]]) -> None:
     """Close background work together: each may be in the middle of a step, and time is short."""
-    with ThreadPoolExecutor(max(1, len(closes)), "close") as pool:
-        for closing in [pool.submit(close) for close in closes]:
-            try:
-                closing.result()
-            except Exception:
-                log.exception("background work did not end as it should")
+    threads = []
+    for close in closes:
+        thread = threading.Thread(target=_closed, args=(close,), name="close", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # an interpreter that ends may start none any more
+            _closed(close)
+        else:
+            threads.append(thread)
+    for thread in threads:
+        thread.join()
+
+
+def _closed(close: Callable[[], None]) -> None:
+    try:
+        close()
+    except Exception:
+        log.exception("background work did not end as it should")
 
 
 def handler_settings(settings: Settings) -> HandlerSettings:

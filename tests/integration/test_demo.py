@@ -93,7 +93,7 @@ def test_its_books_are_the_servers_counters(start_server, max_retries: int) -> N
     expected = {
         "active": 0, "retrying": 0, "stalled": 0, "queue_depth": 0, "dead_letters": 0,
         "completed": books.completed, "failed": books.failed, "exhausted": books.exhausted,
-        "open_alerts": len(books.alerts),
+        "open_alerts": len(books.alerts), "cancelled": 0,
     }  # fmt: skip
     counters = wait_until(
         lambda: (found := server.api.counters()) == expected and found,
