@@ -10,6 +10,7 @@ export class Reader {
   #scroller;
   #isPointing = false;
   #isFocused = false;
+  #pointer = [-1, -1]; // where it was last seen
   #hasLeft = false; // the rows came under a pointer that has not moved since
   #isScrolled = false; // as of the last scroll event: to measure at each message would cost a layout
   #top;
@@ -31,13 +32,17 @@ export class Reader {
       if (!this.#hasLeft) this.#isPointing = event.pointerType !== "touch"; // no finger stays behind
     });
     list.addEventListener("pointermove", (event) => {
-      if (!this.#hasLeft || !(event.movementX || event.movementY)) return;
+      const [x, y] = this.#pointer;
+      if (!this.#hasLeft || (event.clientX === x && event.clientY === y)) return;
       this.#hasLeft = false;
       this.#isPointing = event.pointerType !== "touch";
     });
     list.addEventListener("pointerleave", () => {
       this.#isPointing = this.#hasLeft = false;
       free();
+    });
+    window.addEventListener("pointermove", (event) => {
+      this.#pointer = [event.clientX, event.clientY];
     });
     list.addEventListener("focusin", (event) => {
       this.#isFocused = event.target.matches(":focus-visible");
@@ -68,10 +73,16 @@ export class Reader {
     return this.#isPointing || this.#isFocused || this.#isScrolled;
   }
 
+  // A button above the rows was used: what it moves under the pointer is not being read.
+  rest() {
+    this.#isPointing = false;
+    this.#hasLeft = true;
+  }
+
   // Go to the newest row and stop reading, as far as that is ours to say.
   leave() {
-    this.#isPointing = this.#isFocused = false;
-    this.#hasLeft = true;
+    this.rest();
+    this.#isFocused = false;
     this.#settle();
     this.#scroller.scrollTop = 0;
     if (this.#measure() > SCROLLED_PX) this.#scroller.scrollIntoView({ block: "start" });

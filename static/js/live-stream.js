@@ -30,7 +30,10 @@ export class Stream {
     this.#reader.onFree = () => this.#release();
     root.addEventListener("htmx:ws:before:message:incoming", (event) => this.#arrive(event));
     root.addEventListener("htmx:ws:after:message:incoming", (event) => this.#settle(event));
-    this.#pause.addEventListener("click", () => this.#setPaused(!this.#isPaused));
+    this.#pause.addEventListener("click", () => {
+      this.#reader.rest();
+      this.#setPaused(!this.#isPaused);
+    });
     this.#chip.addEventListener("click", () => {
       this.#reader.leave();
       this.#setPaused(false);

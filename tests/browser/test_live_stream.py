@@ -37,6 +37,17 @@ def wait_row(page: Page, sequence: int) -> None:
     page.wait_for_selector(f"#e{sequence}", state="attached")
 
 
+def wait_frames(page: Page) -> None:
+    """The browser tells of scrolling, and knows the heights of rows, with its next frames."""
+    page.evaluate(
+        """() => new Promise(done => {
+            let frames = 10
+            const count = () => frames-- ? requestAnimationFrame(count) : done()
+            count()
+        })"""
+    )
+
+
 def sequences(page: Page) -> list[int]:
     """The events that have a row, from the top."""
     return page.eval_on_selector_all(
@@ -140,6 +151,7 @@ def test_a_reader_who_scrolled_down_is_not_disturbed(
     page = visit(server, viewport={"width": width, "height": 700})
     wait_live(page)
     page.locator("#e20").scroll_into_view_if_needed()
+    wait_frames(page)
     before = page.locator("#e20").bounding_box()
     publish(server, 3)
     expect(page.locator("#new-rows")).to_have_text("+3 new")
@@ -193,6 +205,7 @@ def test_on_a_phone_no_row_moves_when_a_panel_above_grows(
     wait_live(page)
     row = page.locator(f"#e{last - 20}")
     row.scroll_into_view_if_needed()
+    wait_frames(page)
     before = top(row)
     for number in range(2):
         server.new_api().publish("evaluation.started", {"eval_id": f"e-{number}"})
