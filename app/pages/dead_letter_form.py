@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.pages.frame import with_query
-from app.pages.times import parse_moment
+from app.pages.typed import moment_in, pattern_in
 from app.problems import ProblemError
-from eventbus import Pattern
-from eventbus.errors import PatternError
 from eventbus.log import Selection
 from eventbus.timestamps import format_time
 
@@ -36,7 +34,7 @@ class DeadLetterForm:
     def selection(self) -> Selection:
         """The dead letters that it means; fills ``errors`` for what means nothing."""
         return Selection(
-            pattern=self._pattern(),
+            pattern=pattern_in(self.values, self.errors),
             subscription=self.values.get("subscription"),
             error_class=self.values.get("error_class"),
             since=self._moment("since"),
@@ -61,21 +59,8 @@ class DeadLetterForm:
         """The list, or another page, with this filter and some values changed."""
         return with_query(path, **{**self.values, **changes})
 
-    def _pattern(self) -> Pattern | None:
-        text = self.values.get("type")
-        try:
-            return Pattern(text) if text else None
-        except PatternError as error:
-            self.errors["type"] = str(error)
-            return None
-
     def _moment(self, name: str) -> datetime | None:
-        text = self.values.get(name)
-        try:
-            return parse_moment(text) if text else None
-        except ValueError as error:
-            self.errors[name] = str(error)
-            return None
+        return moment_in(self.values, self.errors, name)
 
 
 def keys_of(named: Iterable[str]) -> tuple[tuple[int, str], ...]:

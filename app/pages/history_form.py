@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Literal
 
 from app.pages.frame import with_query
-from app.pages.times import parse_moment
-from eventbus import Pattern
-from eventbus.errors import PatternError, SearchTextError
+from app.pages.typed import moment_in, pattern_in
+from eventbus.errors import SearchTextError
 from eventbus.log import EventQuery
 from eventbus.log.cursor import encode_place
 from eventbus.log.words import Words
@@ -39,7 +38,7 @@ class HistoryForm:
         values = self.values
         order: Literal["desc", "asc"] = "asc" if values.get("order") == "asc" else "desc"
         return EventQuery(
-            pattern=self._pattern(values.get("type", "")),
+            pattern=pattern_in(values, self.errors),
             subject=values.get("subject") or None,
             correlation=values.get("correlation") or None,
             since=self._moment("since"),
@@ -77,20 +76,8 @@ class HistoryForm:
             return None
         return words.widened if words.can_widen else None
 
-    def _pattern(self, text: str) -> Pattern | None:
-        try:
-            return Pattern(text) if text else None
-        except PatternError as error:
-            self.errors["type"] = str(error)
-            return None
-
     def _moment(self, name: str) -> datetime | None:
-        text = self.values.get(name)
-        try:
-            return parse_moment(text) if text else None
-        except ValueError as error:
-            self.errors[name] = str(error)
-            return None
+        return moment_in(self.values, self.errors, name)
 
     def _text(self) -> str | None:
         text = self.values.get("q")
