@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zlib
 
+from eventbus.tone import tone as tone
+
 # One fixed hue per family that the built-in handlers know; static/css/tokens.css has the colours.
 FAMILY_HUES = {
     "evaluation": "indigo",
@@ -82,9 +84,6 @@ STATE_ICONS = {
     "info": "info",
 }
 
-_BAD_ENDINGS = (".failed", ".errored", ".exhausted", ".stalled", ".error", ".crashed", ".rejected")
-_GOOD_ENDINGS = (".completed", ".processed", ".succeeded", ".resolved")
-
 
 def family_hue(family: str) -> str:
     """The hue of a type's first segment; the same on every page, process and day."""
@@ -100,16 +99,3 @@ def state_hue(state: str) -> str:
 def state_icon(state: str) -> str:
     """The name of the icon that stands for a state beside its name."""
     return STATE_ICONS.get(state, "ring")
-
-
-def tone(event_type: str) -> str:
-    """What an event of this type means to the reader: ``bad``, ``warn``, ``good`` or ``plain``."""
-    if event_type.startswith(("alert.critical", "alert.error")):
-        return "bad"
-    if event_type.startswith("alert.warning") or event_type.endswith((".retry", ".retrying")):
-        return "warn"
-    if event_type.endswith(_BAD_ENDINGS):
-        return "bad"
-    if event_type.endswith(_GOOD_ENDINGS):
-        return "good"
-    return "plain"

@@ -5,20 +5,18 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
+from eventbus.client.connection import Connection, described
 from eventbus.cloudevents import BATCH_CONTENT_TYPE, encode_batch
 from eventbus.errors import BusUnavailableError, SubscriptionError
 from eventbus.event import Event
 from eventbus.scheduled import ScheduledEvent
 
 PATH = "/api/events"
-MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 # 4xx that speak about the caller, the address or the moment, not about the events: these will be
 # taken once somebody has put it right, so they are kept (RFC 9110 §15.5, RFC 6585).
@@ -58,41 +56,19 @@ Outcome = Accepted | Refused | Unavailable
 class Endpoint:
     """Posts batches; belongs to one thread, only ``abort`` may be called from others."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        """``url`` is the bus's address, like ``http://127.0.0.1:8000``. Raises ValueError."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(
-                f"the bus's URL must be like http://127.0.0.1:8000, not {_without_secrets(url)!r}"
-            )
-        if parts.query or parts.fragment or parts.username or parts.password:
-            raise ValueError(
-                "the bus's URL must have no user, query or fragment, unlike "
-                f"{_without_secrets(url)!r}"
-            )
-        is_tls = parts.scheme == "https"
-        kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
-        self._connection: http.client.HTTPConnection = kind(
-            parts.hostname, parts.port, timeout=timeout_s
-        )
-        self._base = parts.path.rstrip("/")
-        self._path = self._base + PATH
+    def __init__(self, url: str, timeout_s: float, token: str | None = None) -> None:
+        """``url``, ``timeout_s`` and ``token`` as of a Connection. Raises ValueError."""
+        self._connection = Connection(url, timeout_s, token)
 
     def post(self, events: Sequence[Event]) -> Outcome:
         """Send one batch and read the answer; does not raise for anything that a network does."""
-        body = encode_batch(events)
-        was_open = self._connection.sock is not None
+        headers = {"Content-Type": BATCH_CONTENT_TYPE, "Accept": "application/json"}
         try:
-            try:
-                status, headers, content = self._exchange(body)
-            except (ConnectionError, http.client.BadStatusLine):
-                if not was_open:
-                    raise
-                # A kept connection that the server has closed meanwhile; ids make this harmless.
-                status, headers, content = self._exchange(body)
+            # Sent twice, perhaps; ids make this harmless.
+            reply = self._connection.exchange("POST", PATH, encode_batch(events), headers)
         except (OSError, http.client.HTTPException) as error:
-            return Unavailable(_described(error))
-        return _judged(status, headers, content, events)
+            return Unavailable(described(error))
+        return _judged(reply.status, reply.headers, reply.content, events)
 
     def delete(self, path: str) -> str | None:
         """Delete what is at ``path``; returns why the bus will not, None when it is done.
@@ -100,41 +76,22 @@ class Endpoint:
         Raises BusUnavailableError.
         """
         try:
-            self._connection.request("DELETE", self._base + path)
-            response = self._connection.getresponse()
-            content = response.read(MAX_ANSWER_BYTES)
+            reply = self._connection.exchange("DELETE", path)
         except (OSError, http.client.HTTPException) as error:
-            raise BusUnavailableError(f"the bus cannot be asked: {_described(error)}") from error
+            raise BusUnavailableError(f"the bus cannot be asked: {described(error)}") from error
         finally:
             self._connection.close()
-        if 200 <= response.status < 300:
+        if 200 <= reply.status < 300:
             return None
-        problem = _problem(content)
-        reason = f"it answered {response.status}: {problem['detail'] or response.reason}"
-        if response.status >= 500 or response.status in _NOT_ABOUT_EVENTS - {404}:
+        problem = _problem(reply.content)
+        reason = f"it answered {reply.status}: {problem['detail'] or reply.reason}"
+        if reply.status >= 500 or reply.status in _NOT_ABOUT_EVENTS - {404}:
             raise BusUnavailableError(reason)
         return reason
 
     def abort(self) -> None:
         """Break off what is being sent or waited for."""
-        sock = self._connection.sock
-        if sock is not None:
-            with suppress(OSError):  # not connected any more: that is what was wanted
-                sock.shutdown(socket.SHUT_RDWR)  # unlike close, it wakes a blocked reader
-
-    def _exchange(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
-        try:
-            headers = {"Content-Type": BATCH_CONTENT_TYPE, "Accept": "application/json"}
-            self._connection.request("POST", self._path, body, headers)
-            response = self._connection.getresponse()
-            content = response.read(MAX_ANSWER_BYTES)
-            if response.length:  # more than any answer of a bus: not read to its end
-                self._connection.close()
-            fields = {name.lower(): value for name, value in response.getheaders()}
-            return response.status, fields, content
-        except BaseException:
-            self._connection.close()
-            raise
+        self._connection.abort()
 
 
 def delete_subscription(url: str, name: str, timeout_s: float) -> None:
@@ -210,13 +167,3 @@ def _json_object(content: bytes) -> dict[str, Any]:
 def _seconds(retry_after: str) -> float:
     """RFC 9110 §10.2.3; a date instead of seconds is left to the backoff."""
     return float(retry_after) if re.fullmatch(r"\d{1,6}", retry_after) else 0.0
-
-
-def _described(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "it did not answer in time"
-    return str(error) or type(error).__name__
-
-
-def _without_secrets(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", url)[:200]
