@@ -10,10 +10,11 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
-from app.cli.server import Server, ServerError
+from app.cli.server import server_at
 from app.config import Settings
 from app.rebuilds import described, finished, started
 from app.runtime import handler_settings
+from eventbus.command.server import Server
 from eventbus.errors import EventBusError
 from eventbus.log import EventLog
 from eventbus.log.unit import Unit
@@ -37,15 +38,15 @@ def rebuild(check: bool, url: str | None) -> None:
     Rows that are not what a replay of the log gives are replaced in one transaction, and shown.
     """
     settings: Settings = current_app.extensions["eventbus"].settings
-    server = Server.at(url, settings)
+    server = server_at(url, settings)
     try:
-        if server.answers():
+        if server.is_there():
             outcome = _on_server(server, check)
         elif url is not None:
             raise click.ClickException(f"no server answers at {url}")
         else:
             outcome = _on_database(settings, check)
-    except (ServerError, EventBusError) as error:
+    except EventBusError as error:
         raise click.ClickException(str(error)) from None
     _tell(outcome, check)
 

@@ -10,9 +10,11 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
-from app.cli.server import Server, ServerError
+from app.cli.server import server_at
 from app.config import Settings
 from app.pages.summary import size
+from eventbus.command.errors import CommandError
+from eventbus.command.server import Server
 
 _POLL_S = 0.3
 
@@ -35,7 +37,7 @@ def retention(dry_run: bool, is_run: bool, url: str | None) -> None:
     if dry_run and is_run:
         raise click.UsageError("--dry-run and --run exclude each other")
     settings: Settings = current_app.extensions["eventbus"].settings
-    server = Server.at(url, settings)
+    server = server_at(url, settings)
     try:
         if dry_run:
             _tell("would go", server.post("/api/retention", {"dry_run": True}))
@@ -43,7 +45,7 @@ def retention(dry_run: bool, is_run: bool, url: str | None) -> None:
             _run(server)
         else:
             _show(server.get("/api/storage"))
-    except ServerError as error:
+    except CommandError as error:
         raise click.ClickException(str(error)) from None
 
 

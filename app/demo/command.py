@@ -11,7 +11,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from app.config import Settings
+from app.cli.server import default_url
 from app.demo.messages import Books
 from app.demo.platform import Platform
 from app.demo.server import OwnServer
@@ -62,7 +62,7 @@ def demo(
 
     Of the evaluations whose first attempt fails, some fail of something that no retry cures.
     """
-    url = (url or _default_url(current_app.extensions["eventbus"].settings)).rstrip("/")
+    url = (url or default_url(current_app.extensions["eventbus"].settings)).rstrip("/")
     inbox: Inbox = SimpleQueue()
     for number in _SIGNALS:
         signal.signal(number, lambda *_: inbox.put(Stop()))
@@ -96,13 +96,6 @@ def _reach(url: str, serve: bool, inbox: Inbox, parts: ExitStack) -> tuple[int, 
             raise
     server = parts.enter_context(OwnServer(url, lambda: inbox.put(Stop())))
     return reader.sequence(), server
-
-
-def _default_url(settings: Settings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    if settings.port == 0:
-        raise click.UsageError("PORT is 0, so the address is not known: give it with --url")
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def _run_name() -> str:

@@ -104,8 +104,8 @@ def test_what_the_server_refuses_is_told_in_its_words(server: ServerProcess) -> 
     assert code == 1
     assert "flask rebuild" in err
     code, _out, err = flask(server, "redrive", "--all", "--url", "http://127.0.0.1:9")
-    assert code == 1
-    assert "does not answer" in err
+    assert code == 3
+    assert "no event bus answers at http://127.0.0.1:9" in err
 
 
 def test_ctrl_c_stops_a_replay(server: ServerProcess) -> None:

@@ -18,10 +18,11 @@ WEB_SUFFIXES = {".js": ("/*", "//"), ".css": ("/*",), ".html": ("{#",)}
 
 # The client's side of the library: what a producer installs, without any dependency.
 CLIENT_SIDE = (
-    "eventbus", "eventbus.client", "eventbus.cloudevents", "eventbus.errors", "eventbus.event",
-    "eventbus.failures", "eventbus.ids", "eventbus.integrations", "eventbus.patterns",
-    "eventbus.scheduled", "eventbus.subscription", "eventbus.threads", "eventbus.timestamps",
-    "eventbus.validation", "eventbus.workers",
+    "eventbus", "eventbus.__main__", "eventbus.client", "eventbus.cloudevents", "eventbus.command",
+    "eventbus.errors", "eventbus.event", "eventbus.failures", "eventbus.ids",
+    "eventbus.integrations", "eventbus.patterns", "eventbus.scheduled", "eventbus.subscription",
+    "eventbus.threads", "eventbus.timestamps", "eventbus.tone", "eventbus.validation",
+    "eventbus.workers",
 )  # fmt: skip
 # Integrations are loaded by what they integrate with, which is then installed.
 # Subscribing needs a WebSocket, publishing does not.

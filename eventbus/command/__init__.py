@@ -1,0 +1,1 @@
+"""The command `eventbus`: a bus from the shell. It needs a client's installation and no more."""
