@@ -27,6 +27,8 @@ IN_FLIGHT_S = 1
 KEPT_ALIVE_S = 0.2
 STOP_S = 0.8
 LAST_ANSWERS_S = 0.2
+# From the signal on, for all of it; the arbiter kills after graceful_timeout.
+END_S = 2.2
 OTHER_WORKER_S = 6.0
 BOOT_ERROR = 3  # gunicorn's own number for "stop instead of trying again" (Arbiter)
 
@@ -41,8 +43,10 @@ class BusWorker(ThreadWorker):
 
     gunicorn waits for every open connection and lets Ctrl-C cut all of them off; here, whichever
     signal asks for the end, the WebSockets are closed at once, requests get ``IN_FLIGHT_S`` to
-    end, and then the bus gets ``STOP_S`` (in ``worker_exit``).
+    end, and then handlers get ``STOP_S`` (in ``worker_exit``).
     """
+
+    asked_to_end: float | None = None
 
     def init_process(self) -> None:
         # This process's copy alone: the arbiter keeps its own, longer patience.
@@ -56,6 +60,7 @@ class BusWorker(ThreadWorker):
 
     def handle_exit(self, sig, frame) -> None:
         if self.alive:
+            self.asked_to_end = time.monotonic()
             # Not here: the main thread, interrupted by the signal, may hold any of the locks.
             threading.Thread(target=close_sockets, args=(self,), name="close-sockets").start()
         super().handle_exit(sig, frame)
@@ -176,7 +181,9 @@ def worker_exit(server, worker: BusWorker) -> None:
     stop = worker.wsgi.extensions["eventbus"].stop
     stopping = threading.Thread(target=stop, args=(STOP_S,), name="stop", daemon=True)
     stopping.start()
-    stopping.join(STOP_S + 0.2)
+    # To the last moment: a log that was not closed in order is checked whole at the next start.
+    began = worker.asked_to_end or time.monotonic()
+    stopping.join(max(STOP_S + 0.2, began + END_S - time.monotonic()))
     # Who waited for the bus has just been told that it is closed; let those answers out whole.
     deadline = time.monotonic() + LAST_ANSWERS_S
     while worker.answering and time.monotonic() < deadline:
