@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException
@@ -29,6 +29,24 @@ from eventbus.errors import (
     TravelTooEarlyError,
     UnsupportedContentTypeError,
 )
+
+
+class ProblemPart(TypedDict):
+    """What is wrong at one place: a JSON Pointer into the body, or a query parameter's name."""
+
+    pointer: str
+    detail: str
+    parameter: NotRequired[str]
+
+
+class Problem(TypedDict):
+    """An error (RFC 9457): what it is, and for input what is wrong where."""
+
+    title: str
+    status: int
+    detail: str
+    errors: NotRequired[list[ProblemPart]]
+
 
 PROBLEM_CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1

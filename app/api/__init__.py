@@ -12,6 +12,7 @@ from app.api import (
     flow,
     health,
     notifications,
+    openapi,
     operations,
     preview,
     queues,
@@ -49,3 +50,4 @@ def register(app: Flask) -> None:
     ):
         app.register_blueprint(part.blueprint, url_prefix="/api")
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(openapi.blueprint)

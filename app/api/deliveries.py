@@ -6,9 +6,20 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from app.api import parameters, selections
+from app.api import selections
 from app.api.alerts import by
+from app.api.answers.work import (
+    DeadLetterGroups,
+    DeliveryCounts,
+    DeliveryPage,
+    OperationPreview,
+    Retried,
+)
+from app.api.common import CURSOR, ERROR_CLASS, LIMIT, SINCE, SUBSCRIPTION, TYPE, UNTIL
 from app.api.shapes import answer, page, record
+from app.openapi import kinds
+from app.openapi.fields import Field
+from app.openapi.operation import operation
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus.log import Operation, Selection
@@ -16,10 +27,20 @@ from eventbus.operations import Preview
 
 STATES = ("pending", "running", "retrying", "dead", "discarded", "cancelled")
 
+_TAG = "Deliveries"
+_STATE = Field("state", kinds.choice(STATES), "Deliveries in this state.", default="dead")
+_BEGUN = {"Location": "Where the operation tells how far it is, with 202."}
+_REFUSED = {409: "It is not possible for this subscription."}
+
 blueprint = Blueprint("deliveries", __name__)
 
 
 @blueprint.get("/deliveries")
+@operation(
+    "listDeliveries", _TAG,
+    query=(_STATE, TYPE, SUBSCRIPTION, ERROR_CLASS, SINCE, UNTIL, LIMIT, CURSOR),
+    answers={200: DeliveryPage},
+)  # fmt: skip
 def deliveries() -> Response:
     """One page of deliveries in a state (dead when not said), newest first.
 
@@ -27,34 +48,37 @@ def deliveries() -> Response:
     ended) narrow it. A page may be short, even empty, and have a ``next``.
     """
     selection = Selection(
-        pattern=parameters.pattern("type"),
-        subscription=parameters.text("subscription"),
-        error_class=parameters.text("error_class"),
-        since=parameters.time("since"),
-        until=parameters.time("until"),
+        pattern=TYPE.read(),
+        subscription=SUBSCRIPTION.read(),
+        error_class=ERROR_CLASS.read(),
+        since=SINCE.read(),
+        until=UNTIL.read(),
     )
     found = runtime().bus.log.list_deliveries(
-        parameters.choice("state", STATES, default="dead"),
-        parameters.limit(),
-        cursor=parameters.text("cursor"),
+        _STATE.read(),
+        LIMIT.read(),
+        cursor=CURSOR.read(),
         selection=selection,
     )
     return page("deliveries", found.deliveries, found.next)
 
 
 @blueprint.get("/deliveries/counts")
+@operation("countDeliveries", _TAG, answers={200: DeliveryCounts})
 def counts() -> Response:
     """How many deliveries are unfinished, by state."""
     return answer({"counts": runtime().bus.log.delivery_counts()})
 
 
 @blueprint.get("/deliveries/groups")
+@operation(
+    "groupDeadLetters", _TAG, query=(TYPE, SUBSCRIPTION, ERROR_CLASS),
+    answers={200: DeadLetterGroups},
+)  # fmt: skip
 def groups() -> Response:
     """How many dead letters there are, by subscription, type and error, the largest first."""
     selection = Selection(
-        pattern=parameters.pattern("type"),
-        subscription=parameters.text("subscription"),
-        error_class=parameters.text("error_class"),
+        pattern=TYPE.read(), subscription=SUBSCRIPTION.read(), error_class=ERROR_CLASS.read()
     )
     found = runtime().bus.log.dead_letters.counts(selection)
     return answer({"groups": [
@@ -64,14 +88,11 @@ def groups() -> Response:
 
 
 @blueprint.post("/deliveries/retry")
+@operation("retryDeliveries", _TAG, body=selections.RETRIED, answers={202: Retried})
 def retry() -> Response:
     """Begin the next attempt of single ``deliveries`` that wait for a retry, at once."""
-    body = parameters.body_object(selections.MAX_BODY_BYTES)
-    wanted = selections.selection(body).deliveries
-    if wanted is None:
-        detail = "is needed: an array of deliveries, each with sequence and subscription"
-        raise ProblemError(400, "Wrong body", f"deliveries: {detail}",
-                           [{"pointer": "/deliveries", "detail": detail}])  # fmt: skip
+    body = selections.RETRIED.read()
+    wanted = selections.keys(body["deliveries"])
     begun = runtime().bus.operations.retry_now(wanted, by(body)["by"])
     return answer({"retried": len(begun), "deliveries": [
         {"sequence": sequence, "subscription": name} for sequence, name in begun
@@ -79,10 +100,14 @@ def retry() -> Response:
 
 
 @blueprint.post("/deliveries/redrive")
+@operation(
+    "redriveDeliveries", _TAG, body=selections.SELECTED,
+    answers={200: OperationPreview, 202: Operation}, problems=_REFUSED, headers=_BEGUN,
+)  # fmt: skip
 def redrive() -> Response:
     """Deliver dead letters again: single ``deliveries``, or all that fit a ``filter``."""
-    body = parameters.body_object(selections.MAX_BODY_BYTES)
-    selection, reason = selections.selection(body), selections.reason(body)
+    body = selections.SELECTED.read()
+    selection, reason = selections.selection(body), body["reason"]
     operations, who = runtime().bus.operations, by(body)["by"]
     preview = operations.preview("redrive", selection)
     if selection.subscription is not None and selection.subscription in preview.excluded:
@@ -92,33 +117,39 @@ def redrive() -> Response:
             f"{selection.subscription!r} was unsubscribed; its dead letters can be redriven when "
             "somebody subscribes under that name again, or be discarded",
         )
-    if selections.dry_run(body):
+    if body["dry_run"]:
         return _preview(preview)
     return _begun(operations.redrive(selection, who, reason))
 
 
 @blueprint.post("/deliveries/discard")
+@operation(
+    "discardDeliveries", _TAG, body=selections.DISCARDED,
+    answers={200: OperationPreview, 202: Operation}, problems=_REFUSED, headers=_BEGUN,
+)  # fmt: skip
 def discard() -> Response:
     """Give dead letters up for good, for a ``reason``; selected as for a redrive."""
-    body = parameters.body_object(selections.MAX_BODY_BYTES)
-    selection, is_dry_run = selections.selection(body), selections.dry_run(body)
+    body = selections.DISCARDED.read()
+    selection = selections.selection(body)
     operations, who = runtime().bus.operations, by(body)["by"]
-    if is_dry_run:
+    if body["dry_run"]:
         return _preview(operations.preview("discard", selection))
-    reason = selections.reason(body, is_needed=True) or ""
-    return _begun(operations.discard(selection, who, reason))
+    return _begun(operations.discard(selection, who, selections.needed_reason(body)))
 
 
 @blueprint.post("/deliveries/replay")
+@operation(
+    "replayEvents", _TAG, body=selections.REPLAYED,
+    answers={200: OperationPreview, 202: Operation}, problems=_REFUSED, headers=_BEGUN,
+)  # fmt: skip
 def replay() -> Response:
     """Deliver recorded events again to one ``subscription``."""
-    body = parameters.body_object()
-    replayed, rate = selections.replayed(body)
-    reason, who = selections.reason(body), by(body)["by"]
+    body = selections.REPLAYED.read()
+    replayed, who = selections.replayed(body), by(body)["by"]
     operations = runtime().bus.operations
-    if selections.dry_run(body):
+    if body["dry_run"]:
         return _preview(operations.preview_replay(replayed))
-    return _begun(operations.replay(replayed, who, reason, rate))
+    return _begun(operations.replay(replayed, who, body["reason"], body["rate"]))
 
 
 def _preview(preview: Preview) -> Response:

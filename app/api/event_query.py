@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from typing import Literal
 
-from app.api import parameters
+from app.api.common import SINCE, TYPE, UNTIL
+from app.openapi import kinds
+from app.openapi.fields import Field
 from eventbus.log import EventQuery
+
+SUBJECT = Field("subject", kinds.text(), "What the event is about.", example="eval-42")
+CORRELATION = Field("correlation", kinds.text(), "The `correlationid` of a chain of events.")
+AFTER = Field("after", kinds.whole(), "Only higher sequences.")
+BEFORE = Field("before", kinds.whole(), "Only lower sequences.")
+TEXT = Field(
+    "q",
+    kinds.raw(),
+    'Words, `"phrases"` and `beginnings*` in type, subject, ids and payload.',
+    example="timeout gpu*",
+)
+ORDER = Field("order", kinds.choice(("desc", "asc")), "`desc` is newest first, `asc` oldest first.")
+
+FILTER = (TYPE, SUBJECT, CORRELATION, AFTER, BEFORE, SINCE, UNTIL, TEXT, ORDER)
 
 
 def from_request(
@@ -16,15 +32,15 @@ def from_request(
     Raises ProblemError for what has no meaning.
     """
     return EventQuery(
-        pattern=parameters.pattern("type"),
-        subject=parameters.text("subject"),
-        correlation=parameters.text("correlation"),
-        after=parameters.whole("after"),
-        before=parameters.whole("before"),
-        since=parameters.time("since"),
-        until=parameters.time("until"),
-        text=parameters.text("q"),
-        order=parameters.choice("order", ("desc", "asc"), default=order),
+        pattern=TYPE.read(),
+        subject=SUBJECT.read(),
+        correlation=CORRELATION.read(),
+        after=AFTER.read(),
+        before=BEFORE.read(),
+        since=SINCE.read(),
+        until=UNTIL.read(),
+        text=TEXT.read(),
+        order=ORDER.read() or order,
         limit=limit,
         cursor=cursor,
     )

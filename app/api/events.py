@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response, request
 
-from app.api import event_query, parameters, trace
+from app.api import event_query, trace
+from app.api.answers import events as shapes
+from app.api.answers.events import CloudEvent, EventDeliveries, EventReceipt, Trace
+from app.api.common import CURSOR, EVENT_ID, LIMIT, NO_EVENT, SOURCE
+from app.api.content import BINARY_HEADERS, PUBLISHED, prefers, refuse_coding
 from app.api.shapes import answer, event_list, raw, with_member
+from app.openapi import kinds
+from app.openapi.fields import Field
+from app.openapi.operation import Media, operation
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import BatchReceipt, Event, Receipt
-from eventbus.cloudevents import decode
+from eventbus.cloudevents import BATCH_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE, decode
 from eventbus.errors import BusClosedError, ReceiptTimeoutError
-from eventbus.log import EventLog
+from eventbus.log import EventLog, EventPage
 from eventbus.scheduled import ScheduledEvent
 
 MAX_WAIT_S = 30.0
@@ -25,10 +33,25 @@ FINISHED = ("succeeded", "dead", "discarded", "cancelled")
 # The envelope around the payload of one event: fourteen attributes of at most 1024 characters.
 ENVELOPE_BYTES = 65_536
 
+_TAG = "Events"
+_WAIT = Field("wait", kinds.choice(("handled",)), "Answer when the handlers are done.")
+_TIMEOUT = Field(
+    "timeout", kinds.number(0, MAX_WAIT_S, "seconds"), "So many seconds of waiting at most.",
+    default=DEFAULT_WAIT_S,
+)  # fmt: skip
+_RECEIPT = Media({"application/json": EventReceipt | shapes.BatchReceipt})
+_EVENT = Media({"application/json": CloudEvent, STRUCTURED_CONTENT_TYPE: CloudEvent})
+_PAGE = Media({"application/json": shapes.EventPage, BATCH_CONTENT_TYPE: list[CloudEvent]})
+
 blueprint = Blueprint("events", __name__)
 
 
 @blueprint.post("/events")
+@operation(
+    "publishEvents", _TAG, query=(_WAIT, _TIMEOUT), body=PUBLISHED,
+    request_headers=BINARY_HEADERS, answers={200: _RECEIPT, 202: _RECEIPT},
+    headers={"Location": "The event, when it is one and is recorded."},
+)  # fmt: skip
 def publish() -> Response:
     """Record one event or a batch; 202, or 200 when all were duplicates.
 
@@ -38,6 +61,7 @@ def publish() -> Response:
     (10, at most 30): each event then has ``handled`` and ``deliveries``.
     """
     wait_s = _wait()
+    refuse_coding()
     parts = runtime()
     settings = parts.settings
     body = request.get_data(cache=False)
@@ -53,16 +77,25 @@ def publish() -> Response:
     if wait_s is not None:
         _add_deliveries(parts.bus.log, answers, receipt, wait_s)
     status = 200 if all(entry["duplicate"] for entry in answers) else 202
-    return answer({"events": answers} if is_batch else answers[0], status)
+    if is_batch:
+        return answer({"events": answers}, status)
+    response = answer(answers[0], status)
+    if answers[0]["sequence"] is not None:
+        response.headers["Location"] = f"/api/events/{quote(answers[0]['id'], safe='')}"
+    return response
 
 
 @blueprint.get("/events")
+@operation(
+    "listEvents", _TAG, query=(*event_query.FILTER, LIMIT, CURSOR), answers={200: _PAGE},
+    headers={"Link": "The next page, of a batch."},
+)  # fmt: skip
 def history() -> Response:
     """One page of the log by pattern, subject, correlation, position, time and text."""
-    query = event_query.from_request(
-        order="desc", limit=parameters.limit(), cursor=parameters.text("cursor")
-    )
+    query = event_query.from_request(order="desc", limit=LIMIT.read(), cursor=CURSOR.read())
     page = runtime().bus.log.query(query)
+    if prefers(BATCH_CONTENT_TYPE):
+        return _batch(page)
     text = f'{{"events":{event_list(page.events)},"next":{json.dumps(page.next)}}}'
     if page.previous is not None:
         text = with_member(text, "previous", json.dumps(page.previous))
@@ -70,12 +103,30 @@ def history() -> Response:
 
 
 @blueprint.get("/events/<path:event_id>")
+@operation(
+    "getEvent", _TAG, path=(EVENT_ID,), query=(SOURCE,), answers={200: _EVENT, 304: None},
+    problems=NO_EVENT,
+    headers={"ETag": "Changes when retention removes the payload, never else."},
+)  # fmt: skip
 def event(event_id: str) -> Response:
-    """One event; ``source`` chooses where several producers used the same id."""
-    return raw(_found(event_id).to_json())
+    """One event; ``source`` chooses where several producers used the same id.
+
+    ``Accept: application/cloudevents+json`` gets it as a structured CloudEvent: the same text.
+    """
+    found = _found(event_id)
+    response = raw(found.to_json())
+    if prefers(STRUCTURED_CONTENT_TYPE):
+        response.content_type = STRUCTURED_CONTENT_TYPE
+    response.vary.add("Accept")
+    response.set_etag(f"{found.sequence}{'-removed' if found.is_stripped else ''}")
+    return response.make_conditional(request)
 
 
 @blueprint.get("/events/<path:event_id>/deliveries")
+@operation(
+    "getEventDeliveries", _TAG, path=(EVENT_ID,), query=(SOURCE,),
+    answers={200: EventDeliveries}, problems=NO_EVENT,
+)  # fmt: skip
 def deliveries(event_id: str) -> Response:
     """What became of the event at each durable subscription, with every attempt."""
     found = _found(event_id)
@@ -83,6 +134,10 @@ def deliveries(event_id: str) -> Response:
 
 
 @blueprint.get("/events/<path:event_id>/trace")
+@operation(
+    "getEventTrace", _TAG, path=(EVENT_ID,), query=(SOURCE,), answers={200: Trace},
+    problems=NO_EVENT,
+)  # fmt: skip
 def chain(event_id: str) -> Response:
     """The causation tree that the event is part of."""
     _found(event_id)
@@ -99,11 +154,22 @@ def chain(event_id: str) -> Response:
     )
 
 
+def _batch(page: EventPage) -> Response:
+    """A page in the batched mode of CloudEvents, whose next one is a link (RFC 8288)."""
+    response = raw(event_list(page.events))
+    response.content_type = BATCH_CONTENT_TYPE
+    if page.next is not None:
+        query = urlencode({**request.args, "cursor": page.next})
+        response.headers["Link"] = f'<{request.path}?{query}>; rel="next"'
+    return response
+
+
 def _wait() -> float | None:
     """For how many seconds the client wants to wait for handlers; None when it does not."""
-    if parameters.choice("wait", ("handled",)) is None:
+    if not request.environ["QUERY_STRING"]:
         return None
-    return parameters.seconds("timeout", DEFAULT_WAIT_S, MAX_WAIT_S)
+    wanted, timeout_s = _WAIT.read(), _TIMEOUT.read()
+    return None if wanted is None else timeout_s
 
 
 def _answers(receipt: Receipt | BatchReceipt) -> list[dict[str, Any]]:
@@ -142,7 +208,7 @@ def _add_deliveries(
 
 
 def _found(event_id: str) -> Event:
-    found = runtime().bus.log.get(event_id, parameters.text("source"))
+    found = runtime().bus.log.get(event_id, SOURCE.read())
     if found is None:
         raise ProblemError(404, "Not Found", f"there is no event with the id {event_id[:100]!r}")
     return found

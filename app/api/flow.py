@@ -6,26 +6,35 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from app.api import parameters
+from app.api.answers.system import Flow
 from app.api.shapes import answer
 from app.flow.graph import Edge, Node, build
+from app.openapi import kinds
+from app.openapi.fields import Field
+from app.openapi.operation import operation
 from app.pages.window import Window, WindowError
 from app.problems import ProblemError
 from app.runtime import runtime
+
+_WINDOW = Field("window", kinds.raw(), "The newest `5m`, `1h`, `7d`, …; `1h` by default.")
+_SINCE = Field("since", kinds.raw(), "Where the window begins: a time, or an age like `2h`.")
+_UNTIL = Field("until", kinds.raw(), "Where it ends; now when it is left out.")
+_GROUP = Field("group", kinds.choice(("type", "family")), "What a node is.", default="type")
 
 blueprint = Blueprint("flow", __name__)
 
 
 @blueprint.get("/flow")
+@operation("getFlow", "Figures", query=(_WINDOW, _SINCE, _UNTIL, _GROUP), answers={200: Flow})
 def flow() -> Response:
     """Types, handlers and what flowed between them in ``window`` or ``since`` to ``until``.
 
     ``group=family`` makes the types of a family one node. ``position`` is the sequence up to
     which events are counted, ``last_sequence`` the log's newest.
     """
-    for name in ("window", "since", "until"):
-        parameters.text(name)
-    group = parameters.choice("group", ("type", "family"), default="type")
+    for field in (_WINDOW, _SINCE, _UNTIL):
+        field.read()
+    group = _GROUP.read()
     try:
         window = Window.read(request.args)
     except WindowError as error:

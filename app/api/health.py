@@ -7,7 +7,9 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from app.api.answers.system import Alive, NotWell, Ready
 from app.api.shapes import answer
+from app.openapi.operation import Media, operation
 from app.problems import PROBLEM_CONTENT_TYPE, RETRY_AFTER_S
 from app.runtime import Runtime, runtime
 from eventbus.errors import LogReadError
@@ -16,10 +18,13 @@ from eventbus.trouble import Trouble
 # What no waiting heals, but a restart does: a dead thread.
 _NEEDS_RESTART = ("writer", "dispatcher")
 
+_REASONS = Media({PROBLEM_CONTENT_TYPE: NotWell}, about="Not, and why.")
+
 blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/healthz")
+@operation("isAlive", "Health", answers={200: Alive, 503: _REASONS})
 def healthz() -> Response:
     """200 as long as the process can do its work without a restart; a full disk is no reason."""
     reasons = [t for t in runtime().bus.troubles() if t.part in _NEEDS_RESTART]
@@ -27,6 +32,7 @@ def healthz() -> Response:
 
 
 @blueprint.get("/readyz")
+@operation("isReady", "Health", answers={200: Ready, 503: _REASONS})
 def readyz() -> Response:
     """200 when the log can be read and written and events are delivered; else why not."""
     parts = runtime()

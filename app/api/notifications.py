@@ -6,19 +6,27 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from app.api import parameters
 from app.api.alerts import by
+from app.api.answers.system import Channels, ChannelTested
+from app.api.common import BY
 from app.api.shapes import answer
+from app.openapi import kinds
+from app.openapi.fields import Body, Field
+from app.openapi.operation import operation
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import Event
 from eventbus.timestamps import format_time
 from handlers.errors import NotificationError
 
+_NAME = Field("name", kinds.text(), "The name of a channel.", example="ops")
+_BODY = Body((BY,), {"with a name": {"by": "ann"}})
+
 blueprint = Blueprint("notifications", __name__)
 
 
 @blueprint.get("/notifications")
+@operation("listChannels", "Notifications", answers={200: Channels})
 def notifications() -> Response:
     """Every channel with its rules and its state; of a URL only the host is told."""
     return answer(
@@ -44,9 +52,13 @@ def notifications() -> Response:
 
 
 @blueprint.post("/notifications/<name>/test")
+@operation(
+    "testChannel", "Notifications", path=(_NAME,), body=_BODY, answers={200: ChannelTested},
+    problems={404: "No channel has this name.", 502: "The test could not be sent."},
+)  # fmt: skip
 def test(name: str) -> Response:
     """Send a test now; 502 with what went wrong when it could not be sent."""
-    who = by(parameters.body_object())["by"]
+    who = by(_BODY.read())["by"]
     try:
         said = runtime().notifier.test(name, who)
     except KeyError:

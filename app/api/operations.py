@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from app.api import parameters
 from app.api.alerts import by
+from app.api.answers.work import OperationPage
+from app.api.common import BY, CURSOR, LIMIT, OPERATION_ID
+from app.api.parameters import MAX_SEQUENCE
 from app.api.shapes import answer, page
+from app.openapi.fields import Body
+from app.openapi.operation import operation as declare
 from app.problems import ProblemError
 from app.runtime import runtime
+from eventbus.log import Operation
+
+_TAG = "Operations"
+_BODY = Body((BY,), {"with a name": {"by": "ann"}})
+_UNKNOWN = {404: "No operation has this id."}
 
 blueprint = Blueprint("operations", __name__)
 
 
 @blueprint.get("/operations")
+@declare("listOperations", _TAG, query=(LIMIT, CURSOR), answers={200: OperationPage})
 def operations() -> Response:
     """One page of operations, newest first."""
-    found = runtime().bus.operations.list(parameters.limit(), parameters.text("cursor"))
+    found = runtime().bus.operations.list(LIMIT.read(), CURSOR.read())
     return page("operations", found.operations, found.next)
 
 
 @blueprint.get("/operations/<int:operation_id>")
+@declare("getOperation", _TAG, path=(OPERATION_ID,), answers={200: Operation}, problems=_UNKNOWN)
 def operation(operation_id: int) -> Response:
     """One operation as it is now, with what has become of its deliveries."""
     found = runtime().bus.operations.get(_checked(operation_id))
@@ -30,9 +41,13 @@ def operation(operation_id: int) -> Response:
 
 
 @blueprint.post("/operations/<int:operation_id>/stop")
+@declare(
+    "stopOperation", _TAG, path=(OPERATION_ID,), body=_BODY,
+    answers={200: Operation, 202: Operation}, problems=_UNKNOWN,
+)  # fmt: skip
 def stop(operation_id: int) -> Response:
     """End an operation; what it did stays done. One that has ended stays as it is."""
-    who = by(parameters.body_object())["by"]
+    who = by(_BODY.read())["by"]
     found = runtime().bus.operations.stop(_checked(operation_id), who)
     if found is None:
         raise _unknown(operation_id)
@@ -40,7 +55,7 @@ def stop(operation_id: int) -> Response:
 
 
 def _checked(operation_id: int) -> int:
-    if operation_id > parameters.MAX_SEQUENCE:
+    if operation_id > MAX_SEQUENCE:
         raise _unknown(operation_id)
     return operation_id
 

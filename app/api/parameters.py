@@ -10,21 +10,17 @@ from typing import Any
 
 from flask import request
 
+from app.openapi import kinds
+from app.openapi.kinds import MAX_SEQUENCE, MAX_TEXT_CHARS, Kind
 from app.problems import ProblemError
 from eventbus import Pattern
-from eventbus.errors import PatternError
-from eventbus.timestamps import parse_time
 from eventbus.validation import shown
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1_000
-MAX_SEQUENCE = 2**63 - 1
-MAX_TEXT_CHARS = 1_024
 MAX_BODY_BYTES = 16_384
 
-_WHOLE = re.compile(r"[0-9]{1,19}")
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_SPACE_FOR_PLUS = re.compile(r" (?=\d\d:\d\d$)")
 
 
 def text(name: str) -> str | None:
@@ -43,14 +39,7 @@ def text(name: str) -> str | None:
 
 def whole(name: str, default: int | None = None, low: int = 0, high: int = MAX_SEQUENCE) -> Any:
     """The parameter as a whole number within bounds; ``default`` when it is missing or empty."""
-    value = text(name)
-    if value is None:
-        return default
-    if not _WHOLE.fullmatch(value) or not low <= int(value) <= high:
-        raise ProblemError.parameter(
-            name, f"must be a whole number from {low} to {high}, not {shown(value)}"
-        )
-    return int(value)
+    return _read(name, kinds.whole(low, high), default)
 
 
 def limit(default: int = DEFAULT_LIMIT) -> int:
@@ -61,52 +50,34 @@ def limit(default: int = DEFAULT_LIMIT) -> int:
 
 def seconds(name: str, default: float, high: float) -> float:
     """The parameter as seconds, above 0 up to ``high``."""
-    value = text(name)
-    if value is None:
-        return default
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0 < number <= high:  # not so for NaN either
-        raise ProblemError.parameter(
-            name, f"must be seconds above 0 and up to {high:g}, not {shown(value)}"
-        )
-    return number
+    value: float = _read(name, kinds.number(0, high, "seconds"), default)
+    return value
 
 
 def choice(name: str, allowed: Sequence[str], default: str | None = None) -> Any:
     """The parameter as one of ``allowed``; ``default`` when it is missing or empty."""
-    value = text(name)
-    if value is None:
-        return default
-    if value not in allowed:
-        raise ProblemError.parameter(
-            name, f"must be one of {', '.join(allowed)}, not {shown(value)}"
-        )
-    return value
+    return _read(name, kinds.choice(allowed), default)
 
 
 def time(name: str) -> datetime | None:
     """The parameter as an RFC 3339 date-time, in UTC."""
-    value = text(name)
-    if value is None:
-        return None
-    try:
-        # A "+" that was not written as %2B arrives as a space.
-        return parse_time(_SPACE_FOR_PLUS.sub("+", value))
-    except ValueError as error:
-        raise ProblemError.parameter(name, f"{error}; given was {shown(value)}") from None
+    value: datetime | None = _read(name, kinds.time(), None)
+    return value
 
 
 def pattern(name: str = "type") -> Pattern | None:
     """The parameter as a pattern of event types."""
+    value: Pattern | None = _read(name, kinds.pattern(), None)
+    return value
+
+
+def _read(name: str, kind: Kind, default: Any) -> Any:
     value = text(name)
     if value is None:
-        return None
+        return default
     try:
-        return Pattern(value)
-    except PatternError as error:
+        return kind.parse(value)
+    except ValueError as error:
         raise ProblemError.parameter(name, str(error)) from None
 
 

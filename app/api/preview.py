@@ -6,8 +6,11 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
+from app.api.answers.events import Preview
+from app.api.content import BINARY_HEADERS, PUBLISHED, refuse_coding
 from app.api.events import ENVELOPE_BYTES
 from app.api.shapes import answer, record
+from app.openapi.operation import operation
 from app.problems import ProblemError
 from app.runtime import live_handler_settings, runtime
 from eventbus import Event
@@ -23,12 +26,20 @@ blueprint = Blueprint("preview", __name__)
 
 
 @blueprint.post("/events/preview")
+@operation(
+    "previewEvents",
+    "Events",
+    body=PUBLISHED,
+    request_headers=BINARY_HEADERS,
+    answers={200: Preview},
+)
 def preview() -> Response:
     """The subscriptions that match, the effects and the further events of what is sent.
 
     The body is that of ``POST /api/events``, of at most 100 events. Nothing is recorded,
     delivered, scheduled or written.
     """
+    refuse_coding()
     settings = runtime().settings
     body = request.get_data(cache=False)
     if len(body) > MOST_GIVEN * (settings.max_event_bytes + ENVELOPE_BYTES):

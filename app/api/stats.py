@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from app.api.answers.system import Stats
+from app.api.common import AT
 from app.api.shapes import answer
+from app.openapi.operation import operation
 from app.runtime import runtime
 from app.travel import asked
 
@@ -12,6 +15,10 @@ blueprint = Blueprint("stats", __name__)
 
 
 @blueprint.get("/stats")
+@operation(
+    "getStats", "Figures", query=(AT,), answers={200: Stats},
+    problems={410: "That time is not kept."},
+)  # fmt: skip
 def stats() -> Response:
     """Position of the log, events per second, and what the handlers count; now or ``at`` a time.
 

@@ -6,20 +6,25 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from app.api import parameters
 from app.api.alerts import by
+from app.api.answers.system import RetentionPreview, RetentionStarted, Storage
+from app.api.common import BY, DRY_RUN
 from app.api.shapes import answer, record
+from app.openapi.fields import Body
+from app.openapi.operation import operation
 from app.problems import ProblemError
 from app.retention import Retentions, described
 from app.runtime import runtime
 from eventbus.errors import RetentionError
 from eventbus.retention.forecast import measure
-from eventbus.validation import shown
+
+_BODY = Body((DRY_RUN, BY), {"preview": {"dry_run": True}, "run": {"by": "ann"}})
 
 blueprint = Blueprint("storage", __name__)
 
 
 @blueprint.get("/storage")
+@operation("getStorage", "Storage", answers={200: Storage})
 def storage() -> Response:
     """Sizes, the oldest event, growth, when the disk is full; retention; the search index."""
     parts = runtime()
@@ -32,17 +37,15 @@ def storage() -> Response:
 
 
 @blueprint.post("/retention")
+@operation(
+    "runRetention", "Storage", body=_BODY,
+    answers={200: RetentionPreview, 202: RetentionStarted}, problems={409: "A run is under way."},
+)  # fmt: skip
 def run() -> Response:
     """Begin a run; with ``{"dry_run": true}`` only say what would go. 409 while one runs."""
-    body = parameters.body_object()
-    is_dry = body.get("dry_run", False)
-    if not isinstance(is_dry, bool):
-        detail = f"must be true or false, not {shown(is_dry)}"
-        raise ProblemError(
-            400, "Wrong body", f"dry_run {detail}", [{"pointer": "/dry_run", "detail": detail}]
-        )
+    body = _BODY.read()
     retentions = runtime().retentions
-    if is_dry:
+    if body["dry_run"]:
         found = retentions.preview()
         return answer(
             {

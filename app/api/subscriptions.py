@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from app.api import parameters, selections
 from app.api.alerts import by
+from app.api.answers.system import SubscriptionEnded, SubscriptionPaused, Subscriptions
+from app.api.common import BY, REASON, SUBSCRIPTION_NAME
 from app.api.shapes import answer, record
+from app.openapi.fields import Body
+from app.openapi.operation import operation
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus.errors import SubscriptionError
 from eventbus.statistics import SubscriptionStats
 
+_TAG = "Subscriptions"
+_END = Body((BY,), {"with a name": {"by": "ann"}})
+_PAUSE = Body((BY, REASON), {"with a reason": {"by": "ann", "reason": "the report store moves"}})
+_PROBLEMS = {404: "No subscription has this name.", 409: "This one cannot."}
+
 blueprint = Blueprint("subscriptions", __name__)
 
 
 @blueprint.get("/subscriptions")
+@operation("listSubscriptions", _TAG, answers={200: Subscriptions})
 def subscriptions() -> Response:
     """Every subscription with its lag (matching events not yet finished) and durations.
 
@@ -31,9 +40,13 @@ def subscriptions() -> Response:
 
 
 @blueprint.delete("/subscriptions/<path:name>")
+@operation(
+    "endSubscription", _TAG, path=(SUBSCRIPTION_NAME,), body=_END,
+    answers={200: SubscriptionEnded}, problems=_PROBLEMS,
+)  # fmt: skip
 def end(name: str) -> Response:
     """Forget a durable subscription: what it has not finished is cancelled."""
-    who = by(parameters.body_object())
+    who = by(_END.read())
     parts = runtime()
     found(name)
     try:
@@ -46,20 +59,28 @@ def end(name: str) -> Response:
 
 
 @blueprint.post("/subscriptions/<path:name>/pause")
+@operation(
+    "pauseSubscription", _TAG, path=(SUBSCRIPTION_NAME,), body=_PAUSE,
+    answers={200: SubscriptionPaused}, problems=_PROBLEMS,
+)  # fmt: skip
 def pause(name: str) -> Response:
     """Begin no more deliveries of a durable subscription; what comes stays pending."""
     return _set_paused(name, True)
 
 
 @blueprint.post("/subscriptions/<path:name>/resume")
+@operation(
+    "resumeSubscription", _TAG, path=(SUBSCRIPTION_NAME,), body=_PAUSE,
+    answers={200: SubscriptionPaused}, problems=_PROBLEMS,
+)  # fmt: skip
 def resume(name: str) -> Response:
     """Go on with what is pending."""
     return _set_paused(name, False)
 
 
 def _set_paused(name: str, wanted: bool) -> Response:
-    body = parameters.body_object()
-    who, reason = by(body)["by"], selections.reason(body)
+    body = _PAUSE.read()
+    who, reason = by(body)["by"], body["reason"]
     found(name)
     pauses = runtime().bus.pauses
     try:

@@ -6,24 +6,31 @@ from collections.abc import Iterator, Sequence
 
 from flask import Blueprint, Response
 
-from app.api import parameters
+from app.api.answers.system import Types
+from app.api.common import LIMIT
 from app.api.shapes import answer
 from app.live.traffic import REST
 from app.live.type_tree import Node, type_tree
+from app.openapi import kinds
+from app.openapi.fields import Field
+from app.openapi.operation import operation
 from app.pages.look import family_hue
 from app.runtime import runtime
+
+_TEXT = Field("q", kinds.raw(), "What the type contains.", example="eval")
 
 blueprint = Blueprint("types", __name__)
 
 
 @blueprint.get("/types")
+@operation("listTypes", "Figures", query=(_TEXT, LIMIT), answers={200: Types})
 def types() -> Response:
     """Types that contain ``q``, those that begin with it first, then the most frequent.
 
     ``patterns`` are wildcards that would match several of all types, by the same rule.
     """
-    wanted = (parameters.text("q") or "").lower()
-    limit = parameters.limit()
+    wanted = (_TEXT.read() or "").lower()
+    limit = LIMIT.read()
     seen = runtime().hub.traffic.types()
     found = [
         {

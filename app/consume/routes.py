@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 from dataclasses import dataclass
 
-from flask import Blueprint, Flask, g, request
+from flask import Blueprint, Flask, current_app, g, request
 from simple_websocket import Server
 from wsproto.utilities import RemoteProtocolError
 
-from app.api import parameters
 from app.consume.connection import INTERNAL_ERROR, VIOLATION, Connection
 from app.live.admission import admit_socket, give_back_slot, refuse_handshake
 from app.live.routes import sockets
 from app.live.socket import OutboundSocket
+from app.openapi import kinds
+from app.openapi.fields import Field
+from app.openapi.operation import declared, operation
 from app.problems import ProblemError
 from app.runtime import Runtime, runtime
-from eventbus import Pattern
 from eventbus.consumers import Terms
 from eventbus.consumers.frames import parse
 from eventbus.consumers.groups import CONFLICT, TRY_LATER, Seat
 from eventbus.consumers.terms import MAX_PREFETCH
 from eventbus.errors import ConsumerProtocolError, EventBusError, SubscriptionError
 from eventbus.subscription import check_name
-from eventbus.validation import shown
 
 DEFAULT_PREFETCH = 16
 MAX_TIMEOUT_S = 86_400.0
 MAX_ATTEMPTS = 100
 
-_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_NAME = Field("name", kinds.text(255), "The name of the subscription.", example="report-writer")
+_TYPE = Field(
+    "type", kinds.pattern(), "the pattern of the events to handle", is_needed=True,
+    example="evaluation.*",
+)  # fmt: skip
+_PREFETCH = Field(
+    "prefetch", kinds.whole(1, MAX_PREFETCH), "So many events are handled at once.",
+    default=DEFAULT_PREFETCH,
+)  # fmt: skip
+_ATTEMPTS = Field("max_attempts", kinds.whole(1, MAX_ATTEMPTS), "After so many, a dead letter.")
+_TIMEOUT = Field(
+    "timeout", kinds.number(0, MAX_TIMEOUT_S, "seconds"), "So many seconds an attempt may take."
+)
+_CONSUMER = Field(
+    "consumer", kinds.matching("[A-Za-z0-9_-]{8,64}", "8 to 64 letters, digits, _ or -"),
+    "Random and yours alone; come back with the same one after a lost connection.",
+)  # fmt: skip
 
 blueprint = Blueprint("consume", __name__)
 log = logging.getLogger(__name__)
@@ -53,8 +68,20 @@ def register(app: Flask) -> None:
 
 
 @sockets.route("/api/subscriptions/<path:name>/consume", bp=blueprint)
+@operation(
+    "consumeEvents",
+    "Streams",
+    path=(_NAME,),
+    query=(_TYPE, _PREFETCH, _ATTEMPTS, _TIMEOUT, _CONSUMER),
+    answers={101: None},
+    problems={409: "The name is taken, or the terms differ.", 501: "No socket can be lent."},
+    is_socket=True,
+)
 def consume(ws: Server, name: str) -> None:
-    """Handle events of the durable subscription ``name`` in another process."""
+    """Handle events of a durable subscription in another process: a WebSocket.
+
+    The frames, in both directions, are in docs/remote.md. `RemoteEventBus` speaks them.
+    """
     wanted: Wanted = g.wanted
     parts = runtime()
     max_chars = parts.settings.max_body_bytes
@@ -94,11 +121,10 @@ def admit() -> None:
         check_name(name)
     except SubscriptionError as error:
         raise ProblemError.parameter("name", str(error)) from None
-    terms = Terms(name, _pattern(), _attempts(), _timeout_s())
-    consumer, prefetch = (
-        _consumer(),
-        parameters.whole("prefetch", DEFAULT_PREFETCH, low=1, high=MAX_PREFETCH),
-    )
+    if said := declared(current_app.view_functions[request.endpoint or ""]):
+        said.check_query()
+    terms = Terms(name, _TYPE.read(), _ATTEMPTS.read(), _TIMEOUT.read())
+    consumer, prefetch = _CONSUMER.read() or secrets.token_hex(16), _PREFETCH.read()
     try:
         parts.consumers.check(terms)
     except SubscriptionError as error:
@@ -108,32 +134,3 @@ def admit() -> None:
 
 blueprint.teardown_request(give_back_slot)
 blueprint.register_error_handler(RemoteProtocolError, refuse_handshake)
-
-
-def _pattern() -> Pattern:
-    pattern = parameters.pattern("type")
-    if pattern is None:
-        raise ProblemError.parameter("type", "is required: the pattern of the events to handle")
-    return pattern
-
-
-def _attempts() -> int | None:
-    attempts: int | None = parameters.whole("max_attempts", None, low=1, high=MAX_ATTEMPTS)
-    return attempts
-
-
-def _timeout_s() -> float | None:
-    if parameters.text("timeout") is None:
-        return None
-    return parameters.seconds("timeout", 0.0, MAX_TIMEOUT_S)
-
-
-def _consumer() -> str:
-    text = parameters.text("consumer")
-    if text is None:
-        return secrets.token_hex(16)
-    if not _ID.fullmatch(text):
-        raise ProblemError.parameter(
-            "consumer", f"must be 8 to 64 letters, digits, _ or -, not {shown(text)}"
-        )
-    return text

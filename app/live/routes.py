@@ -16,6 +16,9 @@ from app.live.fragments import Fragments
 from app.live.history import read_span
 from app.live.session import PageSession, StreamSession
 from app.live.socket import OutboundSocket
+from app.openapi import kinds
+from app.openapi.fields import Field
+from app.openapi.operation import declared, operation
 from app.problems import ProblemError
 from app.runtime import Runtime, runtime
 from eventbus import Pattern
@@ -60,8 +63,24 @@ def page(ws: Server) -> None:
 
 
 @sockets.route("/api/stream", bp=blueprint)
+@operation(
+    "streamEvents",
+    "Streams",
+    query=(
+        Field("type", kinds.pattern(), "Only events that match.", example="evaluation.*"),
+        Field("after", kinds.whole(high=10**18 - 1), "Begin after this sequence; now by default."),
+    ),
+    answers={101: None},
+    problems={501: "The server cannot lend its socket."},
+    is_socket=True,
+)
 def stream(ws: Server) -> None:
-    """Every matching event after ``after`` (default: now), as JSON, without a hole."""
+    """Every matching event, as JSON, without a hole: a WebSocket.
+
+    Each text frame is `{"events": [...], "sequence": N}`, where N is the position in the log up to
+    which the stream is complete, also when nothing matched. To go on after a lost connection, come
+    back with `after=N`. What the client says is ignored.
+    """
     hub, wanted = runtime().hub, _wanted()
     # The log's end, not the hub's: what was published before the request is not "from now on".
     after = hub.log.last_sequence if wanted.after is None else wanted.after
@@ -90,6 +109,8 @@ def admit() -> None:
     """Refuse a WebSocket before its handshake, while an answer can still say why."""
     if request.endpoint not in ("live.page", "live.stream"):
         return
+    if said := declared(current_app.view_functions[request.endpoint]):
+        said.check_query()
     parts = runtime()
     pattern, after = _pattern_argument(), _sequence_argument("after", parts.bus.log)
     g.wanted = Wanted(pattern, after, admit_socket(parts))

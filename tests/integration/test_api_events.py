@@ -109,8 +109,15 @@ def test_nothing_found_is_an_empty_page(api: Api) -> None:
     assert answer.json == {"events": [], "next": None}
 
 
-def test_unknown_parameters_are_ignored_and_empty_ones_mean_nothing(api: Api) -> None:
-    assert numbers(api.get("/api/events", type="shop.*", limit=1, utm="x", subject="")) == [19]
+def test_empty_parameters_mean_nothing(api: Api) -> None:
+    assert numbers(api.get("/api/events", type="shop.*", limit=1, subject="")) == [19]
+
+
+@pytest.mark.parametrize("query", ["utm=x", "limit=2&limit=3", "Type=shop.*", "type%20=a"])
+def test_a_parameter_that_is_unknown_or_given_twice_is_an_error(api: Api, query: str) -> None:
+    answer = api.get(f"/api/events?{query}")
+    assert answer.status == 400
+    assert answer.json["errors"][0]["parameter"] == query.partition("=")[0].replace("%20", " ")
 
 
 def test_deliveries_of_an_event_have_their_attempts(api: Api) -> None:

@@ -309,7 +309,8 @@ def test_several_alerts_are_decided_about_at_once(api: Api) -> None:
     assert api.post(f"/api/alerts/{names[0]}/unmute").status == 409
     for wrong in ({}, {"ids": []}, {"ids": "x"}, {"ids": [7]}, {"ids": ["x"] * 501}):
         answer = api.post("/api/alerts/resolve", wrong)
-        assert (answer.status, answer.json["errors"][0]["pointer"]) == (400, "/ids")
+        assert answer.status == 400
+        assert answer.json["errors"][0]["pointer"] in ("/ids", "/ids/0")
     assert api.post("/api/alerts/frobnicate", {"ids": names}).status == 404
 
 
