@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from app.notify_variables import NOTIFY_VARIABLES
+from app.schema_variables import SCHEMA_VARIABLES
 from app.variables import Variable, number, whole, yes_or_no
-from eventbus.errors import RetentionError
+from eventbus.catalogue import ModeRule, read_folder
+from eventbus.catalogue.policy import Unknown
+from eventbus.errors import DeclarationError, RetentionError
 from eventbus.retention import RetentionRule, RetentionRules
 from handlers.errors import RuleError
 from handlers.notify import Channel, MailServer, RateLimit
@@ -75,6 +78,9 @@ class Settings:
     notify_timeout_s: float = 10.0
     public_url: str = ""
     travel_max_bytes: int = 2_000_000_000
+    schemas: str = ""
+    schema_modes: tuple[ModeRule, ...] = ()
+    unknown_types: Unknown = "allow"
     log_level: str = "info"
 
     @classmethod
@@ -125,6 +131,12 @@ class Settings:
                 f"EVENTBUS_NOTIFY has the e-mail channel {mails[0]}, and EVENTBUS_SMTP_URL names "
                 "no server to send by"
             )
+        if self.schemas:
+            try:
+                read_folder(self.schemas)
+            except DeclarationError as error:
+                problems += [f"EVENTBUS_SCHEMAS={self.schemas!r} is wrong: {each.pointer}: "
+                             f"{each.detail}" for each in error.errors[:20]]  # fmt: skip
         if self.max_event_bytes > self.max_body_bytes:
             problems.append(
                 f"EVENTBUS_MAX_EVENT_BYTES ({self.max_event_bytes}) is wrong; allowed: at most "
@@ -351,6 +363,7 @@ VARIABLES: tuple[Variable, ...] = (
         "When the database is larger, the oldest events are removed.",
     ),
     *NOTIFY_VARIABLES,
+    *SCHEMA_VARIABLES,
     Variable(
         "EVENTBUS_TRAVEL_MAX_BYTES", "travel_max_bytes", _limit, "0 or a whole number from 1048576",
         "The room that snapshots for time travel may take beside the database; 0 for none.",

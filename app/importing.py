@@ -108,6 +108,7 @@ def _event(number: int, line: bytes | None, parts: Runtime, found: Imported) -> 
         return None
     try:
         events, _ = decode(_LINE_TYPE, line, source=parts.settings.source, max_bytes=max_bytes)
+        parts.catalogue.would_refuse(events[0])
     except EventValidationError as error:
         first, rest = error.errors[0], len(error.errors) - 1
         detail = first.detail

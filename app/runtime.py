@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, cast
 
 from flask import Flask, current_app
 
+from app.catalogue import open_catalogue
 from app.config import Settings
 from app.rebuilds import Rebuilds
 from app.retention import Retentions
 from app.start_check import StartCheck
 from app.transfers import Transfers
 from eventbus import EventBus, RetryPolicy
+from eventbus.catalogue import Catalogue
+from eventbus.catalogue.reports import Reports
 from eventbus.consumers import ConsumerGroups
 from eventbus.errors import BusClosedError, EventBusError, LogLockedError
 from eventbus.flow import Flow
@@ -63,6 +66,12 @@ class Runtime:
         self._parts: ExitStack | None = None
         self._is_stopped = False
         self._stop_by = 0.0
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The declared event types."""
+        assert self.bus.catalogue is not None, "the bus of the app is opened with one"
+        return self.bus.catalogue
 
     @property
     def is_started(self) -> bool:
@@ -133,6 +142,9 @@ class Runtime:
         self.flow = Flow(bus)
         self.flow.start()
         background.append(self.flow.close)
+        self.reports = Reports(bus.log, self.catalogue)
+        self.reports.start()
+        background.append(self.reports.close)
         self.travels = Travels(
             bus, handler_settings(settings), most_bytes=settings.travel_max_bytes
         )
@@ -243,6 +255,7 @@ def database_path(settings: Settings) -> Path:
 def _open_bus(settings: Settings, wait_for_lock_s: float) -> EventBus:
     database_path(settings).parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait_for_lock_s
+    catalogue = open_catalogue(settings)
     while True:
         try:
             return EventBus.open(
@@ -255,6 +268,7 @@ def _open_bus(settings: Settings, wait_for_lock_s: float) -> EventBus:
                     max_delay_s=settings.backoff_max_s,
                 ),
                 max_event_bytes=settings.max_event_bytes,
+                catalogue=catalogue,
             )
         except LogLockedError:
             if time.monotonic() >= deadline:

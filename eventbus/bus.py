@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
+from eventbus.catalogue.catalogue import Catalogue, accept
 from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.dispatcher import Dispatcher
 from eventbus.effects import Effects, current_effects
@@ -23,7 +24,7 @@ from eventbus.lanes import open_lane
 from eventbus.log import EventLog
 from eventbus.log.schedules import Request
 from eventbus.log.unit import Apply, Unit
-from eventbus.loop import LoopThread
+from eventbus.loop import LoopThread, finishes
 from eventbus.operations import Operations
 from eventbus.patterns import Pattern
 from eventbus.pauses import Pauses
@@ -72,8 +73,9 @@ class EventBus:
         retry: RetryPolicy | None = None,
         max_event_bytes: int = MAX_EVENT_BYTES,
         clock: Clock = SYSTEM_CLOCK,
+        catalogue: Catalogue | None = None,
     ) -> None:
-        """``source`` is the default source of events, ``retry`` the default policy.
+        """``source`` and ``retry`` are defaults; what the ``catalogue`` does not allow is refused.
 
         ``clock`` is for tests, which bring one that they move themselves.
         """
@@ -83,6 +85,8 @@ class EventBus:
         self._max_event_bytes = max_event_bytes
         self._clock = clock
         self._stamps = clock is not SYSTEM_CLOCK  # events take their time from it
+        self.catalogue = catalogue
+        self._check = accept if catalogue is None else catalogue.check
         self._is_closed = False
         self.has_stopped = False  # nothing is handled any more
         self._subscribe_lock = threading.Lock()
@@ -102,6 +106,8 @@ class EventBus:
             log.start(self.dispatcher.handover.after_commit, clock)
             self._watchdog.start()
             self.operations.start()
+            if catalogue is not None:
+                catalogue.attach(log)
         except BaseException:
             self._loop_thread.stop(_STOP_GRACE_S)
             raise
@@ -156,23 +162,24 @@ class EventBus:
             "traceparent": traceparent, "correlationid": correlationid, "causationid": causationid,
             "max_bytes": self._max_event_bytes,
         }  # fmt: skip
-        effects = self._effects()
-        if delay is not None or at is not None:
-            source = source or (self._source if effects is None else effects.source)
-            event = Event.create(type, data, source=source, **attributes)
-            return self.publish_event(ScheduledEvent.of(
-                event, delay=delay, at=at, is_timed=is_timed, now=self.now()
-            ))  # fmt: skip
-        if effects is not None:
-            event = effects.publish(type, data, source=source, **attributes)
+        effects, is_later = self._effects(), delay is not None or at is not None
+        if effects is not None and not is_later:
+            event = effects.publish(type, data, self._check, source=source, **attributes)
             return Receipt(BatchReceipt(self, already(event)))
-        source = self._source if source is None else source
+        if source is None:
+            source = self._source if effects is None else effects.source
         event = Event.create(type, data, source=source, **attributes)
+        if is_later:
+            now = self.now()
+            later = ScheduledEvent.of(event, delay=delay, at=at, is_timed=is_timed, now=now)
+            return self.publish_event(later)
+        self._check(event)
         return Receipt(self._record(Unit([event], owns_events=True)))
 
     def publish_event(self, event: Event) -> Receipt:
         """Record an event made by ``Event.create``; otherwise as ``publish``."""
-        return Receipt(self.publish_many([event]))
+        self._check(event)  # here, where what is wrong has no index before it
+        return Receipt(self._publish([event], self._effects()))
 
     def publish_many(self, events: Iterable[Event | Mapping[str, Any]]) -> BatchReceipt:
         """Record several events together, whole or not at all; otherwise as ``publish``.
@@ -182,9 +189,12 @@ class EventBus:
         """
         effects = self._effects()
         checked = read_events(
-            events, source=self._source if effects is None else effects.source,
+            events, source=self._source if effects is None else effects.source, check=self._check,
             max_bytes=self._max_event_bytes, now=self.now if self._stamps else None,
         )  # fmt: skip
+        return self._publish(checked, effects)
+
+    def _publish(self, checked: list[Event], effects: Effects | None) -> BatchReceipt:
         if any(isinstance(event, ScheduledEvent) for event in checked):
             unit, order = self._scheduler.arrange(checked, effects)
             return BatchReceipt(self, unit, order) if unit.is_done else self._record(unit, order)
@@ -328,8 +338,8 @@ class EventBus:
 
     def running(self) -> list[Running]:
         """The attempts that are under way now, oldest first."""
-        runs = sorted(self.dispatcher.runner.runs, key=lambda run: run.started)
-        return [Running.of(run) for run in runs]
+        runs = self.dispatcher.runner.runs
+        return [Running.of(run) for run in sorted(runs, key=lambda run: run.started)]
 
     def troubles(self) -> list[Trouble]:
         """Why the bus cannot do all of its work now; empty when it can."""
@@ -352,15 +362,7 @@ class EventBus:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         self.log.commit(Unit())  # what was submitted before is committed with it
-        waiting = asyncio.run_coroutine_threadsafe(
-            self._scheduler.settle(self.dispatcher), self._loop
-        )
-        try:
-            waiting.result(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        except (TimeoutError, FutureTimeoutError):
-            waiting.cancel()
-            return False
-        return True
+        return finishes(self._scheduler.settle(self.dispatcher), self._loop, deadline)
 
     def close(self, timeout: float = 2.0) -> None:
         """Stop: let running handlers finish for up to ``timeout`` seconds, commit, close the log.

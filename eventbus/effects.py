@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -43,8 +44,13 @@ class Effects:
         """The source of further events that are given none."""
         return f"/handlers/{self.subscription}"
 
-    def publish(self, type: str, data: Any, **attributes: Any) -> Event:
-        """A further event of this delivery; what is not given follows from the causing event."""
+    def publish(
+        self, type: str, data: Any, check: Callable[[Event], None] | None = None, **attributes: Any
+    ) -> Event:
+        """A further event of this delivery; what is not given follows from the causing event.
+
+        ``check`` raises for one that must not be recorded.
+        """
         self.check_open()
         cause = self.event
         defaults = {
@@ -56,6 +62,8 @@ class Effects:
         }
         given = {name: value for name, value in attributes.items() if value is not None}
         event = Event.create(type, data, **{**defaults, **given}, depth=cause.depth + 1)
+        if check is not None:
+            check(event)
         self._check(event)
         self.events.append(event)
         return event

@@ -31,7 +31,23 @@ class EventValidationError(EventBusError, ValueError):
 
     def under(self, prefix: str) -> EventValidationError:
         """The same errors with pointers below ``prefix``, such as ``"/3"`` for a batch's item 3."""
-        return EventValidationError([FieldError(prefix + e.pointer, e.detail) for e in self.errors])
+        return type(self)([FieldError(prefix + e.pointer, e.detail) for e in self.errors])
+
+
+class SchemaViolationError(EventValidationError):
+    """An event whose payload its type's schema does not allow."""
+
+
+class UndeclaredTypeError(EventValidationError):
+    """An event of a type that nobody has declared, where only declared ones are taken."""
+
+
+class DeclarationError(EventBusError, ValueError):
+    """A declaration of an event type that cannot be used; ``errors`` names each member."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        self.errors: tuple[FieldError, ...] = tuple(errors)
+        super().__init__("; ".join(f"{e.pointer or '/'}: {e.detail}" for e in self.errors))
 
 
 class UnsupportedContentTypeError(EventBusError, ValueError):

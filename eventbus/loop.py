@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
+from collections.abc import Coroutine
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
 
 from eventbus.threads import start_thread
 
@@ -61,3 +65,21 @@ class LoopThread:
             self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         finally:
             self.loop.close()
+
+
+def finishes(
+    coroutine: Coroutine[Any, Any, object],
+    loop: asyncio.AbstractEventLoop,
+    deadline: float | None,
+) -> bool:
+    """Run it on a loop of another thread; whether it ends before ``deadline`` (monotonic).
+
+    Blocks; it is cancelled when its time is over.
+    """
+    waiting = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    try:
+        waiting.result(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    except (TimeoutError, FutureTimeoutError):
+        waiting.cancel()
+        return False
+    return True

@@ -152,8 +152,9 @@ def read_events(
     source: str,
     max_bytes: int,
     now: Callable[[], datetime] | None,
+    check: Callable[[Event], None] | None = None,
 ) -> list[Event]:
-    """Events as they are and mappings read as by ``read_event``.
+    """Events as they are and mappings read as by ``read_event``, each given to ``check``.
 
     Raises EventValidationError with the index of each wrong one at the head of its pointers.
     """
@@ -161,11 +162,14 @@ def read_events(
     errors: list[FieldError] = []
     for index, value in enumerate(values):
         try:
-            read.append(
+            event = (
                 value
                 if isinstance(value, Event)
                 else read_event(value, source=source, max_bytes=max_bytes, now=now)
             )
+            if check is not None:
+                check(event)
+            read.append(event)
         except EventValidationError as error:
             errors += error.under(f"/{index}").errors
     if errors:

@@ -30,8 +30,9 @@ def dry_run(bus: EventBus, settings: HandlerSettings, source: str) -> DryRun:
             stage.subscribe(handler.pattern, handler.handle, name=handler.name)
 
     return DryRun(
-        bus.log, install, metadata.sorted_tables, subscriptions, source, ("eventbus.handlers",)
-    )
+        bus.log, install, metadata.sorted_tables, subscriptions, source, ("eventbus.handlers",),
+        None if bus.catalogue is None else bus.catalogue.would_refuse,
+    )  # fmt: skip
 
 
 def _held(stored: Subscriber, is_served: bool) -> str | None:

@@ -16,6 +16,7 @@ from app.runtime import live_handler_settings, runtime
 from eventbus import Event
 from eventbus.cloudevents import decode
 from eventbus.dryrun import DryRunResult, Foreseen
+from eventbus.errors import EventValidationError, FieldError
 from handlers.dryrun import dry_run
 
 MOST_GIVEN = 100
@@ -56,9 +57,18 @@ def preview() -> Response:
 
 
 def foresee(events: list[Event]) -> DryRunResult:
-    """A dry run on the running bus. Raises DryRunError when too many are under way."""
+    """A dry run on the running bus. Raises DryRunError when too many are under way, and
+    EventValidationError for what would be refused."""
     parts = runtime()
     settings = parts.settings
+    errors: list[FieldError] = []
+    for index, event in enumerate(events):
+        try:
+            parts.catalogue.would_refuse(event)
+        except EventValidationError as error:
+            errors += error.errors if len(events) == 1 else error.under(f"/{index}").errors
+    if errors:
+        raise EventValidationError(errors)
     return dry_run(parts.bus, live_handler_settings(settings), settings.source).run(events)
 
 

@@ -91,6 +91,11 @@ def raw() -> Kind:
     return _texts({"maxLength": MAX_TEXT_CHARS}, lambda value: value)
 
 
+def unread(schema: Mapping[str, Any]) -> Kind:
+    """Any JSON, which another reader checks by the rules that ``schema`` tells of."""
+    return Kind(schema, _no_text, lambda value, pointer, errors: value)
+
+
 def matching(pattern: str, rule: str) -> Kind:
     """Text that fits a regular expression, which ``rule`` says in words."""
     expression = re.compile(pattern)

@@ -38,7 +38,8 @@ TAGS: Mapping[str, str] = {
     "Subscriptions": "Who gets what, how far they are, pausing and ending them.",
     "Operations": "Long work that somebody began: redrives, discards, replays, rebuilds.",
     "Queues and metrics": "What the events say about queues and metrics.",
-    "Figures": "Counters, types that were seen, what flowed.",
+    "Figures": "Counters, what flowed.",
+    "Types": "Event types: what was seen of them, and what is declared.",
     "Saved views": "Names for filters, which everybody shares.",
     "Storage": "The room that the log takes, and retention.",
     "Health": "For load balancers and containers.",
@@ -47,6 +48,7 @@ TAGS: Mapping[str, str] = {
 STATUSES: Mapping[int, str] = {
     101: "The connection speaks WebSocket from now on.",
     200: "As it is now, or done.",
+    201: "Made anew.",
     202: "Recorded; what follows from it is under way.",
     304: "Not changed since the ETag that was given.",
     400: "A parameter, a header or the body is wrong; nothing was done.",

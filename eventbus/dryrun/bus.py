@@ -20,6 +20,8 @@ from eventbus.subscription import Handler
 from eventbus.timestamps import from_microseconds, to_microseconds
 from eventbus.validation import MAX_EVENT_BYTES
 
+Check = Callable[[Event], None]
+
 
 @dataclass(slots=True)
 class Wishes:
@@ -33,8 +35,12 @@ class Wishes:
 class DryRunBus:
     """Looks like an EventBus to handlers that are made for it; for one thread."""
 
-    def __init__(self, source: EventLog, overlay: Overlay, source_name: str) -> None:
+    def __init__(
+        self, source: EventLog, overlay: Overlay, source_name: str, check: Check | None = None
+    ) -> None:
+        """``check`` is what a real bus has every event checked by; it raises."""
         self._source_name = source_name
+        self._check = check
         self.handlers: dict[str, Handler] = {}
         """By subscription."""
         self.wishes: Wishes | None = None
@@ -73,7 +79,7 @@ class DryRunBus:
         """Check the event as live, and note it."""
         wishes = self._wishes()
         if delay is None and at is None:
-            return _Noted([wishes.effects.publish(type, data, **attributes)])
+            return _Noted([wishes.effects.publish(type, data, self._check, **attributes)])
         attributes["source"] = attributes.get("source") or wishes.effects.source
         event = Event.create(type, data, **attributes)
         is_timed = attributes.get("time") is not None
@@ -87,7 +93,8 @@ class DryRunBus:
     def publish_many(self, events: Iterable[Event | Mapping[str, Any]]) -> _Noted:
         """As ``publish``, for several."""
         wishes = self._wishes()
-        checked = read_events(events, source=self._source_name, max_bytes=MAX_EVENT_BYTES, now=None)
+        checked = read_events(events, source=self._source_name, max_bytes=MAX_EVENT_BYTES, now=None,
+                              check=self._check)  # fmt: skip
         return _Noted([self._note(wishes, event) for event in checked])
 
     def cancel(self, id: str, *, source: str | None = None, by: str | None = None) -> _Noted:

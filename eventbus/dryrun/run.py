@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from eventbus.dryrun.bus import DryRunBus, Wishes
+from eventbus.dryrun.bus import Check, DryRunBus, Wishes
 from eventbus.dryrun.values import (
     DryRunResult,
     Foreseen,
@@ -63,8 +63,13 @@ class DryRun:
         subscriptions: Sequence[Matching],
         source: str,
         loggers: Sequence[str] = (),
+        check: Check | None = None,
     ) -> None:
-        """What the handlers write to ``loggers`` meanwhile is dropped: nothing has happened."""
+        """What the handlers write to ``loggers`` meanwhile is dropped: nothing has happened.
+
+        ``check`` raises for an event that the bus would refuse.
+        """
+        self._check = check
         self._loggers = [logging.getLogger(name) for name in loggers]
         self._log = log
         self._install = install
@@ -82,7 +87,7 @@ class DryRun:
             late_at = began + within_s
             is_late = lambda: time.monotonic() > late_at  # noqa: E731
             with Overlay(self._log.path, self._tables, is_late) as overlay:
-                bus = DryRunBus(self._log, overlay, self._source)
+                bus = DryRunBus(self._log, overlay, self._source, self._check)
                 self._install(bus)
                 walk = _Walk(self._log, bus, overlay, self._subscriptions, late_at)
                 with asyncio.Runner() as runner:

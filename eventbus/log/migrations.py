@@ -157,6 +157,14 @@ def _count_what_flows(conn: Connection) -> None:
         conn.exec_driver_sql(statement)
 
 
+def _keep_declarations(conn: Connection) -> None:
+    conn.exec_driver_sql(
+        """CREATE TABLE declarations (
+            type TEXT NOT NULL PRIMARY KEY, declaration TEXT NOT NULL, declared_us BIGINT NOT NULL,
+            declared_by TEXT NOT NULL) WITHOUT ROWID"""
+    )
+
+
 LOG_MIGRATIONS: tuple[Migration, ...] = (
     _create_log,
     _never_reuse_subscription_ids,
@@ -167,6 +175,7 @@ LOG_MIGRATIONS: tuple[Migration, ...] = (
     _count_dead_letters,
     _let_subscriptions_be_paused,
     _count_what_flows,
+    _keep_declarations,
 )
 
 

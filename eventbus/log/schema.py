@@ -241,3 +241,14 @@ schema_versions = Table(
     Column("component", Text, primary_key=True),
     Column("version", Integer, nullable=False),
 )
+
+# What the API declared about event types; what code and files declare is not kept here.
+declarations = Table(
+    "declarations",
+    metadata,
+    Column("type", Text, primary_key=True),
+    Column("declaration", Text, nullable=False),  # JSON
+    Column("declared_us", BigInteger, nullable=False),
+    Column("declared_by", Text, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -195,31 +195,6 @@ class Rebuild(TypedDict):
     rebuild: RebuildProgress | None
 
 
-class TypeSeen(TypedDict):
-    """A type that was seen, how often, and how many a second now."""
-
-    type: str
-    count: int
-    rate: float
-    hue: int
-
-
-class PatternSeen(TypedDict):
-    """A pattern that matches several of the types."""
-
-    pattern: str
-    count: int
-    hue: int
-
-
-class Types(TypedDict):
-    """The types that contain what was asked for; `more` were left out."""
-
-    types: list[TypeSeen]
-    patterns: list[PatternSeen]
-    more: int
-
-
 class Views(TypedDict):
     """All saved views."""
 
