@@ -10,30 +10,51 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-from inspect_ai.hooks import (
-    Hooks,
-    ModelRetry,
-    ModelUsageData,
-    RunEnd,
-    RunStart,
-    SampleAttemptEnd,
-    SampleEnd,
-    TaskEnd,
-    TaskStart,
-    hooks,
-)
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventbus.client import RemoteEventBus
 from eventbus.integrations.inspect_runs import Recorder
 
+if TYPE_CHECKING:
+    # Types alone: a version of Inspect that lacks one of them only never calls its hook.
+    from inspect_ai.hooks import (
+        ModelRetry,
+        ModelUsageData,
+        RunEnd,
+        RunStart,
+        SampleAttemptEnd,
+        SampleEnd,
+        TaskEnd,
+        TaskStart,
+    )
+
 URL_VARIABLE = "EVENTBUS_URL"
 SOURCE = "/inspect-ai"
+TESTED_VERSION = "0.3.285"
 
 log = logging.getLogger("eventbus.inspect_ai")
 
 _T = TypeVar("_T")
+
+try:
+    from inspect_ai.hooks import Hooks, hooks
+except ImportError as error:
+    # Raised, it would end every command of Inspect, which loads this by an entry point.
+    _missing: ImportError | None = error
+
+    class Hooks:  # type: ignore[no-redef]
+        """Stands in for what this version of Inspect does not have."""
+else:
+    _missing = None
+
+
+def inspect_version() -> str:
+    """The version of Inspect AI that is installed."""
+    try:
+        return metadata.version("inspect_ai")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 class EventBusHooks(Hooks):
@@ -103,15 +124,31 @@ class EventBusHooks(Hooks):
             name = method.__name__
             if name not in self._failed:
                 self._failed.add(name)
-                log.warning("events of %s are missing: %r", name, error, exc_info=error)
+                log.warning(
+                    "events of %s are missing: %r (inspect-ai %s; made for %s)",
+                    name, error, inspect_version(), TESTED_VERSION, exc_info=error,
+                )  # fmt: skip
 
 
-def register() -> type[Any]:
-    """Register the hooks with Inspect; once per process, and done on import when the URL is set."""
+def register() -> type[Any] | None:
+    """Register the hooks with Inspect; once per process, and done on import when the URL is set.
+
+    None, and a warning that says why, with a version of Inspect that cannot have them.
+    """
     global _registered
     if _registered is None:
-        decorate = hooks(name="eventbus", description="publishes to the event bus at EVENTBUS_URL")
-        _registered = decorate(EventBusHooks)
+        try:
+            if _missing is not None:
+                raise _missing
+            decorate = hooks(
+                name="eventbus", description="publishes to the event bus at EVENTBUS_URL"
+            )
+            _registered = decorate(EventBusHooks)
+        except Exception as error:
+            log.warning(
+                "no events are published: inspect-ai %s has no hooks that fit (%r); made for %s",
+                inspect_version(), error, TESTED_VERSION,
+            )  # fmt: skip
     return _registered
 
 

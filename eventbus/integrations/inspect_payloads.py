@@ -7,19 +7,21 @@ alone, so that this needs Inspect AI neither to be imported nor to be tested.
 from __future__ import annotations
 
 import ast
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-MAX_TEXT_CHARS = 1_000
-MAX_TRACEBACK_CHARS = 8_000
-MAX_ITEMS = 100
-_MAX_DEPTH = 6
+from eventbus.integrations.plain import MAX_ITEMS as MAX_ITEMS
+from eventbus.integrations.plain import plain as plain
+from eventbus.integrations.plain import text as text
 
-_UNPRINTABLE = re.compile("[\x00\ud800-\udfff]")
+MAX_TRACEBACK_CHARS = 8_000
+MAX_METRICS = 500
+_MAX_ERROR_CHARS = 100_000  # of what is looked through for a class and a message
+
 _RAISED = re.compile(r"([A-Za-z_][\w.]*)(?::\s|$)")
 _REPR = re.compile(r"([A-Za-z_]\w*)\((.*)\)", re.DOTALL)
 _CANCELLED = re.compile(r"Cancelled(Error)?\(")
@@ -27,29 +29,10 @@ _CANCELLED = re.compile(r"Cancelled(Error)?\(")
 Data = dict[str, Any]
 
 
-def plain(value: Any, depth: int = 0) -> Any:
-    """``value`` as JSON that any bus takes: long things cut, what JSON cannot say as text."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping) and depth < _MAX_DEPTH:
-        items = list(value.items())[:MAX_ITEMS]
-        return {text(key, 200): plain(item, depth + 1) for key, item in items}
-    if isinstance(value, list | tuple) and depth < _MAX_DEPTH:
-        return [plain(item, depth + 1) for item in value[:MAX_ITEMS]]
-    return text(value)
-
-
-def text(value: Any, limit: int = MAX_TEXT_CHARS) -> str:
-    """``value`` as text without NUL and lone surrogates, at most ``limit`` characters."""
-    shown = _UNPRINTABLE.sub("\ufffd", str(value))
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
-
-
 def error(found: Any, severity: str = "error") -> Data:
     """An ``EvalError`` as ``{type, message, severity, traceback}``."""
-    message, traceback = str(found.message), str(found.traceback)
+    message = str(found.message)[:_MAX_ERROR_CHARS]
+    traceback = str(found.traceback)[-_MAX_ERROR_CHARS:]
     # The end of a traceback is what was raised and where; its head is the runner's own frames.
     shown = text(traceback[-MAX_TRACEBACK_CHARS:], MAX_TRACEBACK_CHARS)
     return {
@@ -108,10 +91,7 @@ def sample(found: Any) -> Data:
         "sample_id": plain(found.id),
         "epoch": found.epoch,
         "uuid": found.uuid,
-        "scores": {
-            text(name, 200): plain(score.value)
-            for name, score in list((found.scores or {}).items())[:MAX_ITEMS]
-        },
+        "scores": plain({name: score.value for name, score in (found.scores or {}).items()}),
         "failed_attempts": len(found.error_retries or ()),
         "limit": found.limit and found.limit.type,
         "duration_s": plain(found.total_time),
@@ -127,7 +107,7 @@ def result(log: Any, errors: int) -> Data:
     """
     results = log.results
     return {
-        "metrics": dict(_metrics(results)) if results is not None else {},
+        "metrics": dict(islice(_metrics(results), MAX_METRICS)) if results is not None else {},
         "samples": {
             "total": results.total_samples if results is not None else None,
             "completed": results.completed_samples if results is not None else None,

@@ -11,13 +11,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from eventbus.errors import EventValidationError
 from eventbus.integrations import inspect_payloads as payloads
 from eventbus.integrations.inspect_usage import ModelUse
 from eventbus.integrations.pacing import Pacer
+from eventbus.integrations.plain import cut
 
 PROGRESS_INTERVAL_S = 0.2
 
 Publish = Callable[..., Any]
+
+
+def bounded(publish: Publish) -> Publish:
+    """The same, but what is too large for a bus is published without its large parts.
+
+    An end that is missing would leave its evaluation active for good.
+    """
+
+    def publish_bounded(type: str, data: payloads.Data, **envelope: Any) -> Any:
+        try:
+            return publish(type, data, **envelope)
+        except EventValidationError:
+            return publish(type, {**cut(data), "is_cut": True}, **envelope)
+
+    return publish_bounded
 
 
 class Task:
@@ -182,7 +199,7 @@ class Recorder:
     """
 
     def __init__(self, publish: Publish) -> None:
-        self._publish = publish
+        self._publish = bounded(publish)
         self._pacer = Pacer()
         self._tasks: dict[str, Task] = {}
         self._origins: dict[str, str] = {}  # run id to the id of its first event

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
+from eventbus.client.lifetime import end_with_the_process
 from eventbus.errors import BusClosedError
 
 log = logging.getLogger(__name__)
@@ -30,9 +31,17 @@ class Pacer:
     """
 
     def __init__(self) -> None:
+        self.empty_after_fork()
+        end_with_the_process(self)
+
+    def empty_after_fork(self) -> None:
+        """Start afresh: in a forked child the lock may be held by a thread that is not there."""
         self._changed = threading.Condition()
         self._paces: dict[Hashable, _Pace] = {}
         self._thread: threading.Thread | None = None
+
+    def close_at_exit(self, timeout: float) -> None:
+        """What is due then is left out: whatever is put off has an end that is not."""
 
     def touch(self, key: Hashable, call: Callable[[], None], interval_s: float) -> None:
         """Make ``call`` now, or once ``interval_s`` seconds after the last one for this key."""

@@ -27,7 +27,10 @@ CLIENT_SIDE = (
 # Integrations are loaded by what they integrate with, which is then installed.
 # Subscribing needs a WebSocket, publishing does not.
 MAY_IMPORT = {
+    "eventbus/integrations/celery_signals.py": {"celery"},
     "eventbus/integrations/inspect_ai.py": {"inspect_ai"},
+    "eventbus/integrations/pytest_plugin.py": {"pytest"},
+    "eventbus/integrations/pytest_run.py": {"pytest"},
     "eventbus/client/websocket.py": {"wsproto"},
 }
 
