@@ -8,6 +8,7 @@ from flask import Flask, request
 
 from app import api, cli, compression, consume, demo, live, pages, problems, security
 from app.config import PROJECT_ROOT, Settings
+from app.hooks import routes as hooks
 from app.runtime import Runtime, runtime
 
 __all__ = ["create_app"]
@@ -40,6 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     api.register(app)
     live.register(app)
     consume.register(app)
+    hooks.register(app)
     pages.register(app)
     demo.register(app)
     cli.register(app)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from app.hooks.hook import Hook
+from app.host_names import host, host_names
 from app.notify_variables import NOTIFY_VARIABLES
 from app.schema_variables import SCHEMA_VARIABLES
 from app.variables import Variable, number, whole, yes_or_no
+from app.webhook_variables import WEBHOOK_VARIABLES
 from eventbus.catalogue import ModeRule, read_folder
 from eventbus.catalogue.policy import Unknown
 from eventbus.errors import DeclarationError, RetentionError
 from eventbus.retention import RetentionRule, RetentionRules
-from handlers.errors import RuleError
+from handlers.addresses import AddressPolicy
+from handlers.errors import HookFileError, RuleError
 from handlers.notify import Channel, MailServer, RateLimit
 from handlers.retry_delays import RetryDelay, parse_delays
 from handlers.rules import MetricRule
@@ -24,8 +27,6 @@ from handlers.rules import MetricRule
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_DATABASE_URL = f"sqlite:///{PROJECT_ROOT / 'var' / 'events.db'}"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-
-_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.(?!-)[A-Za-z0-9-]{1,63})*\.?")
 
 
 class SettingsError(Exception):
@@ -77,6 +78,8 @@ class Settings:
     notify_attempts: int = 20
     notify_timeout_s: float = 10.0
     public_url: str = ""
+    webhook_networks: AddressPolicy | None = None
+    hooks: tuple[Hook, ...] = ()
     travel_max_bytes: int = 2_000_000_000
     schemas: str = ""
     schema_modes: tuple[ModeRule, ...] = ()
@@ -97,10 +100,11 @@ class Settings:
                 continue
             try:
                 values[variable.field] = variable.parse(text)
-            except ValueError:
+            except ValueError as error:
                 shown = variable.shown(text)
                 allowed = variable.allowed.replace("`", "")
-                problems.append(f"{variable.name}={shown!r} is wrong; allowed: {allowed}")
+                detail = f" ({error})" if isinstance(error, HookFileError) else ""
+                problems.append(f"{variable.name}={shown!r} is wrong; allowed: {allowed}{detail}")
         settings = cls(**values)
         problems += settings._contradictions()
         if problems:
@@ -171,26 +175,6 @@ def _level(text: str) -> str:
     return text.lower()
 
 
-def _host(text: str) -> str:
-    address = text.removeprefix("[").removesuffix("]")
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        if len(text) > 253 or not _HOST_NAME.fullmatch(text):
-            raise
-        return text.lower()
-
-
-def _host_names(text: str) -> tuple[str, ...]:
-    if text == "*":
-        return ()
-    names = tuple(name.strip().lower() for name in text.split(","))
-    for name in names:
-        if name != "[::1]" and not _HOST_NAME.fullmatch(name.removeprefix(".")):
-            raise ValueError(text)
-    return names
-
-
 def _database_url(text: str) -> str:
     path, mark, options = text.removeprefix("sqlite:///").partition("?")
     if not text.startswith("sqlite:///") or not path or path == ":memory:" or "\x00" in text:
@@ -224,7 +208,7 @@ def _source(text: str) -> str:
 
 VARIABLES: tuple[Variable, ...] = (
     Variable(
-        "HOST", "host", _host,
+        "HOST", "host", host,
         "an IP address or a host name; other than a loopback address only with "
         "`EVENTBUS_INSECURE_BIND=yes`",
         "The address that the server listens on.",
@@ -238,7 +222,7 @@ VARIABLES: tuple[Variable, ...] = (
         "Accept that everybody who reaches `HOST` can read and publish, since there is no login.",
     ),
     Variable(
-        "EVENTBUS_ALLOWED_HOSTS", "allowed_hosts", _host_names,
+        "EVENTBUS_ALLOWED_HOSTS", "allowed_hosts", host_names,
         "host names separated by commas, `.example.org` with all below it; or `*` for any",
         "The names under which the server may be asked, against DNS rebinding. Behind a proxy, "
         "its public name. Any name when `HOST` is not a loopback address.",
@@ -364,6 +348,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     *NOTIFY_VARIABLES,
     *SCHEMA_VARIABLES,
+    *WEBHOOK_VARIABLES,
     Variable(
         "EVENTBUS_TRAVEL_MAX_BYTES", "travel_max_bytes", _limit, "0 or a whole number from 1048576",
         "The room that snapshots for time travel may take beside the database; 0 for none.",

@@ -30,8 +30,10 @@ from eventbus.flow import Flow
 from eventbus.log.search import Index
 from eventbus.threads import start_thread
 from handlers import Handlers, HandlerSettings, install
+from handlers.addresses import AddressPolicy
 from handlers.notify import Notifier, NotifySettings
 from handlers.travel import Travels
+from handlers.webhook import Webhooks
 
 if TYPE_CHECKING:
     from app.live import LiveHub
@@ -53,6 +55,7 @@ class Runtime:
     bus: EventBus
     handlers: Handlers
     notifier: Notifier
+    webhooks: Webhooks
     hub: LiveHub
     flow: Flow
     consumers: ConsumerGroups
@@ -128,6 +131,8 @@ class Runtime:
         base_url = settings.public_url or f"http://{settings.bind}"
         self.notifier = Notifier(bus, notify_settings(settings), base_url, settings.source)
         self.notifier.start()
+        self.webhooks = Webhooks(bus, settings.webhook_networks or AddressPolicy())
+        self.webhooks.start()
         self.handlers = install(bus, live_handler_settings(settings))
         background: list[Callable[[], None]] = []
         parts.callback(_at_once, background)

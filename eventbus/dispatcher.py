@@ -15,6 +15,7 @@ from eventbus.errors import (
     HandlerTimeoutError,
     LogWriteError,
     RejectError,
+    RetryLaterError,
 )
 from eventbus.failures import describe
 from eventbus.handover import Handover
@@ -316,7 +317,10 @@ class Dispatcher:
         error_class, message, trace = describe(error)
         now_us = self._clock.time_ns() // 1_000
         is_dead = number >= policy.max_attempts or isinstance(error, RejectError)
-        due_us = None if is_dead else now_us + int(policy.delay_s(number) * 1e6)
+        delay_s = policy.delay_s(number)
+        if isinstance(error, RetryLaterError):
+            delay_s = max(delay_s, min(error.retry_after_s, policy.max_delay_s))
+        due_us = None if is_dead else now_us + int(delay_s * 1e6)
         kind: AttemptOutcome = "timeout" if isinstance(error, HandlerTimeoutError) else "failed"
         if isinstance(error, CrashedAttemptError):
             kind = "crashed"

@@ -189,6 +189,17 @@ class RejectError(EventBusError):
     """Raised by a handler, itself or a subclass: no retry can help, make it a dead letter now."""
 
 
+class RetryLaterError(EventBusError):
+    """Raised by a handler, itself or a subclass: another attempt, but not before some time.
+
+    ``retry_after_s`` is in seconds, bounded by the longest wait of the subscription's policy.
+    """
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class EventLoopError(RejectError):
     """A chain of events causing events that is deeper than the bus allows."""
 

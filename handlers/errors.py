@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eventbus import Event
-from eventbus.errors import RejectError
+from eventbus.errors import RejectError, RetryLaterError
 
 
 class HandlerError(Exception):
@@ -43,3 +43,31 @@ class NotificationError(HandlerError):
 
 class NotificationRefusedError(NotificationError, RejectError):
     """The other side will not take the notification, however often it is sent."""
+
+
+class AddressPolicyError(HandlerError, ValueError):
+    """Networks in the configuration that cannot be read."""
+
+
+class PostError(HandlerError):
+    """Another server could not be reached, or did not answer as HTTP wants it."""
+
+
+class PostAddressError(PostError):
+    """A server's address is none that may be sent to."""
+
+
+class SignatureError(HandlerError):
+    """A request is not signed as it should be; its text is for our log, not for the sender."""
+
+
+class WebhookError(HandlerError):
+    """A webhook was not delivered; it is tried again."""
+
+
+class WebhookBusyError(WebhookError, RetryLaterError):
+    """A webhook was not delivered, and its endpoint says when it wants to be asked again."""
+
+
+class HookFileError(HandlerError, ValueError):
+    """A file of incoming hooks that cannot be read; the text names section and key."""

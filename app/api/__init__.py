@@ -24,6 +24,7 @@ from app.api import (
     transfers,
     types,
     views,
+    webhooks,
 )
 
 
@@ -47,6 +48,7 @@ def register(app: Flask) -> None:
         storage,
         types,
         views,
+        webhooks,
     ):
         app.register_blueprint(part.blueprint, url_prefix="/api")
     app.register_blueprint(health.blueprint)

@@ -34,6 +34,7 @@ TAGS: Mapping[str, str] = {
     "Evaluations": "What the events say about evaluations, and what a person may ask of one.",
     "Alerts": "Alerts, grouped, and what people decide about them.",
     "Notifications": "Where changes of alerts are told.",
+    "Webhooks": "Which events go to whose URL, signed and as deliveries of a subscription.",
     "Deliveries": "Events at subscriptions; dead letters, and what is done about many of them.",
     "Subscriptions": "Who gets what, how far they are, pausing and ending them.",
     "Operations": "Long work that somebody began: redrives, discards, replays, rebuilds.",

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from urllib.parse import unquote, urlsplit
 
+from handlers.deadline import deadline
 from handlers.errors import NotificationError, NotificationRefusedError
-from handlers.notify.deadline import deadline
 
 _PORTS = {"smtp": 587, "smtps": 465, "smtp+insecure": 25}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -1,0 +1,1 @@
+"""Incoming webhooks: foreign POSTs whose signature is right become events."""
