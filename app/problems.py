@@ -10,7 +10,9 @@ from typing import Any, NotRequired, TypedDict
 
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.routing.exceptions import WebsocketMismatch
 
+from eventbus.cloudevents import ACCEPTED
 from eventbus.errors import (
     BusClosedError,
     CursorError,
@@ -100,6 +102,8 @@ def as_problem(error: Exception) -> ProblemError:
             return ProblemError(
                 408, "Request Timeout", "the body did not arrive completely in time"
             )
+        case WebsocketMismatch():
+            return upgrade_required()
         case HTTPException():
             return _from_http(error)
         case EventValidationError():
@@ -113,7 +117,9 @@ def as_problem(error: Exception) -> ProblemError:
         case OperationError():
             return ProblemError(409, "Not possible", str(error))
         case UnsupportedContentTypeError():
-            return ProblemError(415, "Unsupported Media Type", str(error))
+            return ProblemError(
+                415, "Unsupported Media Type", str(error), headers={"Accept-Post": ACCEPTED}
+            )
         case BusClosedError() | LogLockedError():
             return _unavailable("Not running", str(error))
         case ReceiptTimeoutError():
@@ -162,6 +168,14 @@ def problem_response(problem: ProblemError) -> Response:
         headers=problem.headers,
         content_type=PROBLEM_CONTENT_TYPE,
     )
+
+
+def upgrade_required() -> ProblemError:
+    """What a plain request for a WebSocket is told (RFC 9110 §15.5.22)."""
+    return ProblemError(
+        426, "Upgrade Required", f"{request.path[:200]} is a WebSocket",
+        headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+    )  # fmt: skip
 
 
 def _answer(error: Exception) -> Response | tuple[str, int, dict[str, str]]:

@@ -16,6 +16,8 @@ from eventbus.validation import JSON_CONTENT_TYPE, MAX_EVENT_BYTES, shown
 
 STRUCTURED_CONTENT_TYPE = "application/cloudevents+json"
 BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
+ACCEPTED = ", ".join((JSON_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE, BATCH_CONTENT_TYPE))
+"""The content types of events, as a header names them."""
 MAX_ERRORS = 100
 """A batch with more errors than this is not looked at any further."""
 
@@ -191,7 +193,7 @@ def _header_value(text: str) -> str:
 def _parse(body: bytes, pointer: str = "") -> Any:
     try:
         # RFC 8259 §8.1 lets a parser skip a byte order mark; some Windows tools send one.
-        return _decode_json(body.decode("utf-8-sig"))
+        return decode_json(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         problem = f"must be UTF-8, byte {error.object[error.start]:#04x} at {error.start} is not"
     except json.JSONDecodeError as error:
@@ -208,7 +210,18 @@ def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-_decode_json = json.JSONDecoder(parse_constant=_reject_constant).decode
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """I-JSON (RFC 7493 §2.3): of two members of one name, readers disagree which one counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"an object has the name {shown(name)} twice")
+    return found
+
+
+decode_json = json.JSONDecoder(parse_constant=_reject_constant, object_pairs_hook=_unique).decode
+"""JSON text as a value. Raises ValueError, also for NaN and for a name that is there twice."""
 
 
 def _error(pointer: str, detail: str) -> EventValidationError:

@@ -186,7 +186,8 @@ class Event(Mapping[str, Any]):
         errors = [
             FieldError(
                 f"/{pointer_token(str(name))}",
-                f"is not an attribute of an event here; allowed are {_ALLOWED}",
+                "is not an attribute of an event here, and extensions that are not known are not "
+                f"kept: put it into data; allowed are {_ALLOWED}",
             )
             for name in islice((n for n in value if n not in _INPUT_ATTRIBUTES), _MOST_UNKNOWN)
         ]

@@ -99,7 +99,7 @@ def history(alert_id: str) -> Response:
     answers={200: AlertsChanged, 202: AlertsChanged}, problems={404: "There is no such action."},
 )  # fmt: skip
 def change_many(action: str) -> Response:
-    """{action} several alerts. All at once, by their ids."""
+    """Decide about several alerts at once, by their ids."""
     body = _body(action, _MANY)
     decided = decide(runtime(), action, body["ids"], body["by"], body.get("mode"))
     return answer(
@@ -121,7 +121,7 @@ def change_many(action: str) -> Response:
               409: "It is in another state."},
 )  # fmt: skip
 def change(alert_id: str, action: str) -> Response:
-    """{action} one alert. The answer is the alert as it is after."""
+    """Decide about one alert; the answer is the alert as it is after."""
     body = _body(action, _ONE)
     found = _found(alert_id)
     if found.state == "resolved" and action != "resolve":

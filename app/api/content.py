@@ -1,4 +1,4 @@
-"""What is sent and asked for as which content type: events in every form, and no compression."""
+"""Which content types events are sent and asked for in, every form."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from flask import request
 from app.openapi import kinds
 from app.openapi.fields import Field
 from app.openapi.operation import Media
-from app.problems import ProblemError
 from eventbus.cloudevents import BATCH_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE
 from eventbus.patterns import MAX_TYPE_CHARS
-from eventbus.validation import JSON_CONTENT_TYPE, MAX_ATTRIBUTE_CHARS, shown
-
-ACCEPTED = ", ".join((JSON_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE, BATCH_CONTENT_TYPE))
+from eventbus.validation import JSON_CONTENT_TYPE, MAX_ATTRIBUTE_CHARS
 
 _SEGMENT = "[A-Za-z0-9_-]+"
 _NO_CONTROL = (
@@ -120,21 +117,6 @@ BINARY_HEADERS = tuple(
         ("type", "Its `type`"), ("subject", "Its `subject`"), ("time", "Its `time`"),
     )
 )  # fmt: skip
-
-
-def refuse_coding() -> None:
-    """Refuse a compressed body: what it would become has no bound that it tells.
-
-    RFC 9110 §15.5.16: the answer says which codings are taken, none. Raises ProblemError.
-    """
-    coding = request.environ.get("HTTP_CONTENT_ENCODING", "identity")
-    if coding.strip().lower() not in ("identity", ""):
-        raise ProblemError(
-            415,
-            "Unsupported Media Type",
-            f"the body must not be compressed; its Content-Encoding is {shown(coding)}",
-            headers={"Accept-Encoding": "identity"},
-        )
 
 
 def prefers(content_type: str) -> bool:

@@ -12,7 +12,8 @@ from app.api import event_query, trace
 from app.api.answers import events as shapes
 from app.api.answers.events import CloudEvent, EventDeliveries, EventReceipt, Trace
 from app.api.common import CURSOR, EVENT_ID, LIMIT, NO_EVENT, SOURCE
-from app.api.content import BINARY_HEADERS, PUBLISHED, prefers, refuse_coding
+from app.api.content import BINARY_HEADERS, PUBLISHED, prefers
+from app.api.parameters import refuse_coding
 from app.api.shapes import answer, event_list, raw, with_member
 from app.openapi import kinds
 from app.openapi.fields import Field

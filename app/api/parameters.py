@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,6 +13,7 @@ from app.openapi import kinds
 from app.openapi.kinds import MAX_SEQUENCE, MAX_TEXT_CHARS, Kind
 from app.problems import ProblemError
 from eventbus import Pattern
+from eventbus.cloudevents import decode_json
 from eventbus.validation import shown
 
 DEFAULT_LIMIT = 50
@@ -88,6 +88,7 @@ def body_object(most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
     """
     if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
         return request.form.to_dict()
+    refuse_coding()
     request.max_content_length = most_bytes
     body = request.get_data()
     if not body:
@@ -97,9 +98,10 @@ def body_object(most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
             415,
             "Unsupported Media Type",
             f"the content type must be application/json, not {shown(request.mimetype)}",
+            headers={"Accept-Post": "application/json"},
         )
     try:
-        value = json.loads(body.decode())
+        value = decode_json(body.decode())
     except (ValueError, RecursionError) as error:
         raise ProblemError(
             400,
@@ -113,3 +115,18 @@ def body_object(most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
             400, "Wrong body", f"the body {detail}", [{"pointer": "", "detail": detail}]
         )
     return value
+
+
+def refuse_coding() -> None:
+    """Refuse a compressed body: what it would become has no bound that it tells.
+
+    RFC 9110 §15.5.16: the answer says which codings are taken, none. Raises ProblemError.
+    """
+    coding = request.environ.get("HTTP_CONTENT_ENCODING", "identity")
+    if coding.strip().lower() not in ("identity", ""):
+        raise ProblemError(
+            415,
+            "Unsupported Media Type",
+            f"the body must not be compressed; its Content-Encoding is {shown(coding)}",
+            headers={"Accept-Encoding": "identity"},
+        )

@@ -7,8 +7,9 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from app.api.answers.events import Preview
-from app.api.content import BINARY_HEADERS, PUBLISHED, refuse_coding
+from app.api.content import BINARY_HEADERS, PUBLISHED
 from app.api.events import ENVELOPE_BYTES
+from app.api.parameters import refuse_coding
 from app.api.shapes import answer, record
 from app.openapi.operation import operation
 from app.problems import ProblemError

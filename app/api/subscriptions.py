@@ -10,7 +10,7 @@ from app.api.common import BY, REASON, SUBSCRIPTION_NAME
 from app.api.shapes import answer, record
 from app.openapi.fields import Body
 from app.openapi.operation import operation
-from app.problems import ProblemError
+from app.problems import ProblemError, upgrade_required
 from app.runtime import runtime
 from eventbus.errors import SubscriptionError
 from eventbus.statistics import SubscriptionStats
@@ -56,6 +56,12 @@ def end(name: str) -> Response:
     receipt = parts.bus.publish("subscription.ended", {"name": name, **who}, subject=name)
     event = receipt.event
     return answer({"name": name, "event": {"id": event.id, "sequence": event.sequence}})
+
+
+@blueprint.get("/subscriptions/<path:name>/consume")
+def consume(name: str) -> Response:
+    """For who asks for the WebSocket of that address as if it were a page."""
+    raise upgrade_required()
 
 
 @blueprint.post("/subscriptions/<path:name>/pause")

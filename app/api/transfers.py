@@ -13,7 +13,7 @@ from app.api import event_query
 from app.api.alerts import NOBODY_NAMED
 from app.api.answers.events import ImportResult
 from app.api.common import BY, TOKEN
-from app.api.content import refuse_coding
+from app.api.parameters import refuse_coding
 from app.api.shapes import answer
 from app.importing import MAX_IMPORT_BYTES, import_events
 from app.openapi import kinds

@@ -15,7 +15,7 @@ from werkzeug.routing import Rule
 from app.api.content import CLOUD_EVENT, EVENT
 from app.openapi.examples import example
 from app.openapi.fields import Body, Field
-from app.openapi.operation import Media, Operation, declared
+from app.openapi.operation import Media, Operation, declared, summary_of
 from app.openapi.schemas import Schemas
 from app.openapi.words import ABOUT, HEADERS, STATUSES, TAGS
 from app.problems import PROBLEM_CONTENT_TYPE, Problem
@@ -54,7 +54,7 @@ def document(app: Flask) -> dict[str, Any]:
     named = {**schemas.components, "NewEvent": EVENT.schema, "NewCloudEvent": CLOUD_EVENT.schema}
     for name in sorted(named):
         spec.components.schema(name, dict(named[name]))
-    for status in (400, 401, 403, 408, 413, 415, 421, 429, 500, 503):
+    for status in (400, 401, 403, 408, 413, 414, 415, 421, 426, 429, 500, 503):
         spec.components.response(_problem_name(status), _problem(status, STATUSES[status]))
     for path, method, each in found:
         spec.path(path=path, operations={method: _described(each, schemas, named)})
@@ -64,10 +64,13 @@ def document(app: Flask) -> dict[str, Any]:
 
 def undeclared(app: Flask) -> list[str]:
     """The routes under /api that nothing is said about, which must be none."""
+    sockets = {rule.rule for rule in app.url_map.iter_rules() if rule.websocket}
     return [
         rule.rule
         for rule in app.url_map.iter_rules()
-        if rule.rule.startswith("/api/") and declared(app.view_functions[rule.endpoint]) is None
+        if rule.rule.startswith("/api/")
+        and declared(app.view_functions[rule.endpoint]) is None
+        and (rule.websocket or rule.rule not in sockets)  # else who answers 426
     ]
 
 
@@ -99,7 +102,6 @@ def _unfolded(rule: Rule, said: Operation) -> Iterator[tuple[str, Operation]]:
             replace(
                 said,
                 id=said.id.format_map(named),
-                summary=said.summary.format_map(named).capitalize(),
                 path=[field for field in said.path if field is not words],
             ),
         )
@@ -117,7 +119,7 @@ def _described(said: Operation, schemas: Schemas, named: Mapping[str, Any]) -> d
     result: dict[str, Any] = {
         "operationId": said.id,
         "tags": [said.tag],
-        "summary": said.summary,
+        "summary": summary_of(said.id),
         "description": said.description,
         "parameters": [
             *(_parameter(field, "path") for field in said.path),
@@ -200,9 +202,11 @@ def _content(schema: dict[str, Any], named: Mapping[str, Any], media_type: str) 
 
 def _problems(said: Operation) -> dict[str, Any]:
     """What any request of this form may be answered, and what this operation says of its own."""
-    usual = {400, 401, 403, 421, 429, 500, 503}
+    usual = {400, 401, 403, 414, 421, 429, 500, 503}
     if said.body is not None:
         usual |= {408, 413, 415}
+    if said.is_socket:
+        usual |= {426}
     found: dict[str, Any] = {
         str(status): {"$ref": f"#/components/responses/{_problem_name(status)}"}
         for status in usual - said.answers.keys()

@@ -42,7 +42,6 @@ class Operation:
 
     id: str
     tag: str
-    summary: str
     description: str
     query: Sequence[Field] = ()
     path: Sequence[Field] = ()
@@ -84,14 +83,13 @@ def operation(
 ) -> Callable[[View], View]:
     """Say what a view does; it stands between the view and its route.
 
-    The view's docstring is the description, its first sentence the summary. Query parameters that
-    are not declared are refused, for a WebSocket by who calls ``check_query`` before the handshake.
+    The words of ``id`` are the summary, the view's docstring is the description. Query parameters
+    that are not declared are refused; for a WebSocket ``check_query`` does, before the handshake.
     """
 
     def declare(view: View) -> View:
-        summary, description = _words(view.__doc__ or "")
         declared = Operation(
-            id, tag, summary, description, query, path, body, answers, problems or {},
+            id, tag, _words(view.__doc__ or ""), query, path, body, answers, problems or {},
             headers or {}, request_headers, is_socket,
         )  # fmt: skip
 
@@ -114,10 +112,12 @@ def declared(view: Any) -> Operation | None:
     return found
 
 
-def _words(docstring: str) -> tuple[str, str]:
-    """The first sentence, and all the rest as Markdown."""
+def summary_of(id: str) -> str:
+    """The words of an operation's id: ``getEventTrace`` is "Get event trace"."""
+    return re.sub(r"(?<=[a-z}])(?=[A-Z])", " ", id).capitalize()
+
+
+def _words(docstring: str) -> str:
+    """A docstring as Markdown."""
     text = "\n".join(line.strip() for line in docstring.strip().splitlines())
-    text = text.replace("``", "`")
-    found = re.match(r"(.+?[.:])(?:\s+|$)(.*)", text, re.DOTALL)
-    first, rest = (found[1], found[2]) if found else (text, "")
-    return " ".join(first.split()).rstrip(".:"), rest.strip()
+    return text.replace("``", "`")

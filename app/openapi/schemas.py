@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -28,6 +29,7 @@ class Schemas:
         self._by_type = dict(zip(ordered, found, strict=True))
         for component in self.components.values():
             _require_defaults(component)
+        _tell_times(flat, self.components)
 
     def of(self, shape: Any) -> dict[str, Any]:
         """The schema of a type that was among them, of a union of such, or of a JSON Schema."""
@@ -50,6 +52,26 @@ def _hook(shape: type) -> dict[str, Any]:
     if issubclass(shape, OneOf):
         return {"anyOf": [{"$ref": _TEMPLATE.format(name=each.__name__)} for each in shape.shapes]}
     raise NotImplementedError(f"{shape} has no JSON Schema")
+
+
+def _tell_times(types: Iterable[Any], components: Mapping[str, Any]) -> None:
+    """All our times have a zone, which their type does not tell; msgspec then calls them text."""
+    seen: set[Any] = set()
+    waiting = list(types)
+    while waiting:
+        shape = waiting.pop()
+        if get_args(shape):
+            waiting.extend(get_args(shape))
+        elif isinstance(shape, type) and shape not in seen and shape.__name__ in components:
+            seen.add(shape)
+            members = components[shape.__name__].get("properties", {})
+            for name, hint in get_type_hints(shape).items():
+                waiting.append(hint)
+                if hint is datetime:
+                    members[name]["format"] = "date-time"
+                elif datetime in get_args(hint):
+                    text = next(e for e in members[name]["anyOf"] if e.get("type") == "string")
+                    text["format"] = "date-time"
 
 
 def _require_defaults(schema: dict[str, Any]) -> None:

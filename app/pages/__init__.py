@@ -19,6 +19,7 @@ from app.pages import (
     live,
     operations,
     publish,
+    reference,
     retries,
     transfers,
     views,
@@ -31,8 +32,9 @@ __all__ = ["register"]
 def register(app: Flask) -> None:
     """Install the pages and the template filters on ``app``."""
     register_filters(app)
+    app.jinja_env.filters["markdown_line"] = reference.line
     for module in (
         live, events, event, evaluations, compare, evaluation, retries, dead_letters, operations,
-        alerts, attention, channels, flow, handlers, publish, transfers, views,
+        alerts, attention, channels, flow, handlers, publish, reference, transfers, views,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)

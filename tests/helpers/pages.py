@@ -131,5 +131,7 @@ def paths(server: ServerProcess) -> dict[str, str]:
         "publish": "/publish",
         "receipt": f"/publish?receipt={newest['sequence']}",
         "receipt of a scheduled event": "/publish?scheduled=later-1&source=/tests",
+        "api": "/docs/api",
+        "operation of the api": "/docs/api/publishEvents",
         "not found": "/nowhere",
     }

@@ -265,8 +265,13 @@ def test_a_byte_order_mark_is_skipped() -> None:
     assert decode({"Content-Type": JSON}, b'\xef\xbb\xbf{"type": "a.b"}').events
 
 
-def test_of_a_member_given_twice_the_last_counts() -> None:
-    assert decode({"Content-Type": JSON}, b'{"type": "a", "type": "b"}').events[0].type == "b"
+def test_a_member_given_twice_is_refused_wherever_it_is() -> None:
+    for body in (
+        b'{"type": "a", "type": "a"}',
+        b'{"type": "a", "data": {"x": [{"b": 1, "b": 2}]}}',
+    ):
+        with pytest.raises(EventValidationError, match="twice"):
+            decode({"Content-Type": JSON}, body)
 
 
 def test_the_size_limit_holds_in_every_mode() -> None:
