@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,11 +55,19 @@ def test_every_answer_of_a_server_full_of_things_has_its_shape_and_no_more(
         "alert_id": api.get("/api/alerts").json["alerts"][0]["id"],
         "operation_id": 1,
         "name": "loss",
+        "type": "evaluation.started",
     }
     checked = []
     for path, operation in paths.items():
         if "101" in operation["responses"] or path == "/openapi.json":
             continue
+        is_metric = path.startswith("/api/metrics/")
+        if (
+            "{name}" in path
+            and not is_metric
+            or not set(re.findall(r"{(\w+)}", path)) <= first.keys()
+        ):
+            continue  # of things that this server has none of
         values = {**first, "event_id": "later-1"} if "scheduled" in path else first
         answer = api.get(path.format_map(values))
         assert answer.status == 200, (path, answer.text)
