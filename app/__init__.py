@@ -6,7 +6,7 @@ import os
 
 from flask import Flask, request
 
-from app import api, cli, compression, consume, demo, live, pages, problems, security
+from app import api, cli, compression, consume, demo, live, metrics, pages, problems, security
 from app.config import PROJECT_ROOT, Settings
 from app.hooks import routes as hooks
 from app.runtime import Runtime, runtime
@@ -44,5 +44,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     hooks.register(app)
     pages.register(app)
     demo.register(app)
+    metrics.register(app)
     cli.register(app)
     return app

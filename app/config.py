@@ -12,6 +12,7 @@ from app.hooks.hook import Hook
 from app.host_names import host, host_names
 from app.notify_variables import NOTIFY_VARIABLES
 from app.schema_variables import SCHEMA_VARIABLES
+from app.observe_variables import OBSERVE_VARIABLES
 from app.variables import Variable, number, whole, yes_or_no
 from app.webhook_variables import WEBHOOK_VARIABLES
 from eventbus.catalogue import ModeRule, read_folder
@@ -85,6 +86,13 @@ class Settings:
     schema_modes: tuple[ModeRule, ...] = ()
     unknown_types: Unknown = "allow"
     log_level: str = "info"
+    log_format: str = "text"
+    log_requests: bool = False
+    log_payloads: bool = False
+    tracing: bool = False
+    warn_disk_bytes: int = 500_000_000
+    warn_lag_s: float = 300.0
+    warn_dead_letters: int = 10
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -357,6 +365,7 @@ VARIABLES: tuple[Variable, ...] = (
         "EVENTBUS_LOG_LEVEL", "log_level", _level, "debug, info, warning or error",
         "How much the server says on its standard error.",
     ),
+    *OBSERVE_VARIABLES,
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from app.rebuilds import Rebuilds
 from app.retention import Retentions
 from app.start_check import StartCheck
 from app.transfers import Transfers
+from app.vitals import Vitals
 from eventbus import EventBus, RetryPolicy
 from eventbus.catalogue import Catalogue
 from eventbus.catalogue.reports import Reports
@@ -48,8 +49,8 @@ class Runtime:
     """Starts and stops the parts in the right order, once; they belong to it.
 
     ``start`` and ``stop`` may be called from any thread, any number of times; ``_lock`` guards
-    them. After ``start``, ``bus``, ``handlers``, ``notifier``, ``hub``, ``flow``, ``consumers`` and
-    ``start_check`` are there for good.
+    them. After ``start``, ``bus``, ``handlers``, ``notifier``, ``hub``, ``flow``, ``consumers``,
+    ``start_check`` and ``vitals`` are there for good.
     """
 
     bus: EventBus
@@ -60,6 +61,7 @@ class Runtime:
     flow: Flow
     consumers: ConsumerGroups
     start_check: StartCheck
+    vitals: Vitals
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         self.settings = settings
@@ -127,6 +129,9 @@ class Runtime:
         settings = self.settings
         self.bus = bus = _open_bus(settings, wait_for_lock_s)
         parts.callback(lambda: bus.close(max(0.1, self._stop_by - time.monotonic())))
+        bus.dispatcher.logs_payloads = settings.log_payloads
+        self.vitals = Vitals(bus, settings)
+        parts.callback(self.vitals.stopped)
         # Before the handlers: what they announce first must find its channels.
         base_url = settings.public_url or f"http://{settings.bind}"
         self.notifier = Notifier(bus, notify_settings(settings), base_url, settings.source)
@@ -158,6 +163,8 @@ class Runtime:
         self.start_check = StartCheck(bus)
         self.start_check.start()
         background.append(self.start_check.close)
+        self.vitals.start()
+        background.append(self.vitals.close)
         checks = _Checks(self.handlers, settings.check_s)
         checks.start()
         background.append(checks.close)

@@ -100,11 +100,11 @@ class EventBus:
         self.operations = Operations(self)
         self.pauses = Pauses(self)
         self._scheduler = Scheduler(log, self._loop, clock, self.dispatcher.due)
-        self._watchdog = Watchdog(log, self._loop_thread, self.dispatcher)
+        self.watchdog = Watchdog(log, self._loop_thread, self.dispatcher)
         self._loop_thread.start()
         try:
             log.start(self.dispatcher.handover.after_commit, clock)
-            self._watchdog.start()
+            self.watchdog.start()
             self.operations.start()
             if catalogue is not None:
                 catalogue.attach(log)
@@ -228,6 +228,8 @@ class EventBus:
         return effects if effects is not None and effects.owner is self.log else None
 
     def _record(self, unit: Unit, order: Sequence[int | Request] | None = None) -> BatchReceipt:
+        if self.log.tracing is not None:
+            self.log.tracing.publishing(unit, [r for r in order or () if isinstance(r, Request)])
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -343,7 +345,7 @@ class EventBus:
 
     def troubles(self) -> list[Trouble]:
         """Why the bus cannot do all of its work now; empty when it can."""
-        return self._watchdog.troubles()
+        return self.watchdog.troubles()
 
     def served(self) -> set[str]:
         """The names of the subscriptions that have a handler in this process."""
@@ -374,7 +376,7 @@ class EventBus:
             if self._is_closed or self.log.is_forked:
                 return
             self._is_closed = True
-        self._watchdog.close()
+        self.watchdog.close()
         self.operations.close()
         has_stopped = threading.Event()
         self._loop.call_soon_threadsafe(self._begin_stop, timeout, has_stopped)

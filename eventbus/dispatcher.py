@@ -39,6 +39,7 @@ _DETACH_POLL_S = 0.005
 # for it, and a commit of its own would cost as much as that of an event.
 _PATIENCE_S = 0.004
 _MOST_PATIENT = 1_000
+_LOGGED_CHARS = 2_000  # of a payload, where payloads are logged at all
 
 
 class Dispatcher:
@@ -66,6 +67,7 @@ class Dispatcher:
         self.due = DueQueue(loop, clock)
         self.retries = Retries(self.due, self._pump)
         self.on_failure: Callable[[Job, BaseException], None] | None = None  # of any attempt
+        self.logs_payloads = False  # of events whose handlers fail
         self.returns = Returns(self.lane_of, self._pump)
         self._reader = LaneReader(log, loop, pool, self.returns.without, self._was_read)
         self.handover = Handover(loop, self._committed, self._skip)
@@ -250,6 +252,7 @@ class Dispatcher:
             self._failed(job, error, run.started_us, duration_us)
             return
         lane.durations_ms.append(duration_us / 1_000)
+        lane.took_us.count(duration_us)
         effects = run.effects
         has_effects = bool(effects.events or effects.changes)
         if not has_effects:
@@ -325,7 +328,9 @@ class Dispatcher:
         if isinstance(error, CrashedAttemptError):
             kind = "crashed"
         lane.failures += 1
+        lane.died += is_dead
         lane.durations_ms.append(duration_us / 1_000)
+        lane.took_us.count(duration_us)
         if self.on_failure is not None:
             self.on_failure(job, error)
         logger.log(
@@ -333,6 +338,11 @@ class Dispatcher:
             "%s failed for %s event %s, attempt %d of %d, %s: %s: %s",
             lane.subscription.name, event.type, event.id, number, policy.max_attempts,
             "dead letter" if is_dead else "will be retried", error_class, message,
+            extra={
+                "event_id": event.id, "correlation_id": event.correlationid,
+                "subscription": lane.subscription.name, "attempt": number,
+                "payload": event.data_json[:_LOGGED_CHARS] if self.logs_payloads else None,
+            },
         )  # fmt: skip
         if lane.id is not None:
             state: DeliveryState = "dead" if is_dead else "retrying"

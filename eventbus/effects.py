@@ -10,6 +10,7 @@ from eventbus.errors import EffectError, EventLoopError, RejectError, TooManyEff
 from eventbus.event import Event
 from eventbus.ids import derived_id
 from eventbus.log.unit import Apply
+from eventbus.tracing import Attempt
 
 MAX_DEPTH = 32
 # Of one delivery: all of it is committed in one transaction, which everybody waits for.
@@ -22,12 +23,16 @@ class Effects:
     """The effects of one attempt of one delivery, in the order in which they were asked for."""
 
     __slots__ = (
-        "changes", "error", "event", "event_bytes", "event_count", "events", "is_open",
-        "later_count", "owner", "subscription",
+        "attempt", "changes", "error", "event", "event_bytes", "event_count", "events", "is_open",
+        "later_count", "owner", "subscription", "trace",
     )  # fmt: skip
 
-    def __init__(self, event: Event, subscription: str, owner: object = None) -> None:
+    def __init__(
+        self, event: Event, subscription: str, owner: object = None, attempt: int = 1
+    ) -> None:
         """``owner`` is the log whose delivery this is: the effects are that bus's alone."""
+        self.attempt = attempt
+        self.trace: Attempt | None = None
         self.owner = owner
         self.event = event
         self.subscription = subscription
@@ -58,12 +63,14 @@ class Effects:
             "source": self.source,
             "correlationid": cause.correlationid,
             "causationid": cause.id,
-            "traceparent": cause.traceparent,
+            "traceparent": cause.traceparent if self.trace is None else None,
         }
         given = {name: value for name, value in attributes.items() if value is not None}
         event = Event.create(type, data, **{**defaults, **given}, depth=cause.depth + 1)
         if check is not None:
             check(event)
+        if self.trace is not None:
+            event = self.trace.created(event)
         self._check(event)
         self.events.append(event)
         return event
@@ -91,10 +98,12 @@ class Effects:
             id=derived if event.is_new else event.id,
             correlationid=cause.correlationid if is_first else event.correlationid,
             causationid=event.causationid or cause.id,
-            traceparent=event.traceparent or cause.traceparent,
+            traceparent=event.traceparent or (None if self.trace else cause.traceparent),
             depth=cause.depth + 1,
             is_new=False,
         )
+        if self.trace is not None:
+            adopted = self.trace.created(adopted)
         self._check(adopted)
         return adopted
 

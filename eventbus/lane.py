@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Set
 
+from eventbus.buckets import DURATIONS_US, Buckets
 from eventbus.event import Event
 from eventbus.log.deliveries import Unfinished
 from eventbus.subscription import Subscription, by_subject
@@ -83,8 +84,10 @@ class Lane:
         self.is_reading = False
         self.stuck = 0  # threads still in a sync handler whose attempt has timed out
         self.durations_ms: deque[float] = deque(maxlen=1_000)
+        self.took_us = Buckets(DURATIONS_US)  # attempts, however they ended
         self.succeeded = 0
         self.failures = 0
+        self.died = 0  # those of the failures after which there was no further attempt
         self.blocked_count = 0  # how often its handler held up the bus's loop
         self._is_by_subject = subscription.key is by_subject
 

@@ -14,6 +14,7 @@ from eventbus.errors import HandlerTimeoutError
 from eventbus.lane import Job, Lane
 from eventbus.log.commit import call_soon
 from eventbus.log.inflight import InFlight
+from eventbus.tracing import Tracing
 from eventbus.workers import WorkerPool
 
 _WATCHDOG_S = 0.05
@@ -36,7 +37,7 @@ class Run:
     ) -> None:
         self.job = job
         self.clock = clock
-        self.effects = Effects(job.event, job.lane.subscription.name, owner)
+        self.effects = Effects(job.event, job.lane.subscription.name, owner, job.attempt + 1)
         self.begin()
         self.task = task
         self.is_late = False  # told to stop, because its time is up
@@ -68,6 +69,7 @@ class Runner:
         self._pool = pool
         self._in_flight = in_flight
         self._report = report
+        self.tracing: Tracing | None = None
         self._runs: set[Run] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False  # nothing new is begun
@@ -146,7 +148,12 @@ class Runner:
         try:
             # A copy: what this handler does to the payload is nobody else's business.
             event = job.event.copy()
-            await call_handler(lane.subscription, event, run.effects, run, self._in_thread)
+            if self.tracing is None:
+                await call_handler(lane.subscription, event, run.effects, run, self._in_thread)
+            else:
+                name, attempt = lane.subscription.name, job.attempt + 1
+                with self.tracing.handling(event, name, attempt) as run.effects.trace:
+                    await call_handler(lane.subscription, event, run.effects, run, self._in_thread)
         except BaseException as raised:  # also SystemExit: a handler must not end the bus
             if self._is_closed:
                 raise

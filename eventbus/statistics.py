@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from eventbus.buckets import Counted
 from eventbus.lane import Lane
 from eventbus.log.eventlog import EventLog
 from eventbus.timestamps import from_microseconds
@@ -50,6 +51,30 @@ class SubscriptionStats:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """What a subscription's handler has done since it began to be served in this process.
+
+    Attempts: ``succeeded`` ones, those after which another followed, those after which none did.
+    """
+
+    name: str
+    succeeded: int
+    retried: int
+    died: int
+    took: Counted
+    running: int
+    blocked_loop: int
+
+    @classmethod
+    def of(cls, lane: Lane) -> Served:
+        died = lane.died
+        return cls(
+            lane.subscription.name, lane.succeeded, lane.failures - died, died,
+            lane.took_us.counted(), lane.running_count, lane.blocked_count,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """An attempt that is under way; ``attempt`` counts from 1."""
 
@@ -67,6 +92,11 @@ class Running:
             job.event.sequence or 0, job.event.id, job.event.type, job.lane.subscription.name,
             job.attempt + 1, from_microseconds(run.started_us),
         )  # fmt: skip
+
+
+def served(lanes: Mapping[str, Lane]) -> list[Served]:
+    """What the handlers of these lanes have done so far."""
+    return [Served.of(lane) for lane in lanes.values()]
 
 
 def subscription_stats(log: EventLog, lanes: Mapping[str, Lane]) -> list[SubscriptionStats]:

@@ -48,6 +48,8 @@ class Watchdog:
         self._stuck: Trouble | None = None
         self._commit: tuple[int, float] = (-1, 0.0)  # the log's version, and since when
         self._failed: Trouble | None = None
+        self.warnings: tuple[Trouble, ...] = ()
+        """What others who look have found; they replace it as a whole."""
         self._probed_at = 0.0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="eventbus-watchdog", daemon=True)
@@ -64,12 +66,17 @@ class Watchdog:
         if self._thread.is_alive():
             self._thread.join(_LOOK_S)
 
+    def late_s(self) -> float:
+        """For how long the loop has not come to its beat; 0 while it is in time."""
+        return max(0.0, time.monotonic() - self._beat_at - _BEAT_S)
+
     def troubles(self) -> list[Trouble]:
         """Why the bus cannot do all of its work now; empty when it can."""
         found = self._log.storage.troubles()
         found += [t for t in (self._stuck, self._blocked, self._failed) if t is not None]
         if self._closing.is_set():
             return found
+        found += self.warnings
         if not self._log.is_writer_alive:
             found.append(Trouble.now("writer", "the thread eventbus-writer has ended: restart"))
         if not self._loop_thread.is_alive:
@@ -107,7 +114,7 @@ class Watchdog:
                 logger.exception("the watchdog's look failed")
 
     def _look_at_loop(self) -> None:
-        late_s = time.monotonic() - self._beat_at - _BEAT_S
+        late_s = self.late_s()
         if late_s < BLOCKED_S:
             if self._blocked is not None:
                 self._end_block()

@@ -13,10 +13,20 @@ from app.openapi.operation import Media, operation
 from app.problems import PROBLEM_CONTENT_TYPE, RETRY_AFTER_S
 from app.runtime import Runtime, runtime
 from eventbus.errors import LogReadError
-from eventbus.trouble import Trouble
+from eventbus.trouble import PARTS, Part, Trouble
 
 # What no waiting heals, but a restart does: a dead thread.
 _NEEDS_RESTART = ("writer", "dispatcher")
+_ASKED: dict[Part, str] = {
+    "storage": "The log can be written and read.",
+    "damage": "The database is whole, as far as it was read.",
+    "writer": "The thread that commits is alive.",
+    "loop": "The thread that delivers is alive, and no handler blocks it.",
+    "dispatcher": "Delivering has met no error of its own.",
+    "disk": "There is room on the disk, EVENTBUS_WARN_DISK_BYTES.",
+    "lag": "No subscription is far behind, EVENTBUS_WARN_LAG_S.",
+    "dead_letters": "Few deliveries became dead letters lately, EVENTBUS_WARN_DEAD_LETTERS.",
+}
 
 _REASONS = Media({PROBLEM_CONTENT_TYPE: NotWell}, about="Not, and why.")
 
@@ -34,17 +44,43 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 @operation("isReady", "Health", answers={200: Ready, 503: _REASONS})
 def readyz() -> Response:
-    """200 when the log can be read and written and events are delivered; else why not."""
+    """200 when the log can be read and written and events are delivered; else why not.
+
+    ``checks`` names everything that was looked at: ``pass``, ``warn`` or ``fail``. A warning is
+    no reason to send nothing here, so it does not change the status.
+    """
     parts = runtime()
     bus = parts.bus
     with suppress(LogReadError), bus.log.reading() as conn:  # it is among the reasons then
         bus.log.storage.try_read(conn)
-    reasons = bus.troubles()
+    troubles = bus.troubles()
+    more = {"checks": _checks(troubles), "integrity": _integrity(parts)}
+    reasons = [trouble for trouble in troubles if trouble.severity == "critical"]
     if reasons:
-        return _not("ready", reasons, integrity=_integrity(parts))
+        return _not("ready", reasons, **more)
     return answer(
-        {"status": "ready", "sequence": bus.log.last_sequence, "integrity": _integrity(parts)}
+        {
+            "status": "ready",
+            "sequence": bus.log.last_sequence,
+            "warnings": [trouble for trouble in troubles if trouble.severity == "warning"],
+            **more,
+        }
     )
+
+
+def _checks(troubles: list[Trouble]) -> list[dict[str, Any]]:
+    """Every part with what was asked of it and what the answer is."""
+    checks = []
+    for part in PARTS:
+        own = [trouble for trouble in troubles if trouble.part == part]
+        is_failed = any(trouble.severity == "critical" for trouble in own)
+        checks.append({
+            "part": part,
+            "status": "fail" if is_failed else "warn" if own else "pass",
+            "asked": _ASKED[part],
+            "details": [trouble.detail for trouble in own],
+        })  # fmt: skip
+    return checks
 
 
 def _integrity(parts: Runtime) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Client:
         self.pattern = pattern
         self.position = position
         self.is_joined = False
+        self.fallen_count = 0  # how often it was too slow for its view
         self._is_dismissed = False
         self._ws = ws
         ws.input_buffer = deque(maxlen=1)  # what the client says is never read
@@ -57,6 +58,7 @@ class Client:
         """Leave the view: everything up to ``position`` was written, what follows was not."""
         self.position = position
         self.is_joined = False
+        self.fallen_count += 1
         self._woken.set()
 
     def dismiss(self) -> None:

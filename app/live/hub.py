@@ -6,6 +6,7 @@ import logging
 import secrets
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -32,8 +33,25 @@ if TYPE_CHECKING:
 _CLOSE_S = 0.8
 _JOIN_S = 0.05
 _LEAST_REST = 0.3  # of a tick: a hub that is late must not take the whole processor
+_NO_COUNTS: dict[Kind, int] = {"page": 0, "json": 0}
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HubStats:
+    """How the hub does: ``open`` connections by kind, ``places`` that are taken (consumers have
+    some, too), how much waits for slow clients, and since the start how often one fell behind its
+    view and was refused for want of a place."""
+
+    open: dict[Kind, int]
+    places: int
+    views: int
+    backlog_bytes: int
+    fallen_count: int
+    refused_count: int
+    position: int
+    cpu_s: float
 
 
 class LiveHub:
@@ -70,6 +88,8 @@ class LiveHub:
         self._index: PatternIndex[View] = PatternIndex()
         self._clients: set[Client] = set()
         self._slot_count = 0
+        self._refused_count = 0
+        self._fallen_count = 0  # of the clients that have left
         self._is_closing = False
         self._new_panels = b""
         self._without_panels: set[Client] = set()
@@ -121,6 +141,21 @@ class LiveHub:
         assert self._thread.ident is not None, "the hub was not started"
         return time.clock_gettime(time.pthread_getcpuclockid(self._thread.ident))
 
+    def stats(self) -> HubStats:
+        """How it does now."""
+        with self._lock:
+            clients = list(self._clients)
+            counts = (self._slot_count, len(self._views), self._refused_count, self.position)
+            fallen_count = self._fallen_count + sum(client.fallen_count for client in clients)
+        open_by_kind = dict(_NO_COUNTS)
+        for client in clients:
+            open_by_kind[client.kind] += 1
+        places, views, refused_count, position = counts
+        return HubStats(
+            open_by_kind, places, views, sum(client.sock.backlog_bytes for client in clients),
+            fallen_count, refused_count, position, self.cpu_s(),
+        )  # fmt: skip
+
     # -- for the sessions --------------------------------------------------------------------
 
     @property
@@ -132,6 +167,7 @@ class LiveHub:
         """Reserve room for one WebSocket; False when all is taken, or while closing."""
         with self._lock:
             if self._is_closing or self._slot_count >= self._max_sockets:
+                self._refused_count += 1
                 return False
             self._slot_count += 1
             return True
@@ -151,7 +187,9 @@ class LiveHub:
     def leave(self, client: Client) -> None:
         """Forget the client; from here on nothing is written to it."""
         with self._lock:
-            self._clients.discard(client)
+            if client in self._clients:
+                self._clients.discard(client)
+                self._fallen_count += client.fallen_count
             view = self._views.get((client.kind, client.pattern.text))
             if view is not None:
                 view.members.discard(client)

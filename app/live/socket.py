@@ -49,6 +49,11 @@ class OutboundSocket:
         return self._backlog_bytes > 0
 
     @property
+    def backlog_bytes(self) -> int:
+        """How much waits for the client to read."""
+        return self._backlog_bytes
+
+    @property
     def is_closed(self) -> bool:
         """Whether the connection has ended, by whichever side."""
         return self._is_closed

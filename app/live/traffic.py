@@ -56,6 +56,7 @@ class Traffic:
         self._removed_count = -1
         self._second = int(clock())
         self._now: Counts = {}
+        self._heard: Counts = {}  # since ``open``, up to the beginning of this second
         self._seconds: deque[Counts] = deque(maxlen=_WINDOW_S)
         self._steps: dict[int, Counts] = {}
         self._is_filled = threading.Event()
@@ -130,6 +131,16 @@ class Traffic:
         found.sort(key=lambda seen: (-seen.count, seen.type))
         return found
 
+    def heard(self) -> Counts:
+        """How many events of each type this process has recorded; never fewer than before.
+
+        Types keep their order, that of their first event.
+        """
+        with self._lock:
+            counts = dict(self._heard)
+            _add(counts, self._now)
+        return counts
+
     def steps(self) -> dict[int, Counts]:
         """Counts by type of each of the last whole steps; a key is Unix time by STEP_S."""
         with self._lock:
@@ -158,6 +169,7 @@ class Traffic:
         if now == self._second:
             return
         if self._now:
+            _add(self._heard, self._now)
             _add(self._steps.setdefault(self._second // STEP_S, {}), self._now)
         # A clock that was set back, or ahead by more than a window, leaves no gap to fill.
         quiet = max(0, min(now - self._second - 1, _WINDOW_S))

@@ -10,12 +10,13 @@ from eventbus.errors import EffectError
 from eventbus.event import Event
 from eventbus.ids import derived_id
 from eventbus.scheduled import ScheduledEvent
+from eventbus.tracing import Attempt
 
 
 class RemoteEffects:
     """The further events of one attempt of one delivery, as the bus would make them itself."""
 
-    __slots__ = ("_later_count", "cause", "events", "is_open", "owner", "subscription")
+    __slots__ = ("_later_count", "cause", "events", "is_open", "owner", "subscription", "trace")
 
     def __init__(self, cause: Event, subscription: str, owner: object) -> None:
         """``owner`` is the client whose handler this is: the effects are that client's alone."""
@@ -24,6 +25,7 @@ class RemoteEffects:
         self.owner = owner
         self.events: list[Event] = []
         self.is_open = True
+        self.trace: Attempt | None = None
         self._later_count = 0
 
     @property
@@ -42,10 +44,12 @@ class RemoteEffects:
             "source": self.source,
             "correlationid": cause.correlationid,
             "causationid": cause.id,
-            "traceparent": cause.traceparent,
+            "traceparent": cause.traceparent if self.trace is None else None,
         }
         given = {name: value for name, value in attributes.items() if value is not None}
         event = Event.create(type, data, **{**defaults, **given})
+        if self.trace is not None:
+            event = self.trace.created(event)
         self.events.append(event)
         return event
 
@@ -66,9 +70,11 @@ class RemoteEffects:
             id=derived if event.is_new else event.id,
             correlationid=cause.correlationid if is_first else event.correlationid,
             causationid=event.causationid or cause.id,
-            traceparent=event.traceparent or cause.traceparent,
+            traceparent=event.traceparent or (None if self.trace else cause.traceparent),
             is_new=False,
         )
+        if self.trace is not None:
+            adopted = self.trace.created(adopted)
         if isinstance(event, ScheduledEvent):
             adopted = ScheduledEvent.of(
                 adopted, delay=event.delay, at=event.at, is_timed=event.is_timed

@@ -11,6 +11,7 @@ from typing import Any
 from eventbus.client.effects import RemoteEffects, set_effects
 from eventbus.event import Event
 from eventbus.subscription import Handler, is_async_callable
+from eventbus.tracing import Tracing
 from eventbus.workers import WorkerPool
 
 
@@ -34,6 +35,15 @@ class Handling:
 
     async def run(self) -> None:
         """Return when the handler has ended; what it raises is raised."""
+        tracing: Tracing | None = getattr(self.effects.owner, "tracing", None)
+        if tracing is None:
+            await self._run()
+        else:
+            name = self.effects.subscription
+            with tracing.handling(self.event, name, None) as self.effects.trace:
+                await self._run()
+
+    async def _run(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._call())
         if self.is_stopped:
             self._task.cancel()

@@ -23,6 +23,7 @@ from eventbus.errors import BusClosedError
 from eventbus.event import Event
 from eventbus.scheduled import ScheduledEvent, read_events
 from eventbus.subscription import Handler
+from eventbus.tracing import Tracing
 from eventbus.validation import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class RemoteEventBus:
                 raise ValueError(f"{name} must be greater than 0, not {value!r}")
         self.url = url
         self.source = source
+        self.tracing: Tracing | None = None
         self._max_event_bytes = max_event_bytes
         self._linger_s = linger_s
         self._timeout_s = timeout_s
@@ -169,6 +171,8 @@ class RemoteEventBus:
         return receipt
 
     def _queue(self, event: Event) -> RemoteReceipt:
+        if self.tracing is not None:
+            event = self.tracing.created(event)
         with self._outbox.changed:
             if self._is_closed:
                 raise BusClosedError(f"the client of the bus at {self.url} is closed")

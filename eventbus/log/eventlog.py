@@ -27,6 +27,7 @@ from eventbus.log.history import HistoryReader
 from eventbus.log.inflight import InFlight
 from eventbus.log.integrity import IntegrityReport
 from eventbus.log.known_types import KnownTypes
+from eventbus.log.measures import CommitMeasures
 from eventbus.log.migrations import LOG_MIGRATIONS, Migration, migrate
 from eventbus.log.reader import Reader
 from eventbus.log.removals import newest_removed
@@ -48,6 +49,7 @@ from eventbus.log.values import (
 )
 from eventbus.log.writer import Deliveries, Writer
 from eventbus.patterns import Pattern
+from eventbus.tracing import Tracing
 
 logger = logging.getLogger("eventbus.log")
 
@@ -90,6 +92,8 @@ class EventLog:
             raise
         self._writer = Writer(conn, newest, self._subscribers.match, self._committed)
         self._commit = GroupCommit(self._write)
+        self.commits = CommitMeasures()
+        self.tracing: Tracing | None = None
         self._removing = threading.RLock()
         self._listeners: list[Listener] = []
         self.removal_listeners: list[Callable[[Sequence[int]], None]] = []
@@ -313,10 +317,16 @@ class EventLog:
         if self.storage.refuse(batch):
             self._committed([], batch)
         else:
+            self.commits.begin()
             self._writer.write(batch)
 
     def _committed(self, recorded: Deliveries, batch: list[Unit]) -> None:
-        self.storage.wrote(batch)
+        if self.storage.wrote(batch):
+            self.commits.ended(len(recorded))
+        else:
+            self.commits.failed += 1
+        if self.tracing is not None:
+            self.tracing.committed(batch, self.commits.last_us, len(recorded))
         for unit in batch:
             if unit.call is not None and unit.error is None and unit.token is not None:
                 unit.token()

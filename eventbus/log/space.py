@@ -68,6 +68,12 @@ def disk_free_bytes(path: Path) -> int:
     return shutil.disk_usage(path.parent).free
 
 
+def disk_bytes(path: Path) -> tuple[int, int]:
+    """What the file system has left for the user who runs this, and its whole size."""
+    usage = shutil.disk_usage(path.parent)
+    return usage.free, usage.total
+
+
 def oldest_recorded(conn: Connection) -> tuple[int, int] | None:
     """Sequence and time of recording, in microseconds, of the oldest event that is there."""
     first = select(func.min(_events.c.sequence)).scalar_subquery()

@@ -104,8 +104,8 @@ class Storage:
             unit.error = LogDamagedError(f"nothing was recorded: {damage.detail}")
         return True
 
-    def wrote(self, batch: list[Unit]) -> None:
-        """Note how a commit ended."""
+    def wrote(self, batch: list[Unit]) -> bool:
+        """Note how a commit ended; returns whether the storage took it."""
         error = batch[0].error if batch else None
         if isinstance(error, LogDamagedError):
             self.damaged(str(error))
@@ -113,10 +113,13 @@ class Storage:
             with self._lock:
                 if self._write_failure is None:
                     self._write_failure = Trouble.now("storage", str(error))
-        elif self._write_failure is not None and any(_writes(unit) for unit in batch):
-            with self._lock:
-                logger.warning("the log can be written again")
-                self._write_failure = None
+        else:
+            if self._write_failure is not None and any(_writes(unit) for unit in batch):
+                with self._lock:
+                    logger.warning("the log can be written again")
+                    self._write_failure = None
+            return True
+        return False
 
     def read_failed(self, error: SQLAlchemyError) -> LogReadError | None:
         """Note a failed read; the error to raise for it, None when the storage is not at fault."""

@@ -49,7 +49,7 @@ class Unit:
 
     __slots__ = (
         "baton", "call", "chars", "duplicates", "effects", "error", "events", "is_done", "outcome",
-        "owns_events", "successes", "token", "waiters",
+        "owns_events", "span", "successes", "token", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +81,7 @@ class Unit:
         self.duplicates: Set[int] = _NONE
         self.error: Exception | None = None
         self.is_done = False
+        self.span: Any = None  # of the publication, while somebody traces it
         self.baton: threading.Lock | None = None  # of a thread that waits for it
         self.waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
 

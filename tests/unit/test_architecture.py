@@ -21,8 +21,8 @@ CLIENT_SIDE = (
     "eventbus", "eventbus.__main__", "eventbus.client", "eventbus.cloudevents", "eventbus.command",
     "eventbus.errors", "eventbus.event", "eventbus.failures", "eventbus.ids",
     "eventbus.integrations", "eventbus.patterns", "eventbus.scheduled", "eventbus.subscription",
-    "eventbus.threads", "eventbus.timestamps", "eventbus.tone", "eventbus.validation",
-    "eventbus.workers",
+    "eventbus.threads", "eventbus.timestamps", "eventbus.tone", "eventbus.tracing",
+    "eventbus.validation", "eventbus.workers",
 )  # fmt: skip
 # Integrations are loaded by what they integrate with, which is then installed.
 # Subscribing needs a WebSocket, publishing does not.
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "eventbus/integrations/inspect_ai.py": {"inspect_ai"},
     "eventbus/integrations/pytest_plugin.py": {"pytest"},
     "eventbus/integrations/pytest_run.py": {"pytest"},
+    "eventbus/integrations/opentelemetry.py": {"opentelemetry"},
     "eventbus/client/websocket.py": {"wsproto"},
 }
 

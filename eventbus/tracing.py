@@ -1,0 +1,43 @@
+"""What traces the bus: asked when an event is published and when a handler runs, if there is any.
+
+The library knows OpenTelemetry by this protocol alone; eventbus/integrations/opentelemetry.py is
+what it is in practice. Without any, ``traceparent`` is still carried from an event to those that
+its handlers publish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from eventbus.event import Event
+
+if TYPE_CHECKING:
+    from eventbus.log.unit import Unit
+
+
+class Attempt(Protocol):
+    """A handler's run, while it is traced."""
+
+    def created(self, event: Event) -> Event:
+        """The further event as it is to be recorded: with the traceparent of its creation."""
+
+
+class Tracing(Protocol):
+    """Any thread may call it; nothing of it may block or raise."""
+
+    def created(self, event: Event) -> Event:
+        """An event that is about to be sent elsewhere, with the traceparent of its creation."""
+
+    def publishing(self, unit: Unit, later: Sequence[Any] = ()) -> None:
+        """Events are about to be recorded, and requests to record some ``later``; give those
+        without a traceparent one. ``unit.span`` is for the tracing to use."""
+
+    def committed(self, units: Sequence[Unit], took_us: int, event_count: int) -> None:
+        """Units were recorded, or could not be; under the commit lock."""
+
+    def handling(
+        self, event: Event, subscription: str, attempt: int | None
+    ) -> AbstractContextManager[Attempt]:
+        """A handler runs within the block; what it raises is its failure."""
