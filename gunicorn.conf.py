@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import resource
 import socket
@@ -12,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from gunicorn import util
+from gunicorn import glogging, util
 from gunicorn.workers.gthread import ThreadWorker
 
 # The app is importable from whatever directory gunicorn was started in.
@@ -125,6 +126,18 @@ def write_problem(sock, status_int: int, reason: str, mesg: str) -> None:
 
 util.write_error = write_problem  # gunicorn has no setting for its page
 
+
+class BusLogger(glogging.Logger):
+    """gunicorn's own messages in the form of all others."""
+
+    def setup(self, cfg) -> None:
+        super().setup(cfg)
+        self.error_log.handlers[:] = [logs.handler("json")]
+
+
+if settings.log_format == "json":
+    logger_class = BusLogger
+
 chdir = str(Path(__file__).resolve().parent)
 wsgi_app = "wsgi:app"
 bind = settings.bind
@@ -138,6 +151,7 @@ keepalive = 15
 timeout = 60
 graceful_timeout = 3
 control_socket_disable = True
+forwarded_allow_ips = ""  # app/proxies.py decides whom to believe
 loglevel = "warning" if settings.log_level == "info" else settings.log_level
 proc_name = "eventbus"
 
@@ -161,17 +175,17 @@ def nworkers_changed(server, new_value: int, old_value: int | None) -> None:
 
 
 def post_worker_init(worker: BusWorker) -> None:
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     try:
         # A worker that follows another one, after a reload or a crash, may find it still closing.
         wait_s = OTHER_WORKER_S if worker.age > 1 else 0.0
         worker.wsgi.extensions["eventbus"].start(wait_for_lock_s=wait_s)
     except (EventBusError, OSError) as error:
-        print(f"error: Event Bus cannot start: {error}", file=sys.stderr, flush=True)
+        say(f"error: Event Bus cannot start: {error}", sys.stderr)
         sys.exit(BOOT_ERROR)
     host, port = worker.sockets[0].getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    print(f"Event Bus is live at http://{shown}:{port}/ (Ctrl-C stops it)", flush=True)
+    say(f"Event Bus is live at http://{shown}:{port}/ (Ctrl-C stops it)", sys.stdout)
 
 
 def worker_exit(server, worker: BusWorker) -> None:
@@ -194,8 +208,17 @@ def worker_exit(server, worker: BusWorker) -> None:
     os._exit(0)
 
 
+def say(text: str, stream) -> None:
+    """What is said whatever the log's level is."""
+    if settings.log_format == "json":
+        level = logging.ERROR if stream is sys.stderr else logging.INFO
+        record = logging.LogRecord("eventbus", level, "", 0, text, (), None)
+        text = logs.JsonFormatter().format(record)
+    print(text, file=stream, flush=True)
+
+
 def refuse(problem: str) -> None:
-    print(f"error: {problem}", file=sys.stderr)
+    say(f"error: {problem}", sys.stderr)
     sys.exit(BOOT_ERROR)
 
 

@@ -6,9 +6,22 @@ import os
 
 from flask import Flask, request
 
-from app import api, cli, compression, consume, demo, live, metrics, pages, problems, security
+from app import (
+    api,
+    cli,
+    compression,
+    consume,
+    demo,
+    live,
+    metrics,
+    pages,
+    problems,
+    security,
+    tracing,
+)
 from app.config import PROJECT_ROOT, Settings
 from app.hooks import routes as hooks
+from app.proxies import behind_proxies
 from app.runtime import Runtime, runtime
 
 __all__ = ["create_app"]
@@ -45,5 +58,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     pages.register(app)
     demo.register(app)
     metrics.register(app)
+    tracing.register(app, settings)
     cli.register(app)
+    if settings.trusted_proxies:  # outermost: whoever looks at the client sees the same one
+        app.wsgi_app = behind_proxies(  # type: ignore[method-assign]
+            app.wsgi_app, settings.trusted_proxies
+        )
     return app

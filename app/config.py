@@ -13,6 +13,7 @@ from app.host_names import host, host_names
 from app.notify_variables import NOTIFY_VARIABLES
 from app.schema_variables import SCHEMA_VARIABLES
 from app.observe_variables import OBSERVE_VARIABLES
+from app.proxies import Network
 from app.variables import Variable, number, whole, yes_or_no
 from app.webhook_variables import WEBHOOK_VARIABLES
 from eventbus.catalogue import ModeRule, read_folder
@@ -90,6 +91,7 @@ class Settings:
     log_requests: bool = False
     log_payloads: bool = False
     tracing: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
     warn_disk_bytes: int = 500_000_000
     warn_lag_s: float = 300.0
     warn_dead_letters: int = 10

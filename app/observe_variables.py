@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.proxies import parse_networks
 from app.variables import Variable, number, whole, yes_or_no
 
 
@@ -28,6 +29,11 @@ OBSERVE_VARIABLES: tuple[Variable, ...] = (
         "EVENTBUS_TRACING", "tracing", yes_or_no, "yes or no",
         "Send spans by OpenTelemetry, which the `OTEL_*` variables configure; needs the extra "
         "`otel`. See docs/observability.md.",
+    ),
+    Variable(
+        "EVENTBUS_TRUSTED_PROXIES", "trusted_proxies", parse_networks,
+        "IP addresses and networks separated by commas, like `127.0.0.1, 10.0.0.0/8`",
+        "The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
     ),
     Variable(
         "EVENTBUS_WARN_DISK_BYTES", "warn_disk_bytes", whole(0, 10**17),

@@ -20,6 +20,7 @@ from app.config import Settings
 from app.rebuilds import Rebuilds
 from app.retention import Retentions
 from app.start_check import StartCheck
+from app.tracing import Tracing
 from app.transfers import Transfers
 from app.vitals import Vitals
 from eventbus import EventBus, RetryPolicy
@@ -127,8 +128,11 @@ class Runtime:
         from app.live import LiveHub
 
         settings = self.settings
+        tracing = parts.enter_context(ExitStack())  # ends last: the bus's own end is traced, too
         self.bus = bus = _open_bus(settings, wait_for_lock_s)
         parts.callback(lambda: bus.close(max(0.1, self._stop_by - time.monotonic())))
+        if settings.tracing:
+            tracing.callback(Tracing(bus).close)
         bus.dispatcher.logs_payloads = settings.log_payloads
         self.vitals = Vitals(bus, settings)
         parts.callback(self.vitals.stopped)

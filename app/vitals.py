@@ -28,6 +28,8 @@ SOURCE = "/health"
 
 Previous = Literal["stopped", "crashed", "restored"]
 
+_monotonic = time.monotonic
+
 _LOOK_S = 1.0
 # What needs the database or the disk is asked for more rarely.
 _SURVEY_S = 5.0
@@ -108,7 +110,7 @@ class Vitals:
 
     def look(self) -> None:
         """Look once, and tell of what has changed."""
-        now = time.monotonic()
+        now = _monotonic()
         if now - self._surveyed_at >= _SURVEY_S:
             self._surveyed_at = now
             try:

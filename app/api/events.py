@@ -20,6 +20,7 @@ from app.openapi.fields import Field
 from app.openapi.operation import Media, operation
 from app.problems import ProblemError
 from app.runtime import runtime
+from app.tracing import carried
 from eventbus import BatchReceipt, Event, Receipt
 from eventbus.cloudevents import BATCH_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE, decode
 from eventbus.errors import BusClosedError, ReceiptTimeoutError
@@ -72,6 +73,7 @@ def publish() -> Response:
     events, is_batch = decode(
         request.headers, body, source=settings.source, max_bytes=settings.max_event_bytes
     )
+    events = carried(events, parts.bus)
     receipt = parts.bus.publish_many(events) if is_batch else parts.bus.publish_event(events[0])
     receipt.wait(COMMIT_TIMEOUT_S)
     answers = _answers(receipt)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from app.metrics import deliveries, evaluations, live, log, storage
 from app.metrics.families import counter, histogram
 from app.metrics.requests import RequestCounts
 from eventbus.errors import EventBusError
+from eventbus.log.space import SQLITE_VERSION
 
 if TYPE_CHECKING:
     from app.runtime import Runtime
@@ -92,6 +92,6 @@ def _build_info() -> Metric:
         {
             "version": own,
             "python": platform.python_version(),
-            "sqlite": sqlite3.sqlite_version,
+            "sqlite": SQLITE_VERSION,
         },
     )

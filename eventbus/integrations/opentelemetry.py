@@ -19,6 +19,7 @@ from eventbus.client.remote import RemoteEventBus
 from eventbus.errors import HandlerTimeoutError, MissingPackageError
 from eventbus.event import SPECVERSION, Event
 from eventbus.scheduled import ScheduledEvent
+from eventbus.tracing import Recording, with_traceparent
 
 try:
     from opentelemetry import trace as api
@@ -40,8 +41,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from eventbus.bus import EventBus
-    from eventbus.log.unit import Unit
+    from eventbus import EventBus
 
 SYSTEM = "eventbus"
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -110,7 +110,7 @@ class OpenTelemetryTracing:
         span.end()
         return created
 
-    def publishing(self, unit: Unit, later: Sequence[Any] = ()) -> None:
+    def publishing(self, unit: Recording, later: Sequence[Any] = ()) -> None:
         """One event is created by its publication; several are created one by one and linked."""
         events = unit.events
         for request in later:
@@ -139,7 +139,7 @@ class OpenTelemetryTracing:
             unit.events = [_carrying(events[0], span)]
         unit.span = span
 
-    def committed(self, units: Sequence[Unit], took_us: int, event_count: int) -> None:
+    def committed(self, units: Sequence[Recording], took_us: int, event_count: int) -> None:
         """End the spans of what was published with the commit, which they tell about."""
         for unit in units:
             span: Span | None = unit.span
@@ -230,10 +230,7 @@ def _carrying(event: Event, span: Span) -> Event:
         return event
     flags = context.trace_flags & 0xFF
     traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}"
-    carrying = event.evolve(traceparent=traceparent)
-    if isinstance(event, ScheduledEvent):
-        return ScheduledEvent.of(carrying, delay=event.delay, at=event.at, is_timed=event.is_timed)
-    return carrying
+    return with_traceparent(event, traceparent)
 
 
 def _context_of(traceparent: str | None) -> SpanContext | None:

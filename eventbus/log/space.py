@@ -13,6 +13,8 @@ from sqlalchemy import Connection, func, select
 
 from eventbus.log import schema
 
+SQLITE_VERSION = sqlite3.sqlite_version
+
 _events = schema.events
 
 
