@@ -14,7 +14,7 @@ from eventbus.log.search.index import IndexState
 from eventbus.rebuild import Progress
 from eventbus.retention.forecast import Space
 from eventbus.statistics import SubscriptionStats
-from eventbus.trouble import Trouble
+from eventbus.trouble import Part, Trouble
 from handlers.monitoring.metrics import Metric, MetricPoint
 from handlers.notify.channels import Kind as ChannelKind
 from handlers.notify.notifier import ChannelHealth
@@ -246,11 +246,22 @@ class Integrity(TypedDict):
     findings: NotRequired[list[str]]
 
 
+class Check(TypedDict):
+    """One part, what was asked of it, and what the answer is."""
+
+    part: Part
+    status: Literal["pass", "warn", "fail"]
+    asked: str
+    details: list[str]
+
+
 class Ready(TypedDict):
     """The log can be read and written, and events are delivered."""
 
     status: Literal["ready"]
     sequence: int
+    warnings: list[Trouble]
+    checks: list[Check]
     integrity: Integrity
 
 
@@ -261,4 +272,5 @@ class NotWell(TypedDict):
     status: int
     detail: str
     reasons: list[Trouble]
+    checks: NotRequired[list[Check]]
     integrity: NotRequired[Integrity]
