@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.hooks.hook import Hook
 from app.host_names import host, host_names
 from app.notify_variables import NOTIFY_VARIABLES
-from app.schema_variables import SCHEMA_VARIABLES
 from app.observe_variables import OBSERVE_VARIABLES
 from app.proxies import Network
+from app.schema_variables import SCHEMA_VARIABLES
 from app.variables import Variable, number, whole, yes_or_no
 from app.webhook_variables import WEBHOOK_VARIABLES
 from eventbus.catalogue import ModeRule, read_folder
@@ -369,23 +369,3 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     *OBSERVE_VARIABLES,
 )  # fmt: skip
-
-
-def documentation_table() -> str:
-    """The variables as the Markdown table of ``docs/configuration.md``, which a test compares."""
-    defaults = {field.name: field.default for field in fields(Settings)}
-    lines = ["| variable | default | allowed | meaning |", "|---|---|---|---|"]
-    for variable in VARIABLES:
-        default = defaults[variable.field]
-        if variable.field == "database_url":
-            shown = "the file `var/events.db` of the project"
-        elif isinstance(default, bool):
-            shown = "yes" if default else "no"
-        elif isinstance(default, tuple):
-            shown = ", ".join(f"`{name}`" for name in default) or "none"
-        elif default is None or default == "":
-            shown = "none"
-        else:
-            shown = f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
-        lines.append(f"| `{variable.name}` | {shown} | {variable.allowed} | {variable.meaning} |")
-    return "\n".join(lines) + "\n"

@@ -155,8 +155,7 @@ class EventBus:
         Raises EventValidationError, LogWriteError (in a plain thread), BusClosedError.
         """
         is_timed = time is not None
-        if not is_timed and self._stamps:
-            time = self.now()
+        time = self.now() if self._stamps and time is None else time
         attributes: dict[str, Any] = {
             "subject": subject, "id": id, "time": time, "dataschema": dataschema,
             "traceparent": traceparent, "correlationid": correlationid, "causationid": causationid,

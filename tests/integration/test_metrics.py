@@ -69,6 +69,10 @@ def test_retries_and_dead_letters_are_counted(start_server: StartServer) -> None
     )  # fmt: skip
     server.api.publish("trouble.flaky", {"failures": 1})
     server.api.publish("trouble.flaky", {"failures": 9})
+    wait_until(
+        lambda: value(families(server.api), "eventbus_dead_letters", subscription="flaky") == 1,
+        "it has died",
+    )
     found = families(server.api)
     ended = {
         outcome: value(found, "eventbus_delivery_attempts_total", subscription="flaky",

@@ -6,7 +6,8 @@ from dataclasses import fields
 
 import pytest
 
-from app.config import PROJECT_ROOT, VARIABLES, Settings, SettingsError, documentation_table
+from app.config import PROJECT_ROOT, VARIABLES, Settings, SettingsError
+from app.settings_table import documentation_table
 
 DOCUMENT = PROJECT_ROOT / "docs" / "configuration.md"
 
