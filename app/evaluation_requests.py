@@ -10,7 +10,7 @@ from app.runtime import runtime
 from eventbus import Event, EventBus
 from eventbus.bus import Receipt
 from eventbus.errors import ReceiptTimeoutError
-from handlers.evaluation import Evaluation
+from handlers.evaluation import Evaluation, Evaluations
 from handlers.evaluation.requests import cancel, retry_now, why_not_cancel, why_not_retry
 
 HANDLED_WITHIN_S = 5.0
@@ -30,13 +30,12 @@ REQUESTS: Mapping[str, Request] = {
 }
 
 
-def named(eval_id: str) -> Evaluation:
-    """The evaluation of that id; raises the 404."""
-    found = runtime().handlers.evaluations.get(eval_id)
+def named(eval_id: str, known: Evaluations | None = None) -> Evaluation:
+    """The evaluation of that id, as ``known`` (by default the present) has it; raises the 404."""
+    found = (known or runtime().handlers.evaluations).get(eval_id)
     if found is None:
-        raise ProblemError(
-            404, "No such evaluation", f"no event has told of an evaluation {eval_id[:200]!r}"
-        )
+        detail = f"no event has told of an evaluation {eval_id[:200]!r}"
+        raise ProblemError(404, "No such evaluation", f"{detail} by then" if known else detail)
     return found
 
 

@@ -53,6 +53,14 @@ class Evaluation:
         self.has_failed = False
         return Message("queue.task.added", {**self._queue_task(), "task": self.task.name}, QUEUE)
 
+    def called_off(self) -> Message:
+        """What is said when its task is taken out of the queue, or off its worker."""
+        return Message("queue.task.failed", {**self._queue_task(), "error": "cancelled"}, QUEUE)
+
+    def mend(self) -> None:
+        """A person wants it tried again, so whatever no retry could cure is cured now."""
+        self._permanent = None
+
     def backoff_s(self) -> float:
         """How long the runner waits before it follows the server's wish to retry."""
         return self._random.uniform(2.0, 4.0) * 1.5**self.retry_count

@@ -12,7 +12,7 @@ from app.demo.background import Job, Metrics, trouble
 from app.demo.evaluation import Evaluation
 from app.demo.messages import Books, Message
 
-Verdict = Literal["retry", "exhausted"]
+Verdict = Literal["retry", "exhausted", "cancelled"]
 
 _ATTEMPT_S = 25.0  # about how long an attempt takes
 _RUNNING = (6, 60)  # at least and at most so many at once
@@ -23,15 +23,16 @@ _TROUBLE_SHARE = 0.05  # of the background, times the failure rate
 _JOB_SHARE = 0.4
 _MOST_JOBS = 6
 _MOST_UNDECIDED = 2_000
+_MOST_ENDED = 500
 
 
 class Platform:
     """A finite-state producer without clock, network or threads; belongs to one thread.
 
     ``next`` gives the next message, ``hear`` takes what the server decided about a failed
-    evaluation. Time passes by messages: ``rate`` of them are a second. All chance comes from
-    ``seed``, so the same calls give the same messages; ``run`` tells the ids of one run from
-    those of another.
+    evaluation, and what a person asks of any: to stop, or to try again what was given up. Time
+    passes by messages: ``rate`` of them are a second. All chance comes from ``seed``, so the same
+    calls give the same messages; ``run`` tells the ids of one run from those of another.
     """
 
     def __init__(self, *, seed: int, rate: float, failure_rate: float, run: str) -> None:
@@ -52,6 +53,8 @@ class Platform:
         self._running: list[tuple[Evaluation, Iterator[Message]]] = []
         self._undecided: dict[str, Evaluation] = {}  # failed, and the server's word is awaited
         self._backing_off: list[tuple[float, str, Evaluation]] = []  # a heap, by time
+        self._ended: dict[str, Evaluation] = {}  # given up; a person may ask for one attempt more
+        self._farewells: deque[Message] = deque()
         self._jobs: list[Iterator[Message]] = []
         self._metrics = Metrics(self._random)
 
@@ -64,7 +67,7 @@ class Platform:
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to be said or heard, after ``finish``."""
-        return not (self._jobs or self._running or self.unfinished_count)
+        return not (self._jobs or self._running or self._farewells or self.unfinished_count)
 
     def finish(self) -> None:
         """Begin nothing new; what has begun ends well at its next step."""
@@ -74,6 +77,10 @@ class Platform:
 
     def hear(self, verdict: Verdict, eval_id: str, retry_count: int) -> bool:
         """The server's decision; False when it is about nothing that is waited for here."""
+        if verdict == "cancelled":
+            return self._call_off(eval_id)
+        if verdict == "retry" and eval_id in self._ended:
+            return self._try_once_more(eval_id, retry_count)
         evaluation = self._undecided.get(eval_id)
         awaited = {"retry": 1, "exhausted": 0}
         if evaluation is None or retry_count != evaluation.retry_count + awaited[verdict]:
@@ -81,6 +88,7 @@ class Platform:
         del self._undecided[eval_id]
         if verdict == "exhausted":
             self.books.exhausted += 1
+            self._end(evaluation)
             return True
         due_s = self._now_s() + evaluation.backoff_s()
         heapq.heappush(self._backing_off, (due_s, evaluation.eval_id, evaluation))
@@ -88,10 +96,44 @@ class Platform:
 
     def next(self) -> Message | None:
         """The next message; None when there is nothing to say, which is only so in the end."""
-        message = self._next_finishing() if self._is_finishing else self._next_busy()
+        if self._farewells:
+            message: Message | None = self._farewells.popleft()
+        else:
+            message = self._next_finishing() if self._is_finishing else self._next_busy()
         if message is not None:
             self.books.enter(message)
         return message
+
+    def _call_off(self, eval_id: str) -> bool:
+        """Stop an evaluation wherever it is; its task leaves the queue, if it is in one."""
+        in_queue = [each for each in self._queued if each.eval_id == eval_id]
+        at_work = [each for each, _ in self._running if each.eval_id == eval_id]
+        waiting = [each for _, _, each in self._backing_off if each.eval_id == eval_id]
+        if failed := self._undecided.pop(eval_id, None):
+            waiting.append(failed)
+        if at_work and at_work[0].has_completed:
+            return False  # too late
+        self._queued = deque(each for each in self._queued if each not in in_queue)
+        self._running = [pair for pair in self._running if pair[0] not in at_work]
+        self._backing_off = [entry for entry in self._backing_off if entry[2] not in waiting]
+        heapq.heapify(self._backing_off)
+        self._farewells += [each.called_off() for each in in_queue + at_work]
+        for evaluation in in_queue + at_work + waiting:
+            self._end(evaluation)
+            return True
+        return False
+
+    def _end(self, evaluation: Evaluation) -> None:
+        if len(self._ended) >= _MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
+        self._ended[evaluation.eval_id] = evaluation
+
+    def _try_once_more(self, eval_id: str, retry_count: int) -> bool:
+        evaluation = self._ended.pop(eval_id)
+        evaluation.attempt = max(evaluation.attempt, retry_count)
+        evaluation.mend()
+        heapq.heappush(self._backing_off, (self._now_s(), eval_id, evaluation))
+        return True
 
     def _now_s(self) -> float:
         return self.books.said / self._rate

@@ -1,4 +1,4 @@
-"""What the server decides about failed evaluations, read as any runner outside could read it."""
+"""What the server decides about evaluations, read as any runner outside could read it."""
 
 from __future__ import annotations
 

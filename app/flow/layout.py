@@ -8,7 +8,11 @@ from dataclasses import dataclass
 _SWEEPS = 12
 _PLACINGS = 8
 
+# Where on a curve between two columns a label may stand: near its source, where lines part, and on.
+_LABEL_AT = (0.34, 0.5, 0.66, 0.2, 0.8)
+
 Pair = tuple[str, str]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +27,14 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How an edge is drawn: the ``d`` of its path, the tip of its arrow, where a label fits."""
+    """How an edge is drawn: the ``d`` of its path, the tip of its arrow, where a label may stand.
+
+    ``labels`` are points on the line, the best first: near others' lines it may have to be another.
+    """
 
     path: str
     arrow: str
-    label: tuple[float, float]
+    labels: Sequence[Point]
     is_back: bool
 
 
@@ -254,15 +261,16 @@ def _forward_route(
     first, last = boxes[chain[0]], boxes[chain[-1]]
     x, y = first.x + first.width, first.y + first.height / 2
     parts = [f"M{x:.1f} {y:.1f}"]
-    next_y = at[chain[1]] if len(chain) > 2 else last.y + last.height / 2
-    label = (x + 0.3 * sizes.bend, y + 0.16 * (next_y - y) - 6)
+    labels = []
     for bend in chain[1:-1]:
         left = sizes.margin + column[bend] * (sizes.width + sizes.bend)
         parts.append(_curve(x, y, left, at[bend]) + f"H{left + sizes.width:.1f}")
+        labels += _along((x, y), (left, at[bend]))
         x, y = left + sizes.width, at[bend]
     end_x, end_y = last.x, last.y + last.height / 2
     parts.append(_curve(x, y, end_x - 5, end_y))
-    return Route("".join(parts), _arrow(end_x, end_y, 1), label, False)
+    labels += _along((x, y), (end_x - 5, end_y))
+    return Route("".join(parts), _arrow(end_x, end_y, 1), labels, False)
 
 
 def _back_route(source: Box, target: Box) -> Route:
@@ -270,17 +278,29 @@ def _back_route(source: Box, target: Box) -> Route:
     if source is target:
         x, y = source.x + source.width, source.y + source.height - 8
         path = f"M{x:.1f} {y:.1f}c34 8 34 -30 5 -22"
-        return Route(path, _arrow(x, y - 22, -1), (x + 30, y - 8), True)
+        return Route(path, _arrow(x, y - 22, -1), [(x + 30, y - 8)], True)
     x, y = source.x, source.y + source.height - 9
     end_x, end_y = target.x + target.width, target.y + target.height - 9
     path = f"M{x:.1f} {y:.1f}{_curve(x, y, end_x + 5, end_y)}"
-    label = ((x + end_x) / 2, (y + end_y) / 2 + 12)
-    return Route(path, _arrow(end_x, end_y, -1), label, True)
+    labels = [((x + end_x) / 2, (y + end_y) / 2 + 12)]
+    return Route(path, _arrow(end_x, end_y, -1), labels, True)
 
 
 def _curve(x: float, y: float, end_x: float, end_y: float) -> str:
     half = (end_x - x) / 2
     return f"C{x + half:.1f} {y:.1f} {end_x - half:.1f} {end_y:.1f} {end_x:.1f} {end_y:.1f}"
+
+
+def _along(start: Point, end: Point) -> list[Point]:
+    """Points on the ``_curve`` between two points, a little above the line."""
+    (x, y), (end_x, end_y) = start, end
+    points = []
+    for t in _LABEL_AT:
+        # A cubic Bézier curve whose control points are half way, level with its ends.
+        share_x = 1.5 * t * (1 - t) + t**3
+        share_y = 3 * t**2 - 2 * t**3
+        points.append((x + (end_x - x) * share_x, y + (end_y - y) * share_y - 4))
+    return points
 
 
 def _arrow(x: float, y: float, way: int) -> str:

@@ -18,6 +18,9 @@ ROWS_AT_ONCE = 200
 """The page keeps 300 rows; with the folds, one message never pushes out part of itself."""
 
 _ROWS_PER_S = 500
+_FOLLOWED_PER_S = 100
+_FLOOD_FROM, _FLOOD_UNTIL, _FLOOD_MOST = 400, 150, 500
+_FEW = 5  # as rows of their own they are shorter than the lines that would count them
 _NEVER_FOLDED_ENDINGS = frozenset({"failed", "exhausted", "stalled", "retry"})
 
 
@@ -47,6 +50,11 @@ class Fold:
     def sequence(self) -> int:
         """Where the line stands among rows."""
         return self.last
+
+    @property
+    def is_important(self) -> bool:
+        """Whether it counts what would have been rows, had there not been too many."""
+        return never_folds(self.type)
 
 
 Row = Event | Fold
@@ -82,15 +90,44 @@ class RowBudget:
         self._left = max(0.0, self._left - count)
 
 
+class Flood:
+    """Whether a view gets more than a person can follow, though no single tick is too much.
+
+    A leaky bucket of what ordinary rows are: 100 a second leak out, and with 400 in it, more than
+    the page's list holds, it is a flood until 150 are left. So a burst is rows, a lasting 400 a
+    second folds after a good second, and what is near the bound does not change sides all the time.
+    For one thread.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._level = 0.0
+        self._at = clock()
+        self._is_on = False
+
+    def after(self, count: int) -> bool:
+        """Note ``count`` more events; whether they are part of a flood."""
+        now = self._clock()
+        left = max(0.0, self._level - (now - self._at) * _FOLLOWED_PER_S)
+        self._level = min(_FLOOD_MOST, left + count)
+        self._at = now
+        self._is_on = self._level > (_FLOOD_UNTIL if self._is_on else _FLOOD_FROM)
+        return self._is_on
+
+
 def rows_of(
-    events: Sequence[Event], second: int, pattern: Pattern, most: int = ROWS_AT_ONCE
+    events: Sequence[Event],
+    second: int,
+    pattern: Pattern,
+    most: int = ROWS_AT_ONCE,
+    is_flood: bool = False,
 ) -> list[Row]:
     """The rows that show ``events`` (ascending, all of ``pattern``), newest first.
 
-    Up to 50 events are a row each. Of more, failures and alerts stay rows, the newest ``most`` of
-    them, and everything else folds.
+    Up to 50 events are a row each, in a flood up to 5. Of more, failures and alerts stay rows, the
+    newest ``most`` of them, and everything else folds.
     """
-    if len(events) <= ROWS_PER_TICK:
+    if len(events) <= (_FEW if is_flood else ROWS_PER_TICK):
         return list(reversed(events))
     important = [event for event in events if never_folds(event.type)]
     kept = important[max(0, len(important) - most) :]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 PERIOD_S = 0.25
 """Numbers that change more often than this cannot be read."""
+_FLOOD_PER_S = 500.0
+_FLOOD_PERIOD_S = 0.5
+"""Then all of them change each time, and a browser has enough to draw."""
 _RATE_PERIOD_S = 1.0
 _SLOW_PERIOD_S = 2.0
 """The tree and the charts are some 20 KB, and nobody reads them as closely as a counter."""
@@ -66,9 +69,16 @@ def panel_contexts(bus: EventBus, handlers: Handlers, rate: float) -> dict[str, 
         "retries": {
             "evaluations": handlers.evaluations.retrying(_MOST_ITEMS),
             "deliveries": bus.log.list_deliveries("retrying", limit=_MOST_ITEMS).deliveries,
+            "most_attempts": most_attempts(bus),
             "now": now,
         },
     }
+
+
+def most_attempts(bus: EventBus) -> dict[str, int]:
+    """How often each subscription that is served here tries a delivery."""
+    lanes = bus.dispatcher.lanes()
+    return {name: lane.subscription.policy.max_attempts for name, lane in lanes.items()}
 
 
 def critical_alerts(handlers: Handlers) -> list[Alert]:
@@ -79,8 +89,9 @@ def critical_alerts(handlers: Handlers) -> list[Alert]:
 class PanelWatch:
     """One thread, ``eventbus-panels``, apart from the hub so that no query holds up the stream.
 
-    At most four times a second, and only while ``has_pages``, it looks whether the log's version
-    or the rate changed, or a page came, and hands ``show`` the panels that changed and all of them.
+    At most four times a second, in a flood two, and only while ``has_pages``, it looks whether the
+    log's version or the rate changed, or a page came, and hands ``show`` the panels that changed
+    and all of them.
     """
 
     def __init__(
@@ -148,7 +159,7 @@ class PanelWatch:
                 continue
             try:
                 self._look()
-                self._pause.wait(PERIOD_S)
+                self._pause.wait(PERIOD_S if self._rate() < _FLOOD_PER_S else _FLOOD_PERIOD_S)
             except Exception:
                 # A read that failed once must not end the panels for good.
                 log.exception("the panels could not be rendered")

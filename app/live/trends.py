@@ -15,13 +15,16 @@ from handlers.percentile import percentile
 if TYPE_CHECKING:
     from eventbus.log import EventLog
     from handlers import Handlers
+    from handlers.evaluation.evaluations import Completion
+
+Percentiles = tuple[float | None, float | None]
 
 MOST_FAMILIES = 6
 OTHERS = "others"
 # A percentile of fewer seconds than these would be one of one or two values.
 _DURATION_STEPS = 12
-# Completed ones that are looked at for it, newest first: as many as end within a step in a flood.
-_MOST_DURATIONS = 1_000
+MOST_DURATIONS = 1_000
+"""Completed ones that are looked at for it, newest first: as many as end in a step of a flood."""
 _LEAVES_ACTIVE = ("evaluation.completed", "evaluation.failed", "evaluation.cancelled")
 
 
@@ -75,22 +78,14 @@ class Trends:
         self._clock = clock
         self._lock = threading.Lock()
         self._active: dict[int, int] = {}
-        self._percentiles: dict[int, tuple[float | None, float | None]] = {}
+        self._percentiles: dict[int, Percentiles] = {}
         self._shown: tuple[int, Trend] | None = None
 
     def fill(self) -> None:
         """Give the traffic the steps that only the log knows; counts from its indexes alone."""
         last = int(self._clock()) // STEP_S
         upto = self._traffic.opened_at
-        found: dict[int, Counts] = {}
-        before = min(upto, self._newest_before(last - STEPS))
-        for step in range(last - STEPS, last + 1):
-            reached = max(before, min(upto, self._newest_before(step + 1)))
-            if reached > before:
-                counts = self._log.counts(before, reached)
-                found[step] = {seen.type: seen.count for seen in counts}
-            before = reached
-        self._traffic.fill_steps(found)
+        self._traffic.fill_steps(counted(self._log, range(last - STEPS, last + 1), upto))
         with self._lock:
             self._shown = None
 
@@ -106,32 +101,59 @@ class Trends:
         steps = range(last - STEPS + 1, last + 1)
         counts = self._traffic.steps()
         self._active[last] = self._handlers.counters()["active"]
-        active = _filled_back(self._active, counts, steps)
         self._measure(steps)
         for known in (self._active, self._percentiles):
             for old in [step for step in known if step not in steps]:
                 del known[old]  # type: ignore[attr-defined]
-        return Trend(
-            _family_rates([by_family(counts.get(step, {})) for step in steps]),
-            active,
-            [self._percentiles[step][0] for step in steps],
-            [self._percentiles[step][1] for step in steps],
-        )
+        return trend_of(steps, counts, self._active, self._percentiles)
 
     def _measure(self, steps: range) -> None:
         """The percentiles of the steps that were not measured yet."""
         missing = [step for step in steps if step not in self._percentiles]
         if not missing:
             return
-        ended = self._handlers.evaluations.lately_completed(_MOST_DURATIONS)
+        ended = self._handlers.evaluations.lately_completed(MOST_DURATIONS)
         for step in missing:
-            end = (step + 1) * STEP_S
-            start = end - _DURATION_STEPS * STEP_S
-            took = [each.duration_s for each in ended if start < each.at.timestamp() <= end]
-            self._percentiles[step] = percentile(took, 0.5), percentile(took, 0.95)
+            self._percentiles[step] = percentiles(ended, step)
 
-    def _newest_before(self, step: int) -> int:
-        return self._log.newest_before(datetime.fromtimestamp(step * STEP_S, UTC))
+
+def counted(log: EventLog, steps: range, upto: int) -> dict[int, Counts]:
+    """What the log says of each step, as far as the sequence ``upto``; from its indexes alone."""
+
+    def newest_before(step: int) -> int:
+        return log.newest_before(datetime.fromtimestamp(step * STEP_S, UTC))
+
+    found: dict[int, Counts] = {}
+    before = min(upto, newest_before(steps.start))
+    for step in steps:
+        reached = max(before, min(upto, newest_before(step + 1)))
+        if reached > before:
+            found[step] = {seen.type: seen.count for seen in log.counts(before, reached)}
+        before = reached
+    return found
+
+
+def percentiles(ended: Sequence[Completion], step: int) -> Percentiles:
+    """p50 and p95 of those that ended in the minute before the step's end, in seconds."""
+    end = (step + 1) * STEP_S
+    start = end - _DURATION_STEPS * STEP_S
+    took = [each.duration_s for each in ended if start < each.at.timestamp() <= end]
+    return percentile(took, 0.5), percentile(took, 0.95)
+
+
+def trend_of(
+    steps: range,
+    counts: Mapping[int, Counts],
+    active: Mapping[int, int],
+    durations: Mapping[int, Percentiles],
+) -> Trend:
+    """The trend of ``steps``; how many were ``active`` need be known of some of them only."""
+    return Trend(
+        _family_rates([by_family(counts.get(step, {})) for step in steps]),
+        _filled_back(active, counts, steps),
+        [durations[step][0] for step in steps],
+        [durations[step][1] for step in steps],
+    )
 
 
 def _filled_back(

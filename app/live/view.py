@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from app.live.client import Client, Kind
-from app.live.fold import RowBudget, rows_of
+from app.live.fold import Flood, RowBudget, rows_of
 from app.live.fragments import Fragments
 from app.live.page import position_frame, rows_frame
 from app.live.stream import EventTexts, events_frames
@@ -38,9 +38,11 @@ class PageRenderer:
         self._pattern = pattern
         self._fragments = fragments
         self._budget = RowBudget()
+        self._flood = Flood()
 
     def news(self, events: Sequence[Event], position: int) -> Iterator[Part]:
-        rows = rows_of(events, int(time.time()), self._pattern, self._budget.left)
+        is_flood = self._flood.after(len(events))
+        rows = rows_of(events, int(time.time()), self._pattern, self._budget.left, is_flood)
         self._budget.spend(len(rows))
         yield rows_frame(self._fragments, rows, len(events), position), position
 

@@ -10,7 +10,7 @@ from typing import Any
 from app.pages.times import between
 from app.runtime import Runtime
 from eventbus import Event
-from handlers.evaluation import Evaluation
+from handlers.evaluation import Evaluation, Evaluations
 
 _MOST_STEPS = 400
 _ENDS = ("failed", "completed", "cancelled")
@@ -54,9 +54,14 @@ class Bar:
     width: int
 
 
-def lifecycle(parts: Runtime, evaluation: Evaluation) -> list[Event]:
-    """The events that moved this evaluation from state to state, ascending; the last 400."""
-    found = parts.handlers.evaluations.steps(evaluation, _MOST_STEPS)
+def lifecycle(
+    parts: Runtime, evaluation: Evaluation, known: Evaluations | None = None
+) -> list[Event]:
+    """The events that moved this evaluation from state to state, ascending; the last 400.
+
+    ``known`` is the read model that the evaluation is of, by default that of now.
+    """
+    found = (known or parts.handlers.evaluations).steps(evaluation, _MOST_STEPS)
     events = [parts.bus.log.get_by_sequence(sequence) for sequence in found]
     return [event for event in events if event is not None]  # retention may have taken some
 

@@ -31,14 +31,16 @@ class Caused:
     is_more: bool
 
 
-def caused_by(bus: EventBus, spans: Sequence[AttemptSpan], index: int) -> Caused:
-    """What ``spans[index]`` caused; some ten small queries."""
+def caused_by(
+    bus: EventBus, spans: Sequence[AttemptSpan], index: int, upto: int | None = None
+) -> Caused:
+    """What ``spans[index]`` caused, by the position ``upto`` when given; some ten small queries."""
     span = spans[index]
     # The wish for this attempt is what the failure before it caused.
     own = [event for event in span.events if not event.type.startswith("evaluation.retry")]
-    roots = [node for event in own for node in chain_of(bus, event, below_only=True).roots]
+    roots = [node for event in own for node in chain_of(bus, event, True, upto).roots]
     every = [node for root in roots for node in (root, *_below(root))]
-    told, is_more = _told(bus, spans, index)
+    told, is_more = _told(bus, spans, index, upto)
     shown = {node.event.sequence for node in every}
     shown.update(event.sequence for each in spans for event in each.events)
     counted = Counter(event.type for event in told if event.sequence not in shown)
@@ -58,12 +60,16 @@ def caused_by(bus: EventBus, spans: Sequence[AttemptSpan], index: int) -> Caused
     )
 
 
-def _told(bus: EventBus, spans: Sequence[AttemptSpan], index: int) -> tuple[list[Event], bool]:
+def _told(
+    bus: EventBus, spans: Sequence[AttemptSpan], index: int, upto: int | None
+) -> tuple[list[Event], bool]:
     firsts = [_first(span) for span in spans]
     first = firsts[index]
     if first is None:
         return [], False
     later = [each for each in firsts if each is not None and each > first]
+    if upto is not None:
+        later.append(upto + 1)
     page = bus.log.query(
         EventQuery(
             subject=spans[index].events[0].subject,

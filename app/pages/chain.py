@@ -50,18 +50,25 @@ class Chain:
     newest: datetime
 
 
-def chain_of(bus: EventBus, event: Event, below_only: bool = False) -> Chain:
-    """The chain that ``event`` belongs to; with ``below_only`` just it and what it caused."""
+def chain_of(
+    bus: EventBus, event: Event, below_only: bool = False, upto: int | None = None
+) -> Chain:
+    """The chain that ``event`` belongs to; with ``below_only`` just it and what it caused.
+
+    ``upto`` is a position of the past: what came later is left out, and so are the deliveries, of
+    which the log does not tell how they stood then.
+    """
     with bus.log.reading() as conn:
         trace = kin(conn, event.correlationid, MOST_EVENTS)
-        events = trace.events
+        events = [e for e in trace.events if upto is None or (e.sequence or 0) <= upto]
         if all(known.sequence != event.sequence for known in events):
             events = [*events, event]
         nodes = [_node(item) for item in tree(events)]
         if below_only:
             nodes = [node for node in _flat(nodes) if node.event.sequence == event.sequence]
         shown = _flat(nodes)
-        found = kin_deliveries(conn, [node.event.sequence or 0 for node in shown])
+        told = [node.event.sequence or 0 for node in shown] if upto is None else []
+        found = kin_deliveries(conn, told)
     running = {(job.sequence, job.subscription) for job in bus.running()}
     states: set[str] = set()
     for node in shown:

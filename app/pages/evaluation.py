@@ -12,15 +12,20 @@ from app.evaluation_requests import REQUESTS, ask, named
 from app.pages.attempts import AttemptSpan, attempts, bars, lifecycle
 from app.pages.caused import MOST_OPEN, caused_by
 from app.pages.filters import evaluation_href
-from app.pages.frame import back_to, is_htmx, render, with_query
+from app.pages.frame import back_to, is_htmx, render
 from app.pages.machine import draw, visits
 from app.pages.measures import measures, tokens
+from app.pages.travel import lasting, page_models, problem_page, travels
 from app.pages.who import who
 from app.problems import ProblemError
 from app.runtime import runtime
+from eventbus.errors import TravelError
 from eventbus.log import EventQuery
-from eventbus.timestamps import format_time, parse_time
+from handlers import Handlers
 from handlers.evaluation import Evaluation
+from handlers.travel import PastHandlers, Place
+
+Answer = str | Response | tuple[str, int]
 
 _EVENTS_READ = 1_000
 _EVENTS_SHOWN = 50
@@ -31,28 +36,29 @@ blueprint = Blueprint("evaluation_page", __name__)
 
 
 @blueprint.get("/evaluations/by-id")
-def evaluation_by_id() -> str:
+def evaluation_by_id() -> Answer:
     """The same as the page below, for ids that no path can hold."""
     return evaluation(request.args.get("eval_id", ""))
 
 
 @blueprint.get("/evaluations/<path:eval_id>")
-def evaluation(eval_id: str) -> str:
-    """One evaluation; ``?attempt=`` chooses which attempt is unfolded, "all" the newest twenty."""
-    then = _then()
-    back = "/evaluations" if then is None else with_query("/evaluations", at=format_time(then))
-    return render(
-        "evaluation.html", "evaluations", who=who(), then=then, then_href=back,
-        **_context(named(eval_id)),
-    )  # fmt: skip
+def evaluation(eval_id: str) -> Answer:
+    """One evaluation, now or as of ``?at=``.
 
-
-def _then() -> datetime | None:
-    """The time of the past from which somebody came here; what is none is passed over."""
+    ``?attempt=`` chooses which attempt is unfolded, "all" the newest twenty.
+    """
     try:
-        return parse_time(request.args.get("then", ""))
-    except ValueError:
-        return None
+        if address := lasting():
+            return address
+        with page_models(request.path) as (handlers, travel):
+            place = travel["moment"]
+            known = None if place is None else handlers.evaluations
+            context = _context(named(eval_id, known), handlers, place)
+            return render("evaluation.html", "evaluations", who=who(), **travel, **context)
+    except (TravelError, ProblemError) as error:
+        if not travels():
+            raise
+        return problem_page(request.path, "evaluations", error)
 
 
 @blueprint.post("/evaluations/ask/<action>")
@@ -70,31 +76,38 @@ def change(action: str) -> str | Response:
         said = error.detail  # somebody was faster; what the page shows next says how it stands
     if not is_htmx():
         return back_to(evaluation_href(found.eval_id))
-    return render_template("evaluation/_one.html", said=said, **_context(named(found.eval_id)))
+    context = _context(named(found.eval_id), runtime().handlers)
+    return render_template("evaluation/_one.html", said=said, **context)
 
 
-def _context(found: Evaluation) -> dict[str, Any]:
+def _context(
+    found: Evaluation, handlers: Handlers | PastHandlers, place: Place | None = None
+) -> dict[str, Any]:
     parts = runtime()
     log = parts.bus.log
-    events = lifecycle(parts, found)
+    upto = None if place is None else place.position
+    events = lifecycle(parts, found, handlers.evaluations)
     spans = attempts(events)
     way = visits(events, parts.settings.max_retries)
-    own = log.query(EventQuery(subject=found.eval_id, limit=_EVENTS_READ))
+    before = None if upto is None else upto + 1
+    own = log.query(EventQuery(subject=found.eval_id, before=before, limit=_EVENTS_READ))
     opened = _opened(spans, request.args.get("attempt", ""))
     return {
         "evaluation": found,
         "refusals": {action: each.why_not(found) for action, each in REQUESTS.items()},
         "drawings": [draw(way, "wide"), draw(way, "tall")],
         "visits": way[-_VISITS_TOLD:],
-        "bars": bars(spans, datetime.now(UTC)),
-        "caused": {spans[index].number: caused_by(parts.bus, spans, index) for index in opened},
+        "bars": bars(spans, (place and place.at) or datetime.now(UTC)),
+        "caused": {
+            spans[index].number: caused_by(parts.bus, spans, index, upto) for index in opened
+        },
         "has_more_open": len(opened) < min(len(spans), MOST_OPEN),
         "measures": measures(own.events),
         "tokens": tokens(found),
         "events": own.events[:_EVENTS_SHOWN],
         "has_more_events": len(own.events) > _EVENTS_SHOWN,
-        "files": parts.handlers.files.list(found.eval_id, limit=_FILES_SHOWN),
-        "totals": parts.handlers.files.totals(found.eval_id),
+        "files": handlers.files.list(found.eval_id, limit=_FILES_SHOWN),
+        "totals": handlers.files.totals(found.eval_id),
     }
 
 

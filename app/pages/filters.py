@@ -66,10 +66,8 @@ def as_of(href: str, moment: Place | None) -> str:
     path, _, query = href.partition("?")
     joined = f"{query}&" if query else ""
     at = quote(format_time(moment.at) if moment.at else str(moment.position), safe=":")
-    if path in ("/", "/evaluations"):
+    if path in ("/", "/evaluations") or path.startswith("/evaluations/"):
         return f"{path}?{joined}at={at}"
-    if path.startswith("/evaluations/"):  # the page says that it shows now, and leads back to then
-        return f"{path}?{joined}then={at}"
     if path == "/events":
         return f"{path}?{joined}before={moment.position + 1}"
     return href

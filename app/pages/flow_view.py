@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.flow.graph import Edge, Graph, Node, State
-from app.flow.layout import Box, Route, draw
+from app.flow.layout import Box, Drawing, Point, Route, draw
 from app.pages import filters
 from app.pages.flow_links import edge_href, node_href
 from app.pages.look import family_hue
@@ -20,8 +20,12 @@ _THIN, _THICK = 1.25, 4.5
 # With more lines than this only those that fail are labelled; every line says its figures when it
 # is pointed at or has the focus.
 _MOST_LABELS = 40
+# Of a label, in the drawing's units: its letters' width, what is above and below its line.
+_LETTER, _ABOVE, _BELOW = 6.4, 11, 4
 # A red line fails: those of the alerts' family have the hue beside their own.
 _HUES = {"red": "orange"}
+
+_Room = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class DrawnNode:
 
 @dataclass(frozen=True, slots=True)
 class DrawnEdge:
-    """A line between two boxes, with a label or none."""
+    """A line between two boxes, with a label or none; ``label_at`` is the middle of its line."""
 
     id: str
     edge: Edge
@@ -51,6 +55,7 @@ class DrawnEdge:
     target_id: str
     href: str
     label: str
+    label_at: Point
     says: str
     hue: str
     state: State
@@ -83,10 +88,10 @@ def view(
         _node(graph.nodes[key], box, window, opened, seconds, subscriptions)
         for key, box in drawing.boxes.items()
     ]
-    edges = [
+    edges = _labelled(drawing, [
         _edge(edge, graph, drawing.routes[key], window, seconds, most)
         for key, edge in graph.edges.items()
-    ]
+    ])  # fmt: skip
     nowhere = Box(0, 0, 0, 0)
     loose = [
         _node(node, nowhere, window, opened, seconds, subscriptions)
@@ -157,10 +162,36 @@ def _edge(
     hue = family_hue(typed.name.partition(".")[0])
     return DrawnEdge(
         f"{_id(edge.source)}--{_id(edge.target)}", edge, route, _id(edge.source),
-        _id(edge.target), edge_href(edge, graph, window), label, says,
+        _id(edge.target), edge_href(edge, graph, window), label, (0.0, 0.0), says,
         _HUES.get(hue, hue), edge.state,
         round(_THIN + (_THICK - _THIN) * share, 2),
     )  # fmt: skip
+
+
+def _labelled(drawing: Drawing, edges: list[DrawnEdge]) -> list[DrawnEdge]:
+    """Every label where it covers no box and no other label, what fails first; else none.
+
+    A line without its label still says its figures when it is pointed at.
+    """
+    taken = [
+        (box.x, box.y, box.x + box.width, box.y + box.height) for box in drawing.boxes.values()
+    ]
+    found: dict[str, DrawnEdge] = {}
+    for edge in sorted(edges, key=lambda edge: (edge.state != "failing", -edge.edge.count)):
+        half = len(edge.label) * _LETTER / 2 + 2
+        for x, y in edge.route.labels if edge.label else ():
+            room = (x - half, y - _ABOVE, x + half, y + _BELOW)
+            if not any(_overlap(room, other) for other in taken):
+                taken.append(room)
+                found[edge.id] = replace(edge, label_at=(x, y))
+                break
+        else:
+            found[edge.id] = replace(edge, label="")
+    return [found[edge.id] for edge in edges]
+
+
+def _overlap(one: _Room, other: _Room) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def pace(count: int, seconds: float) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from flask import Blueprint, render_template, request
 from werkzeug.wrappers import Response
 
+from app.live.panels import most_attempts
 from app.pages.dead_letter_form import keys_of
 from app.pages.filters import plural
 from app.pages.frame import back_to, is_htmx, render, with_query
@@ -203,7 +204,6 @@ def _now() -> dict[str, Any]:
     log = parts.bus.log
     cursor = request.args.get("cursor")
     page = log.list_deliveries("retrying", PAGE_SIZE, cursor)
-    lanes = parts.bus.dispatcher.lanes()
     evaluations = parts.handlers.evaluations.retrying(PAGE_SIZE)
     return {
         "evaluations": evaluations,
@@ -213,9 +213,7 @@ def _now() -> dict[str, Any]:
             page.deliveries, key=lambda each: (each.next_attempt_at is None, each.next_attempt_at)
         ),
         "delivery_count": log.delivery_counts()["retrying"],
-        "most_attempts": {
-            name: lane.subscription.policy.max_attempts for name, lane in lanes.items()
-        },
+        "most_attempts": most_attempts(parts.bus),
         "is_oldest_first": request.args.get("attempts") == "oldest",
         "query": with_query("", cursor=cursor, attempts=request.args.get("attempts")),
         "turned": with_query("/retries/now", cursor=cursor, attempts=turned()),

@@ -88,9 +88,9 @@ def _known(event_type: str, data: Mapping[str, Any]) -> list[str]:
     if event_type == "evaluation.completed" and isinstance(data.get("result"), Mapping):
         return _leaves(data["result"])[:6]
     if event_type == "evaluation.retry" and "retry_count" in data:
-        return [f"retry {_text(data['retry_count'])}"]
+        return [f"asks for {_attempt(data)}"]
     if event_type == "evaluation.retry_scheduled" and "retry_count" in data:
-        return [f"retry {_text(data['retry_count'])}", f"at {_text(data.get('at', '?'))}"]
+        return [_attempt(data), f"at {_text(data.get('at', '?'))}"]
     if event_type == "evaluation.stalled" and isinstance(data.get("bound_s"), int | float):
         return [f"silent for longer than {span(data['bound_s'] * 1000)}"]
     if event_type.startswith("storage.file."):
@@ -124,7 +124,10 @@ def _leaves(data: Mapping[str, Any], depth: int = 3) -> list[str]:
 
 
 def _attempt(data: Mapping[str, Any]) -> str:
+    """Which attempt, when it is not the first one: the word that all pages use for a retry."""
     count = data.get("retry_count")
+    if isinstance(count, int) and not isinstance(count, bool):
+        return f"attempt {count + 1}" if count else ""
     return f"retry {_text(count)}" if count else ""
 
 

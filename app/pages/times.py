@@ -1,4 +1,4 @@
-"""Times and durations as short text; static/js/clock.js writes the same forms in local time."""
+"""Times and durations as short text; static/js/time-forms.js writes the same in local time."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from flask import redirect, request
 from werkzeug.wrappers import Response
 
 from app.live.panels import critical_alerts
+from app.live.past import past_tree, past_trend
 from app.pages.frame import render, with_query
 from app.pages.times import is_age
 from app.problems import ProblemError
@@ -141,9 +142,8 @@ def _past_live(handlers: Handlers | PastHandlers, moment: Place) -> tuple[str, i
     except PatternError as problem:
         error = str(problem)
     counters = handlers.counters()
-    newest = runtime().bus.log.query(
-        EventQuery(pattern=pattern, before=moment.position + 1, limit=_ROWS)
-    )
+    log = runtime().bus.log
+    newest = log.query(EventQuery(pattern=pattern, before=moment.position + 1, limit=_ROWS))
     html = render(
         "live_past.html",
         "live",
@@ -156,6 +156,8 @@ def _past_live(handlers: Handlers | PastHandlers, moment: Place) -> tuple[str, i
         active=handlers.evaluations.active(_MOST_ITEMS),
         total=counters["active"],
         retrying=handlers.evaluations.retrying(_MOST_ITEMS),
+        trend=past_trend(log, handlers, moment.position, moment.at) if moment.at else None,
+        tree=past_tree(log, moment.position, moment.at) if moment.at else None,
         rows=[] if error else newest.events,
         pattern="" if error else text,
         filter_text=text,

@@ -45,6 +45,11 @@ class Window:
         since, until = args.get("since", "").strip(), args.get("until", "").strip()
         if not since and not until:
             return cls.named(args.get("window", "").strip() or default, now)
+        if _AGE.fullmatch(since) and not until:  # the same window, however it was asked for
+            try:
+                return cls.named(since, now)
+            except WindowError as error:
+                raise WindowError("since", str(error)) from None
         start = _moment("since", since, now) if since else None
         end = min(_moment("until", until, now), now) if until else now
         if start is None:

@@ -8,9 +8,9 @@ from contextlib import closing
 from functools import cache
 
 from eventbus.event import Event
-from eventbus.log.words import Words
+from eventbus.log.words import Words, parts
 
-COLUMNS = "data, type, subject"
+COLUMNS = "data, type, subject, parts"
 TABLE_OPTIONS = "content = '', columnsize = 0, tokenize = 'unicode61 remove_diacritics 0'"
 """Without the content, which the log has; columnsize serves a ranking that nobody asks for."""
 # Payloads are JSON text: what is escaped there must not begin or end a word. The backslash first.
@@ -18,6 +18,17 @@ PLAIN_DATA = (
     r"replace(replace(replace(replace(replace(data, '\\', ' '), '\n', ' '), '\t', ' '), "
     r"""'\r', ' '), '\"', ' ')"""
 )
+# Words inside of others, of all three. Few texts have any: only for those is Python called.
+PARTS = (
+    "CASE WHEN data GLOB '*[a-zA-Z0-9][A-Z]*' OR type GLOB '*[a-zA-Z0-9][A-Z]*' "
+    "OR subject GLOB '*[a-zA-Z0-9][A-Z]*' "
+    f"THEN word_parts({PLAIN_DATA} || ' ' || type || ' ' || subject) ELSE '' END"
+)
+
+
+def know_parts(conn: sqlite3.Connection) -> None:
+    """Have the connection know the function that PARTS uses."""
+    conn.create_function("word_parts", 1, parts, deterministic=True)
 
 
 @cache
@@ -41,10 +52,12 @@ def matching(words: Words, events: Sequence[Event]) -> list[Event]:
     if not has_fts5():
         return [event for event in events if _contains(event, words.contained)]
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as conn:
+        know_parts(conn)
         conn.execute(f"CREATE VIRTUAL TABLE some USING fts5({COLUMNS}, {TABLE_OPTIONS})")
         conn.executemany(
             f"INSERT INTO some (rowid, {COLUMNS}) "
-            f"SELECT ?1, {PLAIN_DATA}, ?3, ?4 FROM (SELECT ?2 AS data)",
+            f"SELECT ?1, {PLAIN_DATA}, type, subject, {PARTS} "
+            "FROM (SELECT ?2 AS data, ?3 AS type, ?4 AS subject)",
             [
                 (number, event.data_json, event.type, event.subject)
                 for number, event in enumerate(events)

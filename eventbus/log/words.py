@@ -1,4 +1,7 @@
-"""What somebody looks for in events: words, "phrases" and beginnings*, all of which must occur."""
+"""What somebody looks for in events: words, "phrases" and beginnings*, all of which must occur.
+
+Of what is looked through, ``parts`` tells the words that stand in others.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,12 @@ LEAST_PREFIX_CHARS = 2
 _TERM = re.compile(r'"(?P<phrase>[^"]*)"(?P<star>\*?)|(?P<word>[^\s"]+)')
 # As SQLite's tokenizer unicode61 splits a text: letters and digits are a word, the rest is not.
 _TOKEN = re.compile(r"[^\W_]+")
+# RateLimitError, HTTPError, maxRetries: what stands at a seam, and the seams of one word.
+_AT_SEAM = re.compile(r"[a-z0-9][A-Z]|[A-Z][A-Z][a-z]")
+_SEAM = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Longer ones are no words of people, and of so many nobody wants the parts: base64 and the like.
+_LONGEST_JOINED = 64
+_MOST_JOINED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,29 @@ class Words:
             f'"{" ".join(term.tokens)}"*' if len(term.tokens) > 1 else f"{term.tokens[0]}*"
             for term in self.terms
         )
+
+
+def parts(text: str) -> str:
+    """The parts of all words that are written together, ``Rate Limit Error``; "" when none is.
+
+    What ``snake_case`` joins stands apart already: the sign between is no part of a word.
+    """
+    found: list[str] = []
+    end = 0
+    for seam in _AT_SEAM.finditer(text):
+        start = seam.start()
+        if start < end:
+            continue  # of the same word
+        while start > end and text[start - 1].isalnum():
+            start -= 1
+        word = _TOKEN.match(text, start)
+        assert word is not None, "a seam is between letters"
+        end = word.end()
+        if end - start <= _LONGEST_JOINED:
+            found.append(_SEAM.sub(" ", word[0]))
+            if len(found) == _MOST_JOINED:
+                break
+    return " ".join(found)
 
 
 def _term(found: re.Match[str]) -> Term:

@@ -22,6 +22,7 @@ _MAX_PAGE = 1000
 _with_state = select(
     items, evaluations.c.state, evaluations.c.attempt.label("present"), evaluations.c.task,
     evaluations.c.model, evaluations.c.retry_at,
+    (evaluations.c.max_retries + 1).label("max_attempts"),
 ).join_from(items, evaluations, evaluations.c.eval_id == items.c.eval_id)  # fmt: skip
 
 
@@ -31,14 +32,16 @@ class InboxItem:
 
     ``sequence`` is of the event that said so, at ``opened_at``; ``failed_at``, ``failed_attempt``
     and ``error`` are of its last failure. ``state`` and ``attempt`` are its present ones: somebody
-    may have it tried again. ``closed_at`` and the like are None while it needs a person;
-    ``closed_by`` and ``reason`` are given when a person closed it.
+    may have it tried again; ``max_attempts`` is how many there are without that. ``closed_at`` and
+    the like are None while it needs a person; ``closed_by`` and ``reason`` are given when a person
+    closed it.
     """
 
     sequence: int
     eval_id: str
     state: State
     attempt: int
+    max_attempts: int
     task: str | None
     model: str | None
     opened_at: datetime
@@ -100,6 +103,7 @@ def _item(row: Row[Any]) -> InboxItem:
         eval_id=row.eval_id,
         state=row.state,
         attempt=row.present,
+        max_attempts=row.max_attempts,
         task=row.task,
         model=row.model,
         opened_at=from_microseconds(row.opened_at),

@@ -19,6 +19,7 @@ import { start as rows } from "./rows.js";
 import { start as shortcuts } from "./shortcuts.js";
 import { start as tabs } from "./tabs.js";
 import { start as themeSwitch } from "./theme-switch.js";
+import { start as timesSwitch } from "./times-switch.js";
 import { start as transfer } from "./transfer.js";
 import { start as travel } from "./travel.js";
 import { start as typesTree } from "./types-tree.js";
@@ -43,6 +44,7 @@ const all = [
   shortcuts,
   tabs,
   themeSwitch,
+  timesSwitch,
   transfer,
   travel,
   typesTree,

@@ -44,7 +44,24 @@ function nearest(graph, from, [dx, dy]) {
   return best;
 }
 
+// Whether there is more to the sides: said in words, and by a fade where it goes on.
+function tellWider(root) {
+  const note = root.parentElement.querySelector("[data-flow-wider]");
+  const look = () => {
+    const rest = root.scrollWidth - root.clientWidth;
+    if (note) note.hidden = rest <= 1;
+    root.classList.toggle("is-more-left", root.scrollLeft > 1);
+    root.classList.toggle("is-more-right", root.scrollLeft < rest - 1);
+  };
+  root.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(look).observe(root);
+  // A refresh morphs in what the server wrote, which knows no widths.
+  new MutationObserver(look).observe(root, { attributeFilter: ["class"] });
+  look();
+}
+
 function start(root) {
+  tellWider(root);
   root.addEventListener("pointerover", (event) => point(root, linkOf(event.target)));
   root.addEventListener("pointerleave", () => point(root, linkOf(document.activeElement)));
   root.addEventListener("focusin", (event) => point(root, linkOf(event.target)));

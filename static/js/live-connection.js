@@ -1,5 +1,6 @@
 // The connection: where it would go on after a break, and what the header says about it.
 
+import { Beat } from "./live-beat.js";
 import { events, number } from "./live-rows.js";
 import { parsed } from "./live-stream.js";
 
@@ -25,6 +26,7 @@ export class Connection {
   #held = "";
   #news = null; // [state, text] that is shown for a while
   #timer = null;
+  #beat = new Beat(document.querySelector("#connection .connection-dot"));
 
   constructor(root, announcer) {
     this.#root = root;
@@ -61,6 +63,7 @@ export class Connection {
   #hear({ connection, message }) {
     this.#connection = connection;
     const value = parsed(message);
+    this.#beat.strike();
     if (value.kind === "hello") this.#greet(value);
     if (value.kind === "behind") this.#sum(value.skipped);
   }

@@ -24,19 +24,25 @@ export class Rows {
     return this.#list;
   }
 
-  // Rows as the server renders them, put on top by htmx as those of the socket are.
-  async insert(html) {
-    if (html.trim()) {
-      await window.htmx.swap({
-        sourceElement: this.#root, target: "#stream-rows", swap: "afterbegin", text: html, transition: false,
-      });
+  // What the server rendered, the oldest part first: rows, or the partial that htmx would swap in.
+  // They hold nothing of htmx's, so they are put on top as they are, and all at once.
+  insert(parts) {
+    const rows = document.createDocumentFragment();
+    const folds = new Map();
+    for (const html of parts) {
+      const holder = document.createElement("template");
+      holder.innerHTML = html; // rendered and escaped by the same partial as every other row
+      for (const fold of [...holder.content.querySelectorAll("li.fold")].reverse()) {
+        if (!this.#merge(fold, folds)) folds.set(fold.id, fold);
+      }
+      rows.prepend(...holder.content.querySelectorAll("li"));
     }
-    this.tidy();
+    this.#list.prepend(rows);
+    this.#trim();
   }
 
-  // After new rows: one line per fold, and no more rows than can be looked through.
-  tidy() {
-    this.#mergeFolds();
+  // No more rows than can be looked through.
+  #trim() {
     const last = this.#list.children[MOST_ROWS];
     if (!last) return;
     const old = document.createRange();
@@ -52,24 +58,20 @@ export class Rows {
     this.#list.prepend(note);
   }
 
-  // What one view sent in several ticks of a second becomes one line; the older one stays in place.
-  #mergeFolds() {
-    const kept = new Map();
-    for (const fold of [...this.#list.querySelectorAll("li.fold")].reverse()) {
-      const older = kept.get(fold.dataset.fold);
-      if (!older || older.querySelector("[aria-expanded=true]")) {
-        kept.set(fold.dataset.fold, fold);
-        continue;
-      }
-      const count = Number(older.dataset.count) + Number(fold.dataset.count);
-      const first = Math.min(older.dataset.first, fold.dataset.first);
-      const last = Math.max(older.dataset.last, fold.dataset.last);
-      Object.assign(older.dataset, { count, first, last });
-      write(older, "[data-fold-count]", number(count));
-      write(older, "[data-fold-first]", first);
-      write(older, "[data-fold-last]", last);
-      fold.remove();
-    }
+  // What one view sent in several ticks of a second becomes one line, which stays in its place. One
+  // that is unfolded is let be. Whether `fold` went into another.
+  #merge(fold, coming) {
+    const older = coming.get(fold.id) ?? document.getElementById(fold.id);
+    if (!older || older.querySelector("[aria-expanded=true]")) return false;
+    const count = Number(older.dataset.count) + Number(fold.dataset.count);
+    const first = Math.min(older.dataset.first, fold.dataset.first);
+    const last = Math.max(older.dataset.last, fold.dataset.last);
+    Object.assign(older.dataset, { count, first, last });
+    write(older, "[data-fold-count]", number(count));
+    write(older, "[data-fold-first]", first);
+    write(older, "[data-fold-last]", last);
+    fold.remove();
+    return true;
   }
 
   async #toggle(fold, button) {

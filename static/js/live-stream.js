@@ -3,6 +3,9 @@
 import { Reader } from "./live-reader.js";
 import { events, fetchRows, number } from "./live-rows.js";
 
+// The list moves at most so often: more cannot be followed, and each time costs a layout.
+const EVERY_MS = 200;
+
 export class Stream {
   onProgress = () => {};
   onHold = () => {};
@@ -15,7 +18,10 @@ export class Stream {
   #chip;
   #seen; // the stream is complete up to here, in the list or in what waits
   #shown; // the list is complete up to here
-  #waiting = 0; // events between the two
+  #waiting = 0; // events between the two that are held back
+  #coming = []; // messages between the two that come in with the next move of the list
+  #timer = null;
+  #movedAt = -Infinity;
   #isFilling = false;
 
   constructor(root, rows, announcer) {
@@ -29,7 +35,6 @@ export class Stream {
     this.#reader = new Reader(rows.element, root.querySelector("#stream"), above);
     this.#reader.onFree = () => this.#release();
     root.addEventListener("htmx:ws:before:message:incoming", (event) => this.#arrive(event));
-    root.addEventListener("htmx:ws:after:message:incoming", (event) => this.#settle(event));
     this.#pause.addEventListener("click", () => {
       this.#reader.rest();
       this.#setPaused(!this.#isPaused);
@@ -42,6 +47,7 @@ export class Stream {
 
   // The first message of a connection: says in the list where it was cut.
   greet({ filled, restarted, removed_upto: removed }) {
+    this.#bringIn();
     if ((!filled?.count && !removed) || this.#isHeld) return;
     const why = restarted ? "server restarted" : "reconnected";
     const gone = removed ? `; of older ones, up to #${removed}, some were removed by retention` : "";
@@ -59,32 +65,44 @@ export class Stream {
   #arrive({ detail }) {
     const message = parsed(detail.message);
     if (message.kind !== "rows" && message.kind !== "behind") return;
+    detail.cancelled = true; // not htmx's to swap: it comes in below
     this.#announcer.count(message.count);
-    if (!this.#isHeld) return;
-    detail.cancelled = true;
-    this.#waiting += message.count;
-    this.#advance(message.sequence);
-  }
-
-  #settle({ detail }) {
-    const message = parsed(detail.message);
-    if (message.kind !== "rows" && message.kind !== "behind") return;
-    if (message.count) this.#rows.tidy();
-    this.#shown = message.sequence;
-    this.#advance(message.sequence);
-  }
-
-  #advance(sequence) {
-    this.#seen = sequence;
-    if (!this.#waiting && !this.#isFilling) this.#shown = sequence;
-    this.onProgress(sequence);
+    if (message.count) this.#coming.push(message);
+    if (this.#isHeld) this.#keep();
+    else if (this.#coming.length) {
+      this.#timer ??= setTimeout(() => this.#bringIn(), this.#movedAt + EVERY_MS - performance.now());
+    }
+    this.#seen = message.sequence;
+    if (!this.#waiting && !this.#coming.length && !this.#isFilling) this.#shown = this.#seen;
+    this.onProgress(this.#seen);
     this.#report();
+  }
+
+  #bringIn() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    if (!this.#coming.length) return;
+    if (this.#isHeld) {
+      this.#keep();
+      this.#report();
+      return;
+    }
+    const messages = this.#coming.splice(0);
+    this.#rows.insert(messages.map(({ content }) => content ?? ""));
+    this.#shown = messages.at(-1).sequence;
+    this.#movedAt = performance.now();
+  }
+
+  // Somebody reads: what has come is only counted, and read from the log later.
+  #keep() {
+    for (const { count } of this.#coming.splice(0)) this.#waiting += count;
   }
 
   // Nobody reads any more: fill what waits, then let the socket go on.
   async #release() {
     this.#report();
-    if (this.#isHeld) return;
+    if (this.#isHeld || !this.#waiting) return;
+    this.#keep();
     this.#isFilling = true;
     while (this.#shown < this.#seen) {
       const upto = this.#seen;
@@ -95,7 +113,7 @@ export class Stream {
         this.#setPaused(true); // nothing is lost: resuming asks for it again
         break;
       }
-      await this.#rows.insert(html);
+      this.#rows.insert([html]);
       this.#shown = upto;
       this.#waiting -= counted;
     }

@@ -1,6 +1,6 @@
 // Buttons that print the page; on paper an age means nothing, so each is given its moment.
 
-import { full } from "./clock.js";
+import { full } from "./time-forms.js";
 
 export function start() {
   document.addEventListener("click", (event) => {

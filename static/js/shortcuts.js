@@ -1,4 +1,5 @@
-// Keys: / filter, g and a letter to go somewhere, j and k through rows, t a time, ? help.
+// Keys: / filter, g and a letter to go somewhere, j and k through rows, t a time, z how times read,
+// ? help.
 // p pauses the stream of the live page, or plays the past.
 
 import { step } from "./rows.js";
@@ -35,21 +36,47 @@ function travel() {
   return Boolean(field);
 }
 
+// The page's own filter, or the first field of whatever narrows what is shown.
+function filter() {
+  const field =
+    document.querySelector("[data-filter]") ??
+    [...document.querySelectorAll("main form[method=get] :is(input, select)")].find((each) =>
+      each.checkVisibility({ visibilityProperty: true }),
+    );
+  field?.focus();
+  field?.select?.();
+  if (!field) say("There is nothing to filter on this page.");
+}
+
+let silence;
+
+// A key that can do nothing here says so, for a moment.
+function say(text) {
+  let line = document.querySelector(".key-says");
+  if (!line) {
+    line = document.createElement("p");
+    line.className = "key-says";
+    line.setAttribute("role", "status");
+    document.body.append(line);
+  }
+  line.textContent = text;
+  clearTimeout(silence);
+  silence = setTimeout(() => line.replaceChildren(), 4000);
+}
+
 function act(key) {
   if (performance.now() < chordUntil) {
     chordUntil = 0;
     if (PLACES[key]) location.assign(PLACES[key]);
     return Boolean(PLACES[key]);
   }
-  const filter = document.querySelector("[data-filter]");
   switch (key) {
     case "g":
       chordUntil = performance.now() + CHORD_MS;
       return true;
     case "/":
-      filter?.focus();
-      filter?.select();
-      return Boolean(filter);
+      filter();
+      return true;
     case "p":
       document.querySelector("#pause, [data-travel-toggle]")?.click();
       return true;
@@ -59,6 +86,9 @@ function act(key) {
       return true;
     case "t":
       return travel();
+    case "z":
+      document.querySelector("[data-times-switch]").click();
+      return true;
     case "?":
       help();
       return true;

@@ -78,13 +78,13 @@ def test_retries_are_counted_up_to_exhausted(server: ServerProcess, visit: Visit
     for retries in range(3):
         fail(server, "e-1", retries=retries)
         waiting = page.locator("#retries .run")
-        expect(waiting).to_contain_text(f"retry {retries + 1}/3")
+        expect(waiting).to_contain_text(f"attempt {retries + 2} of 4")
         expect(waiting).to_contain_text("RateLimitError")
         _expect_counters(page, retrying=1, active=0, failed=retries + 1, exhausted=0)
         server.new_api().publish(
             "evaluation.started", {"eval_id": "e-1", "retry_count": retries + 1}
         )
-        expect(page.locator("#active .run")).to_contain_text(f"retry {retries + 1}/3")
+        expect(page.locator("#active .run")).to_contain_text(f"attempt {retries + 2} of 4")
     fail(server, "e-1", retries=3)
     _expect_counters(page, retrying=0, active=0, failed=4, exhausted=1)
     expect(page.locator("#retries")).to_contain_text("Nothing waits for a retry")

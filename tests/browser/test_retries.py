@@ -55,13 +55,13 @@ def test_an_exhausted_evaluation_leaves_the_inbox_when_it_completes_and_that_is_
     need = page.locator(".need", has_text="e-1")
     expect(need).to_contain_text("RateLimitError: 429 Too Many Requests")
     need.get_by_role("button", name="Retry e-1").click()
-    expect(need).to_contain_text("attempt 2 is under way")
+    expect(need).to_contain_text("attempt 2 of 2 is under way")
     expect(need.get_by_role("button", name="Retry e-1")).to_be_disabled()
     expect(page.get_by_role("status")).to_contain_text("A retry of 1 evaluation is asked for")
     (asked,) = api.get("/api/events", type="evaluation.retry").json["events"]
     assert asked["data"]["by"] == "dashboard"
     now = visit(troubled, "/retries/now")
-    expect(now.get_by_role("row").filter(has_text="e-1")).to_contain_text("retry 1/1")
+    expect(now.get_by_role("row").filter(has_text="e-1")).to_contain_text("attempt 2 of 2")
 
     api.publish("evaluation.started", {"eval_id": "e-1", "retry_count": 1})
     done = api.publish("evaluation.completed", {"eval_id": "e-1", "retry_count": 1})
@@ -226,11 +226,11 @@ def test_what_waits_is_retried_now(tmp_path_factory: pytest.TempPathFactory, vis
         page = visit(server, "/retries/now")
         letters = page.locator(".letter")
         expect(letters).to_have_count(3)
-        expect(letters.first).to_contain_text("attempt 2/4")
+        expect(letters.first).to_contain_text("attempt 2 of 4")
         expect(letters.first).to_contain_text(re.compile(r"in [34]:\d\d"))
         letters.first.get_by_role("button", name=re.compile("^Retry now")).click()
         expect(page.get_by_role("status")).to_contain_text("1 delivery is tried again")
-        expect(page.locator(".letter", has_text="attempt 3/4")).to_have_count(1)
+        expect(page.locator(".letter", has_text="attempt 3 of 4")).to_have_count(1)
         for box in page.locator(".letter .pick").all():
             box.check()
         page.get_by_role("form", name="Retry the picked deliveries").get_by_role(

@@ -1,7 +1,8 @@
 """Filling the index: one step takes a stretch of the log in, another makes a part afresh.
 
 All of it happens inside of SQLite, which does not hold the interpreter while it works: rows do
-not become Python objects. Nothing here writes to the log or waits for its commits.
+not become Python objects, but for texts with words inside of others. Nothing here writes to the log
+or waits for its commits.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from eventbus.log.matcher import COLUMNS, PLAIN_DATA, TABLE_OPTIONS, has_fts5
+from eventbus.log.matcher import COLUMNS, PARTS, PLAIN_DATA, TABLE_OPTIONS, has_fts5
 from eventbus.log.search.index_file import ALL_TYPES, LEVELS_S, bounds, part_of
 
 # What one step takes in; less when payloads are large.
@@ -117,7 +118,7 @@ def _step(conn: sqlite3.Connection, part: int, after: int, last_sequence: int) -
         if has_fts5():
             conn.execute(
                 f"INSERT INTO text_{part} (rowid, {COLUMNS}) "
-                f"SELECT sequence, {PLAIN_DATA}, type, subject FROM log.events "
+                f"SELECT sequence, {PLAIN_DATA}, type, subject, {PARTS} FROM log.events "
                 "WHERE sequence > :after AND sequence <= :upto",
                 stretch,
             )

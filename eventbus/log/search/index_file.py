@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from eventbus.log.matcher import know_parts
+
 SUFFIX = "-search"
 _FILES = ("", "-wal", "-shm", "-journal")
 # Another number makes every index afresh: for a change of what is in it.
-_VERSION = 1
+_VERSION = 2
 PART_SIZE = 200_000
 """Positions of the log in one part: what retention touched is made afresh part by part."""
 LEVELS_S = (10, 300, 3_600, 86_400)
@@ -93,6 +95,7 @@ def _opened(path: Path, log_path: Path) -> sqlite3.Connection:
         ):  # fmt: skip
             conn.execute(f"PRAGMA {pragma}")
         conn.execute("ATTACH DATABASE ? AS log", (f"{log_path.as_uri()}?mode=ro",))
+        know_parts(conn)
     except BaseException:
         conn.close()
         raise

@@ -218,3 +218,48 @@ def test_a_silent_server_does_not_stop_the_platform() -> None:
     while platform.next() is not None:
         pass
     assert not platform.is_finished  # it would still wait for the server's word
+
+
+def test_a_cancelled_evaluation_stops_where_it_is_and_its_task_leaves_the_queue() -> None:
+    platform = make_platform(failure_rate=0.0)
+    messages = play(platform, 1_500)
+    ended = {m.data["eval_id"] for m in messages if m.type == "evaluation.completed"}
+    begun = [m.data["eval_id"] for m in messages if m.type == "evaluation.started"]
+    running = next(each for each in begun if each not in ended)
+    added = [m.data.get("eval_id") for m in messages if m.type == "queue.task.added"]
+    queued = next(each for each in added if each is not None and each not in begun)
+    for eval_id in (running, queued):
+        assert platform.hear("cancelled", eval_id, 0)
+        assert not platform.hear("cancelled", eval_id, 0)
+    later = histories(play(platform, 2_000))
+    for eval_id in (running, queued):
+        assert [type for type, _ in later[eval_id]] == ["queue.task.failed"]
+        assert later[eval_id][0][1]["error"] == "cancelled"
+    assert not platform.hear("cancelled", next(iter(ended)), 0)  # too late
+
+
+def test_one_that_waits_for_its_retry_is_cancelled_and_tried_again_when_a_person_asks() -> None:
+    platform = make_platform()
+    failed = next(m for m in iter(platform.next, None) if m.type == "evaluation.failed")
+    eval_id = failed.data["eval_id"]
+    assert platform.hear("retry", eval_id, 1)
+    assert platform.hear("cancelled", eval_id, 0)
+    assert eval_id not in histories(play(platform, 2_000))
+    assert platform.hear("retry", eval_id, 2)  # the server had counted the one that was called off
+    history = histories(play(platform, 3_000))[eval_id]
+    assert history[0][0] == "queue.task.added" and history[0][1]["retry_count"] == 2
+
+
+def test_what_was_given_up_is_tried_once_more_when_a_person_asks_and_can_be_cured() -> None:
+    platform = make_platform(failure_rate=0.4)
+    given_up = None
+    while given_up is None:
+        message = platform.next()
+        assert message is not None
+        decide(platform, message)
+        if message.type == "evaluation.failed" and message.data["retry_count"] == MAX_RETRIES:
+            given_up = message.data["eval_id"]
+    assert platform.hear("retry", given_up, MAX_RETRIES + 1)
+    history = histories(play(platform, 4_000))[given_up]
+    assert {data["retry_count"] for _, data in history} == {MAX_RETRIES + 1}
+    assert history[-1][0] in ("queue.task.processed", "evaluation.failed")

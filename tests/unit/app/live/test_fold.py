@@ -11,6 +11,7 @@ from app.live.fold import (
     FOLDS_AT_ONCE,
     ROWS_AT_ONCE,
     ROWS_PER_TICK,
+    Flood,
     Fold,
     RowBudget,
     counts_by_type,
@@ -80,6 +81,42 @@ def test_a_burst_of_failures_is_rows_and_a_lasting_flood_of_them_folds() -> None
     assert min(shown) >= 45
     now += 60
     assert budget.left == ROWS_AT_ONCE
+
+
+def folded(flood: Flood, count: int) -> int:
+    """How many of ``count`` events of one tick are in lines that count."""
+    rows = rows_of(
+        events(*["a.b"] * count), SECOND, EVERYTHING, ROWS_AT_ONCE, flood.after(count)
+    )  # fmt: skip
+    return sum(row.count for row in rows if isinstance(row, Fold))
+
+
+def test_more_than_a_person_can_follow_folds_after_a_second_though_no_tick_is_too_much() -> None:
+    now = 100.0
+    flood = Flood(lambda: now)
+    lines = []
+    for tick in range(50):
+        now = 100.0 + tick / 10
+        lines.append(folded(flood, 40))  # 400 a second
+    assert lines[:10] == [0] * 10  # a burst is rows
+    assert lines[15:] == [40] * 35
+    now += 0.1
+    assert folded(flood, 5) == 0  # shorter than a line for each type
+    now += 4.0
+    assert folded(flood, 40) == 0
+
+
+def test_what_a_person_can_follow_never_folds() -> None:
+    now = 100.0
+    flood = Flood(lambda: now)
+    for tick in range(600):
+        now = 100.0 + tick / 10
+        assert folded(flood, 10) == 0
+
+
+def test_a_line_of_failures_says_that_there_were_too_many() -> None:
+    lines = fold(events("evaluation.failed", "a.b"), SECOND, EVERYTHING)
+    assert [line.is_important for line in lines] == [True, False]
 
 
 def test_what_never_folds_is_told_by_the_type() -> None:

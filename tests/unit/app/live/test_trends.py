@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from app.live.past import past_tree, past_trend
 from app.live.traffic import STEP_S, STEPS, Traffic
 from app.live.trends import MOST_FAMILIES, OTHERS, Trends
 from eventbus import EventBus
 from handlers import Handlers, install
+from tests.helpers.waiting import wait_until
 
 
 class Clock:
@@ -92,3 +95,22 @@ def test_every_series_has_a_value_for_each_step_and_small_families_are_one(
     series = [each.values for each in trend.families] + [trend.active, trend.p50_s, trend.p95_s]
     assert {len(values) for values in series} == {STEPS}
     assert 1 / STEP_S <= trend.most_per_s <= (MOST_FAMILIES + 3) / STEP_S
+
+
+def test_the_past_shows_what_was_shown_then(bus: EventBus, handlers: Handlers) -> None:
+    for number in range(3):
+        publish(bus, "evaluation.started", eval_id=f"e-{number}")
+    publish(bus, "evaluation.completed", eval_id="e-0", result={})
+    wait_until(lambda: bus.log.last_sequence == 8, "what follows is recorded too")
+    then = bus.log.last_sequence
+    at = datetime.now(UTC)
+    trend = past_trend(bus.log, handlers, then, at)
+    tree = past_tree(bus.log, then, at)
+    # What came later is no part of it.
+    publish(bus, "vendor.tick")
+    rates = {each.family: round(sum(each.values) * STEP_S) for each in trend.families}
+    assert rates == {"evaluation": 4, "metrics": 3, "cleanup": 1}
+    assert (trend.active[-1], trend.active[0]) == (2, 0)
+    assert trend.p50_s[-1] is not None
+    assert {node.type: node.count for node in tree.families}["evaluation"] == 4
+    assert past_tree(bus.log, then, at).count == tree.count == then

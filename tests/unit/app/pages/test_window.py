@@ -16,6 +16,13 @@ def test_a_named_window_ends_now_and_is_asked_for_by_its_name() -> None:
     assert window.query == {"window": "5m"}
 
 
+def test_an_age_alone_is_the_window_of_that_name() -> None:
+    assert Window.read({"since": "5m"}).query == {"window": "5m"}
+    with pytest.raises(WindowError) as error:
+        Window.read({"since": "999999d"})
+    assert error.value.field == "since"
+
+
 def test_without_any_it_is_the_last_hour() -> None:
     window = Window.read({})
     assert (window.name, window.until - window.since) == ("1h", timedelta(hours=1))

@@ -192,3 +192,19 @@ def _stale(log: EventLog) -> bool:
         return conn.execute("SELECT count(*) FROM parts WHERE is_stale").fetchone()[0] > 0
     finally:
         conn.close()
+
+
+def test_words_are_found_by_their_parts_in_the_index_and_before_it(bus: EventBus) -> None:
+    bus.publish("shop.paid", {"n": 1, "error": {"type": "RateLimitError"}}, subject="x")
+    bus.publish("shop.OrderLost", {"n": 2, "error": "rate_limit_reached"}, subject="HTTPProxy")
+
+    def look() -> None:
+        assert find(bus.log, "rate limit*") == [2, 1]
+        assert find(bus.log, '"limit error"') == [1]
+        assert find(bus.log, "lost proxy") == [2]
+        assert find(bus.log, "ratelimiterror") == [1]
+        assert find(bus.log, '"error limit"') == []
+
+    look()
+    with indexed(bus.log):
+        look()

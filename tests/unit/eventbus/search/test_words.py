@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventbus.errors import SearchTextError
-from eventbus.log.words import Words
+from eventbus.log.words import Words, parts
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,17 @@ def test_every_word_can_be_widened_to_a_beginning() -> None:
     words = Words.parse('rate "two wo" x')
     assert words.can_widen
     assert Words.parse("rate* b").can_widen is False
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a RateLimitError: 429", "Rate Limit Error"),
+        ("getHTTPResponse, HTTPError", "get HTTP Response HTTP Error"),
+        ("rate_limit eval-42 ERROR plain 3x", ""),
+        ("gpt4Turbo x_maxRetries", "gpt4 Turbo max Retries"),
+        ("xY" * 40, ""),  # no word of a person's
+    ],
+)
+def test_words_that_are_written_together_have_parts(text: str, found: str) -> None:
+    assert parts(text) == found
