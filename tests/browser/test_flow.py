@@ -91,10 +91,28 @@ def test_what_fails_is_red_and_leads_to_what_failed(flowing: ServerProcess, visi
     expect(page.locator("tbody tr").first).to_contain_text("dead")
 
 
+def test_a_graph_that_is_wider_than_the_screen_says_so(
+    flowing: ServerProcess, visit: Visit
+) -> None:
+    page = visit(flowing, "/flow", viewport={"width": 360, "height": 740})
+    expect(page.get_by_text("The graph is wider than this screen")).to_be_visible()
+    graph = page.locator("[data-flow]")
+    expect(graph).to_have_class(re.compile("is-more-right"))
+    graph.evaluate("graph => { graph.scrollLeft = graph.scrollWidth; }")
+    expect(graph).to_have_class(re.compile("is-more-left"))
+    expect(graph).not_to_have_class(re.compile("is-more-right"))
+    page.set_viewport_size({"width": 1440, "height": 900})
+    expect(page.get_by_text("The graph is wider than this screen")).to_be_hidden()
+
+
 def test_the_window_of_time_is_in_the_address(flowing: ServerProcess, visit: Visit) -> None:
     page = visit(flowing, "/flow")
     page.get_by_role("link", name="5 min", exact=True).click()
     page.wait_for_url("**/flow?window=5m")
+    page.goto("/flow?since=5m")
+    expect(page.get_by_role("link", name="5 min", exact=True)).to_have_attribute(
+        "aria-current", "page"
+    )
     page.get_by_label("From", exact=True).fill("2026-01-01 00:00")
     page.get_by_label("To", exact=True).fill("2026-01-01 01:00")
     page.get_by_role("button", name="Show").click()

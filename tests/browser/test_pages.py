@@ -98,6 +98,12 @@ def test_a_slash_goes_to_the_filter(filled: ServerProcess, visit: Visit) -> None
     page = visit(filled, "/events")
     page.keyboard.press("/")
     expect(page.get_by_label("Type", exact=True)).to_be_focused()
+    page.goto("/handlers")
+    page.keyboard.press("/")
+    expect(page.get_by_label("From", exact=True)).to_be_focused()
+    page.goto("/publish")
+    page.keyboard.press("/")
+    expect(page.get_by_role("status").last).to_have_text("There is nothing to filter on this page.")
 
 
 def test_j_and_k_walk_through_the_rows_and_enter_opens_one(
@@ -237,6 +243,32 @@ def test_times_are_local_tick_and_say_the_exact_moment(filled: ServerProcess, vi
     expect(shown).to_contain_text(f"{local // 60:02d}:{local % 60:02d}")
     shown.hover()
     expect(shown).to_have_attribute("title", re.compile(re.escape(newest["time"])))
+
+
+def test_times_read_exactly_without_a_pointer_and_that_is_kept(
+    filled: ServerProcess, visit: Visit
+) -> None:
+    page = visit(filled, "/evaluations/running-1", timezone_id="Asia/Kolkata")
+    started = filled.new_api().get("/api/evaluations/running-1").json["started_at"]
+    utc = started[11:19]
+    hour, minute = int(utc[:2]), int(utc[3:5])
+    local = (hour * 60 + minute + 330) % (24 * 60)
+    age, running = (
+        page.locator(".facts [data-relative]").first,
+        page.locator(".facts [data-elapsed-since]"),
+    )
+    expect(age).to_have_text(re.compile("ago|just now"))
+    page.keyboard.press("z")
+    expect(age).to_have_text(re.compile(f"{local // 60:02d}:{local % 60:02d}{utc[5:]}$"))
+    page.get_by_role("button", name="Times: exact, in your time zone").click()
+    expect(age).to_have_text(re.compile(f"{utc}Z$"))
+    expect(running).to_have_text(re.compile(f"^since .*{utc}Z$"))
+    page.reload()
+    expect(age).to_have_text(re.compile(f"{utc}Z$"))
+    page.goto("/events")
+    expect(page.locator(".row time").first).to_have_text(re.compile(r"\d\.\d{3}Z$"))
+    page.keyboard.press("z")
+    expect(page.get_by_role("button", name="Times: relative")).to_be_visible()
 
 
 def test_an_elapsed_time_ticks(filled: ServerProcess, visit: Visit) -> None:
