@@ -15,7 +15,7 @@ from eventbus.command.errors import CommandError, ServerRefusedError, Unreachabl
 from eventbus.command.server import Server
 
 _READ_BYTES = 256 * 1024
-_MOST_ATTEMPTS = 5  # in a row without anything new
+_MOST_ATTEMPTS = 6  # in a row without anything new
 _WAIT_S = 0.5
 _MOST_WAIT_S = 10.0
 _PASSING = (429, 502, 503, 504)

@@ -17,6 +17,7 @@ _MOST_TYPE = 40
 _MOST_SUBJECT = 40
 _MOST_ERROR = 160
 _MOST_DATA = 2_000
+_LEAST_TOLD = 8
 
 
 class EventLines:
@@ -39,11 +40,11 @@ class EventLines:
             (self._fit("subject", safe(str(event.get("subject"))), _MOST_SUBJECT), ()),
         ]
         told = self._told(event, type)
-        if told:
-            used = sum(columns(text) + len(_GAP) for text, _ in cells)
-            left = self._screen.size()[0] - used if self._is_cut else _MOST_DATA
+        used = sum(columns(text) + len(_GAP) for text, _ in cells)
+        left = self._screen.size()[0] - used if self._is_cut else _MOST_DATA
+        if told and left >= _LEAST_TOLD:
             is_error = tone(type) == "bad" and not self._has_data
-            cells.append((cut(told, max(8, left)), ("red" if is_error else "dim",)))
+            cells.append((cut(told, left), ("red" if is_error else "dim",)))
         else:
             cells[-1] = (cells[-1][0].rstrip(), ())
         return Painted(_GAP.join(self._screen.paint(text, *styles) for text, styles in cells))

@@ -52,7 +52,7 @@ class Following:
         self._pattern = context.options.pattern or "#"
         self._printer = printer
         self._position = position
-        self._has_begun = False
+        self._attempts = 0
         self._is_lost = False  # the bus does not know the position: another log, or an older one
         # For questions beside the stream; a connection belongs to one thread at a time.
         self._asking = Server(server.url, server.token, _ASK_S)
@@ -77,13 +77,14 @@ class Following:
             self._asking.close()
 
     def path(self) -> str:
+        self._attempts += 1
         query: dict[str, object] = {"type": self._pattern}
         if not self._is_lost:
             query["after"] = self._position
         return f"/api/stream?{urlencode(query)}"
 
     def refused(self, error: HandshakeRefusedError) -> None:
-        if error.status == 400 and self._has_begun:
+        if error.status == 400 and self._attempts > 1:
             self._note(
                 f"tail was at #{self._position}, which the bus does not know ({error.detail}): "
                 "it goes on at the log's end"
@@ -93,8 +94,8 @@ class Following:
     async def serve(self, socket: WebSocket, ready: Callable[[], None]) -> None:
         """Write frames until the connection ends, or there are enough."""
         # What lies up to here was missed, the rest is live.
-        gap = await self._newest() if self._has_begun and not self._is_lost else None
-        self._has_begun = True
+        is_again = self._attempts > 1 and not self._is_lost
+        gap = await self._newest() if is_again else None
         begin, filled = self._position, 0
         while True:
             frame = json.loads(await socket.receive())

@@ -141,9 +141,8 @@ def _waits() -> Iterator[float | None]:
 
 def _tell(progress: Progress, wrong: dict[str, Any]) -> None:
     if progress.told_count < _MOST_TOLD:
-        progress.note(
-            f"line {wrong['line']}: {wrong['pointer']} {wrong['detail']}".replace(":  ", ": ")
-        )
+        where = f"{wrong['pointer']}: " if wrong["pointer"] else ""
+        progress.note(f"line {wrong['line']}: {where}{wrong['detail']}")
     elif progress.told_count == _MOST_TOLD:
         progress.note("further lines are refused; they are counted")
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from eventbus import __version__
 from eventbus.command import (
@@ -32,6 +33,9 @@ from eventbus.command.errors import FAILED, INTERRUPTED, NO_READER, OK, CommandE
 from eventbus.command.screen import Screen
 from eventbus.errors import EventBusError
 
+if TYPE_CHECKING:
+    from eventbus.command.server import Server
+
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 # In the order in which a newcomer needs them.
@@ -56,11 +60,12 @@ def main(
     argv: Sequence[str] | None = None,
     *,
     prog: str = "eventbus",
-    default_url: Callable[[], str] = lambda: DEFAULT_URL,
+    find_server: Callable[[Screen, str | None, float], Server] | None = None,
 ) -> int:
     """Run what ``argv`` (by default the process's) asks for; gives the exit code.
 
-    ``default_url`` tells the address when neither --url nor EVENTBUS_URL does.
+    ``find_server`` gives the server when neither --url nor EVENTBUS_URL tells its address; it
+    gets a token and a time-out in seconds.
     """
     parser = build_parser(prog)
     try:
@@ -72,7 +77,7 @@ def main(
         screen.out.write(parser.format_help())
         return OK
     try:
-        code = _run(prog, options, screen, default_url)
+        code = _run(prog, options, screen, find_server)
         screen.flush()
         return code
     except CommandError as error:
@@ -112,15 +117,22 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _run(
-    prog: str, options: argparse.Namespace, screen: Screen, default_url: Callable[[], str]
+    prog: str,
+    options: argparse.Namespace,
+    screen: Screen,
+    find_server: Callable[[Screen, str | None, float], Server] | None,
 ) -> int:
     if hasattr(options, "shell"):  # asks no server
         return completion.run(screen, options, build_parser(prog))
     from eventbus.command.server import TIMEOUT_S, Server
 
-    url = getattr(options, "url", None) or os.environ.get("EVENTBUS_URL") or default_url()
+    url = getattr(options, "url", None) or os.environ.get("EVENTBUS_URL")
     token = getattr(options, "token", None) or os.environ.get("EVENTBUS_TOKEN") or None
-    server = Server(url, token, getattr(options, "timeout", TIMEOUT_S))
+    timeout_s = getattr(options, "timeout", TIMEOUT_S)
+    if url or find_server is None:
+        server = Server(url or DEFAULT_URL, token, timeout_s)
+    else:
+        server = find_server(screen, token, timeout_s)
     with contextlib.closing(server):
         code: int | None = options.run(Context(prog, options, screen, server))
         return OK if code is None else code

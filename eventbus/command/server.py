@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -32,15 +32,25 @@ Object = dict[str, Any]
 class Server:
     """Requests to the bus at ``url``; belongs to one thread. A context manager."""
 
-    def __init__(self, url: str, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
-        """Raises UsageError for an address that cannot be one."""
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        through: Callable[[Connection], Any] = lambda connection: connection,
+    ) -> None:
+        """``through`` may put something of the same surface in front of the connection.
+
+        Raises UsageError for an address that cannot be one.
+        """
         self.url = url.rstrip("/")
         self.token = token
         self.timeout_s = timeout_s
         try:
-            self._connection = Connection(self.url, timeout_s, token)
+            connection = Connection(self.url, timeout_s, token)
         except ValueError as error:
             raise UsageError(str(error)) from None
+        self._connection: Connection = through(connection)
 
     def close(self) -> None:
         self._connection.close()

@@ -9,6 +9,7 @@ from eventbus.command.safe import safe
 from eventbus.command.screen import Painted, Screen, joined
 
 _GAP = "  "
+_LEAST = 8
 
 Cell = str | tuple[str, tuple[str, ...]]
 """Text, or text and the styles that it is painted in."""
@@ -61,20 +62,32 @@ def table_lines(
 ) -> list[Painted]:
     """The lines of a table in ``width`` columns; None for any width."""
     plain = [[safe(_text(cell)) for cell in row] for row in rows]
-    last = len(head) - 1
     wide = [
         max(columns(line[index]) for line in [list(head), *plain]) for index in range(len(head))
     ]
     if width is not None:
-        fixed = sum(wide[:last]) + len(_GAP) * last
-        wide[last] = max(8, min(wide[last], width - fixed))
-        if fixed + wide[last] > width:  # the widest of the others gives way
-            widest = max(range(last), key=lambda index: wide[index], default=0)
-            wide[widest] = max(6, wide[widest] - (fixed + wide[last] - width))
-    lines = [_line(screen, [(name, ("dim",)) for name in head], list(head), wide, right, width)]
-    for row, texts in zip(rows, plain, strict=True):
-        lines.append(_line(screen, row, texts, wide, right, width))
-    return lines
+        wide = _fitted(wide, width)
+    titles = [(name, ("dim",)) for name in head]
+    return [
+        _line(screen, row, texts, wide, right)
+        for row, texts in zip([titles, *rows], [list(head), *plain], strict=True)
+    ]
+
+
+def _fitted(wide: list[int], width: int) -> list[int]:
+    """The widest columns give way, the last one first; what does not fit then is left out."""
+    wide = list(wide)
+    while len(wide) > 1:
+        excess = sum(wide) + len(_GAP) * (len(wide) - 1) - width
+        if excess <= 0:
+            break
+        last = len(wide) - 1
+        index = last if wide[last] > _LEAST else max(range(last), key=wide.__getitem__)
+        if wide[index] <= _LEAST:
+            wide.pop()
+        else:
+            wide[index] = max(_LEAST, wide[index] - excess)
+    return wide if len(wide) > 1 else [min(wide[0], width)]
 
 
 def _line(
@@ -83,24 +96,20 @@ def _line(
     texts: Sequence[str],
     wide: Sequence[int],
     right: Sequence[int],
-    width: int | None,
 ) -> Painted:
     parts: list[str] = []
-    last = len(texts) - 1
-    for index, (cell, text) in enumerate(zip(row, texts, strict=True)):
-        if width is not None:
-            text = cut(text, wide[index])
-        space = Painted(" " * max(0, wide[index] - columns(text)))
-        painted = screen.paint(Painted(text), *_styles(cell))
+    for index, most in enumerate(wide):
+        text = cut(texts[index], most)
+        space = Painted(" " * (most - columns(text)))
+        painted = screen.paint(Painted(text), *_styles(row[index]))
         if index in right:
             parts += [space, painted]
-        elif index == last:
+        elif index == len(wide) - 1:
             parts.append(painted)
         else:
             parts += [painted, space]
-        if index != last:
-            parts.append(Painted(_GAP))
-    return joined(parts)
+        parts.append(Painted(_GAP))
+    return joined(parts[:-1])
 
 
 def _text(cell: Cell) -> str:

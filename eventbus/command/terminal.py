@@ -15,7 +15,7 @@ from eventbus.command.screen import Painted, Screen, joined
 _BEGIN = "\x1b[?1049h\x1b[?25l"  # another page of the terminal, and no cursor
 _END = "\x1b[?25h\x1b[?1049l"
 _HOME = "\x1b[H"
-_END_OF_LINE = "\x1b[K\r\n"
+_END_OF_LINE = "\x1b[K\n"
 _REST = "\x1b[J"
 _SIGNALS = ("SIGTERM", "SIGHUP")
 

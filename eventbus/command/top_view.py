@@ -11,7 +11,7 @@ from eventbus.command.evaluations import progress_of
 from eventbus.command.event_line import failure
 from eventbus.command.moments import ago, milliseconds
 from eventbus.command.safe import safe
-from eventbus.command.screen import Painted, Screen, joined
+from eventbus.command.screen import Painted, Screen
 from eventbus.command.stats import URGENT, ordered, shown
 from eventbus.command.table import Cell, cut, table_lines
 
@@ -91,7 +91,7 @@ def _counters(screen: Screen, found: Mapping[str, Any], width: int | None) -> li
         used += len(text) + 3
         style = URGENT.get(name, "") if value else "dim"
         rows[-1].append(screen.paint(text, style))
-    return [joined([Painted("   ").join(row)]) for row in rows]
+    return [Painted("   ".join(row)) for row in rows]
 
 
 _Part = tuple[Sequence[str], list[list[Cell]], Sequence[int]]

@@ -130,6 +130,10 @@ def test_the_client_side_runs_without_any_installed_package() -> None:
         "try: bus.subscribe('a.b', print, name='n')\n"
         "except ImportError as error: assert \"pip install 'eventbus[remote]'\" in str(error)\n"
         "else: raise AssertionError('it needs wsproto')\n"
+        "from eventbus.command.main import main\n"
+        "assert main(['--help']) == 0\n"
+        "for call in ('publish a.b n=1', 'search', 'export', 'redrive --all', 'top --once'):\n"
+        "    assert main([*call.split(), '--url', 'http://127.0.0.1:9']) == 3\n"
     )
     result = subprocess.run(
         [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, timeout=60
