@@ -24,7 +24,7 @@ FORMATS: tuple[Format, ...] = ("ndjson", "csv")
 
 _CONTENT_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
 # Rows that are in memory at once: fewer while payloads are large.
-_FIRST_PAGE, _PAGE = 20, 200
+_FIRST_PAGE, _PAGE = 20, 1_000
 _PAGE_CHARS = 8 * 1024 * 1024
 _COLUMNS = (
     "sequence", "time", "type", "subject", "id", "source", "correlationid", "causationid", "data",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, cast
 
 import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
+from app.cli.offline import FallbackConnection
 from app.cli.server import default_url
 from eventbus.command.main import main
+from eventbus.command.screen import Screen
+from eventbus.command.server import Server
 
 # These are older than `flask events`, and stay for whoever has them in scripts.
 _SHORT = ("redrive", "discard", "replay")
@@ -31,14 +34,24 @@ def register(app: Flask) -> None:
         app.cli.add_command(_command(name, (name,), f"The same as `flask events {name}`."))
 
 
+def _find_server(screen: Screen, token: str | None, timeout_s: float) -> Server:
+    """The server of these settings, or what its database can tell without it."""
+    app = cast(Any, current_app)._get_current_object()
+    settings = app.extensions["eventbus"].settings
+
+    def tell(text: str) -> None:
+        screen.note(screen.paint_note(text, "dim"))
+
+    return Server(
+        default_url(settings), token, timeout_s,
+        lambda connection: FallbackConnection(connection, app, settings, tell),
+    )  # fmt: skip
+
+
 def _command(name: str, before: tuple[str, ...], help: str) -> click.Command:
     @click.pass_context
     @with_appcontext
     def run(ctx: click.Context, **_: Any) -> None:
-        settings = current_app.extensions["eventbus"].settings
-        code = main(
-            [*before, *ctx.args], prog="flask events", default_url=lambda: default_url(settings)
-        )
-        sys.exit(code)
+        sys.exit(main([*before, *ctx.args], prog="flask events", find_server=_find_server))
 
     return Forwarded(name, callback=run, help=help, add_help_option=False)
