@@ -8,7 +8,7 @@ JOBS   ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast demo lint format bench crash soak browser clean
+.PHONY: help run test test-fast demo lint format bench crash fuzz soak browser clean
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make bench   measure beside named peers (about ten minutes); writes docs/benchmarks.md"
 	@echo "make soak    half an hour of steady load, everything checked; ARGS=\"--minutes 3\" for less"
 	@echo "make crash   kill the server at random instructions, ROUNDS=500 times; check what is left"
+	@echo "make fuzz    100,000 random requests and 20,000 hostile WebSocket frames; ARGS=\"--requests 5000\" for less"
 	@echo "make clean   remove the environment and what tests and tools left (not var/)"
 
 # A stamp is newer than the requirements that it was made from, so a changed pin is installed by
@@ -78,6 +79,9 @@ soak: $(VENV)/.dev
 # ROUNDS kills with everything random from SEED; what it finds is kept in var/crash/.
 crash: $(VENV)/.dev
 	@exec $(BIN)/python -m tests.crash --rounds $(or $(ROUNDS),100) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(VENV)/.dev
+	@exec $(BIN)/python -m tests.fuzz $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info test-results

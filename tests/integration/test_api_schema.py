@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.fuzz.aftermath import faults_of
 from tests.fuzz.http import Tally, storm
+from tests.fuzz.sockets import SocketTally
+from tests.fuzz.sockets import storm as hostile_frames
 from tests.helpers.pages import IMPATIENT, fill
 from tests.helpers.server import ServerProcess
 
@@ -31,7 +34,7 @@ def test_random_requests_are_answered_as_the_document_says(server: ServerProcess
     assert tally.failures == [], "\n\n".join(tally.failures)
     assert tally.count > 500
     assert {200, 202, 400, 404} <= tally.statuses.keys()
-    assert "Traceback" not in server.output()
+    assert faults_of(server, tally.acknowledged) == []
 
 
 def strict(document: dict[str, Any]) -> dict[str, Any]:
@@ -83,3 +86,12 @@ def test_every_answer_of_a_server_full_of_things_has_its_shape_and_no_more(
         assert errors == [], path
         checked.append(path)
     assert len(checked) >= 28
+
+
+def test_hostile_frames_break_nothing_and_leave_no_half_event(server: ServerProcess) -> None:
+    tally = SocketTally()
+    number = server.api.publish("fuzz.before")
+    hostile_frames(server.port, 1_500, tally, 1)
+    assert tally.failures == [], "\n".join(tally.failures)
+    assert tally.frames >= 1_500
+    assert faults_of(server, {(number["id"], number["sequence"]): 1}) == []
