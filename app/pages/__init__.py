@@ -23,6 +23,7 @@ from app.pages import (
     retries,
     transfers,
     views,
+    webhooks,
 )
 from app.pages.filters import register_filters
 
@@ -36,5 +37,6 @@ def register(app: Flask) -> None:
     for module in (
         live, events, event, evaluations, compare, evaluation, retries, dead_letters, operations,
         alerts, attention, channels, flow, handlers, publish, reference, transfers, views,
+        webhooks,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)

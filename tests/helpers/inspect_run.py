@@ -39,6 +39,7 @@ class InspectProcess:
     def __init__(self, log_dir: Path, url: str | None, script: Path, *arguments: str) -> None:
         self._log_dir = log_dir
         variables = {"INSPECT_LOG_DIR": str(log_dir), "INSPECT_DISPLAY": "plain", "COLUMNS": "999"}
+        variables["PYTHONPATH"] = str(ROOT)  # this checkout, whatever else is installed
         if url is not None:
             variables["EVENTBUS_URL"] = url
         self._lines: list[str] = []

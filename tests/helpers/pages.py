@@ -55,6 +55,8 @@ def fill(server: ServerProcess) -> None:
         "/api/deliveries/discard", {"deliveries": [key], "reason": "seen", "by": "ann"}
     )
     wait_until(lambda: server.new_api().counters()["dead_letters"] == 1, "one is discarded")
+    webhook = {"name": "shop", "pattern": "order.*", "url": "https://shop.test/hooks/token"}
+    server.new_api().post("/api/webhooks", webhook)
 
 
 def fail(server: ServerProcess, eval_id: str, retries: int, severity: str = "error") -> None:
@@ -128,6 +130,7 @@ def paths(server: ServerProcess) -> dict[str, str]:
         "edge of the flow": "/flow/edge?type=storage.file.created&handler=storage&only=failed",
         "handlers": "/handlers",
         "handler": "/handlers/storage",
+        "webhooks": "/webhooks",
         "publish": "/publish",
         "receipt": f"/publish?receipt={newest['sequence']}",
         "receipt of a scheduled event": "/publish?scheduled=later-1&source=/tests",
