@@ -6,11 +6,13 @@ import asyncio
 
 from eventbus import Event, RetryPolicy
 from eventbus.due import DueQueue
+from eventbus.errors import RetryLaterError
 from eventbus.lane import Lane
 from eventbus.log.deliveries import Unfinished
 from eventbus.patterns import Pattern
 from eventbus.retries import Retries
 from eventbus.subscription import Subscription, by_subject
+from eventbus.testing import ObservedBus
 from tests.helpers.bus import LONG_S, Failing, open_bus
 from tests.helpers.waiting import wait_until
 
@@ -74,3 +76,30 @@ class _NeverDue:
 
     def call_at(self, loop: object, due_ns: int, call: object) -> None:
         return None
+
+
+def test_a_handler_may_say_when_it_wants_to_be_tried_again() -> None:
+    with ObservedBus.temporary() as bus:
+        waits = [100.0, 1e9, 0.0]
+        calls = []
+
+        @bus.on("a", name="busy")
+        def busy(event: Event) -> None:
+            calls.append(bus.clock.now)
+            if waits:
+                raise RetryLaterError("busy", waits.pop(0))
+
+        bus.expect_failure(RetryLaterError)
+        bus.publish("a")
+        bus.clock.advance(99.0)
+        assert len(calls) == 1
+        bus.clock.advance(1.0)
+        assert len(calls) == 2
+        bus.clock.advance(299.0)  # the longest wait of the policy
+        assert len(calls) == 2
+        bus.clock.advance(1.0)
+        assert len(calls) == 3
+        bus.clock.advance(3.9)  # never sooner than it would have been
+        assert len(calls) == 3
+        bus.clock.advance(1.2)
+        assert len(calls) == 4
