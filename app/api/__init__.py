@@ -6,6 +6,7 @@ from flask import Flask
 
 from app.api import (
     alerts,
+    asyncapi,
     deliveries,
     evaluations,
     events,
@@ -53,3 +54,4 @@ def register(app: Flask) -> None:
         app.register_blueprint(part.blueprint, url_prefix="/api")
     app.register_blueprint(health.blueprint)
     app.register_blueprint(openapi.blueprint)
+    app.register_blueprint(asyncapi.blueprint)

@@ -44,6 +44,12 @@ class Entry:
         return self.type.partition(".")[0]
 
     @property
+    def is_used(self) -> bool:
+        """Whether it is anybody's: seen, refused, or declared by somebody outside the code."""
+        is_built_in = self.declaration is not None and self.declaration.origin == "code"
+        return self.count > 0 or self.tally.violations > 0 or not is_built_in
+
+    @property
     def state(self) -> State:
         if not self.count:
             return "never"
@@ -75,7 +81,7 @@ class Sources:
 _sources = Sources()
 
 
-def entries(parts: Runtime, text: str = "", state: State | None = None) -> list[Entry]:
+def entries(parts: Runtime, text: str = "") -> list[Entry]:
     """The catalogue by name: what contains ``text`` in its name, title, description or owner."""
     seen = {each.type: each for each in parts.hub.traffic.types() if each.type != REST}
     found: list[Entry] = []
@@ -98,11 +104,7 @@ def entries(parts: Runtime, text: str = "", state: State | None = None) -> list[
             parts.catalogue.tally.of(declaration.type), is_pattern,
         ))  # fmt: skip
     wanted = text.strip().lower()
-    chosen = [
-        each for each in found
-        if (state is None or each.state == state) and wanted in _words(each)
-    ]  # fmt: skip
-    return sorted(chosen, key=lambda each: each.type)
+    return sorted((each for each in found if wanted in _words(each)), key=lambda each: each.type)
 
 
 def with_sources(parts: Runtime, entry: Entry) -> Entry:

@@ -7,6 +7,7 @@ from flask import Flask
 from app.pages import (
     alerts,
     attention,
+    catalogue,
     channels,
     compare,
     dead_letters,
@@ -36,7 +37,7 @@ def register(app: Flask) -> None:
     app.jinja_env.filters["markdown_line"] = reference.line
     for module in (
         live, events, event, evaluations, compare, evaluation, retries, dead_letters, operations,
-        alerts, attention, channels, flow, handlers, publish, reference, transfers, views,
-        webhooks,
+        alerts, attention, channels, flow, handlers, catalogue, publish, reference, transfers,
+        views, webhooks,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)

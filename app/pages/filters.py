@@ -56,6 +56,7 @@ def register_filters(app: Flask) -> None:
         summarize=summary.summarize,
         tone=look.tone,
         trend_chart=trend_chart,
+        type_href=type_href,
     )
 
 
@@ -93,6 +94,11 @@ def handler_href(name: str) -> str:
     if _PATH_SAFE.fullmatch(name) and name != "by-name":
         return f"/handlers/{name}"
     return f"/handlers/by-name?name={quote(name, safe='')}"
+
+
+def type_href(type: str) -> str:
+    """Where the page of an event type is, or of a declared pattern."""
+    return f"/types/{quote(type, safe='*+')}"
 
 
 def moment(second: int) -> datetime:

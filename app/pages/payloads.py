@@ -1,46 +1,27 @@
-"""Example payloads of the types that the built-in handlers know, for the publish form."""
+"""Example payloads for the publish form: what is declared, else what was recorded."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from eventbus import Event
+from eventbus import Event, EventBus
 from eventbus.log import EventLog, EventQuery
 from eventbus.patterns import Pattern
 
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "evaluation.started": {
-        "eval_id": "eval-42", "task": "gsm8k", "model": "claude-opus-4", "total": 200,
-    },
-    "evaluation.progress": {"eval_id": "eval-42", "done": 120, "total": 200, "errors": 1},
-    "evaluation.completed": {
-        "eval_id": "eval-42", "result": {"accuracy": 0.912, "stderr": 0.013, "samples": 200},
-    },
-    "evaluation.failed": {
-        "eval_id": "eval-42",
-        "error": {
-            "type": "RateLimitError",
-            "message": "429 Too Many Requests",
-            "severity": "critical",
-        },
-        "retry_count": 0,
-    },
-    "queue.task.added": {"queue": "default", "task_id": "task-1", "eval_id": "eval-42"},
-    "queue.task.processed": {"queue": "default", "task_id": "task-1"},
-    "monitoring.metric.recorded": {"metric": "tokens_per_second", "value": 1240.5, "unit": "1/s"},
-    "storage.file.created": {"path": "logs/eval-42.eval", "bytes": 482113, "eval_id": "eval-42"},
-    "alert.critical": {
-        "service": "sandbox",
-        "error": {"type": "DiskFull", "message": "no space left on /mnt/results"},
-    },
-}  # fmt: skip
+OFFERED = (
+    "evaluation.started", "evaluation.progress", "evaluation.completed", "evaluation.failed",
+    "queue.task.added", "queue.task.processed", "monitoring.metric.recorded",
+    "storage.file.created", "alert.critical",
+)  # fmt: skip
+"""What most people begin with, in an order that tells a story."""
 
 
-def example_for(log: EventLog, type: str) -> dict[str, Any]:
-    """What a payload of this type looks like: ours, else the newest recorded one, else empty."""
-    if type in EXAMPLES:
-        return EXAMPLES[type]
-    newest = newest_of(log, type)
+def example_for(bus: EventBus, type: str) -> dict[str, Any]:
+    """What a payload of this type looks like: the declared one, else the newest, else empty."""
+    declared = None if bus.catalogue is None else bus.catalogue.find(type).declaration
+    if declared is not None and declared.example is not None:
+        return dict(declared.example)
+    newest = newest_of(bus.log, type)
     return newest.data if newest else {}
 
 

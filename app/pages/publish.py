@@ -12,13 +12,14 @@ from app.api.preview import foresee
 from app.pages import foresight
 from app.pages.chain import chain_of
 from app.pages.frame import is_htmx, render
-from app.pages.payloads import EXAMPLES, example_for
+from app.pages.payload_schema import schema_tree
+from app.pages.payloads import OFFERED, example_for
 from app.pages.publish_form import PublishForm
 from app.pages.takeaway import as_curl, as_python
 from app.problems import ProblemError
 from app.runtime import runtime
-from eventbus import Event
-from eventbus.errors import DryRunError, OverlayError
+from eventbus import Event, Pattern
+from eventbus.errors import DryRunError, EventValidationError, OverlayError, PatternError
 from eventbus.scheduled import ScheduledEvent
 
 COMMIT_TIMEOUT_S = 10.0
@@ -38,9 +39,9 @@ def publish_page() -> str:
     if like is not None:
         form = PublishForm.filled(like.type, like.data, like.subject)
     elif type:
-        form = PublishForm.filled(type, example_for(log, type))
+        form = PublishForm.filled(type, example_for(runtime().bus, type))
     else:
-        form = PublishForm.filled("evaluation.started", EXAMPLES["evaluation.started"])
+        form = PublishForm.filled(OFFERED[0], example_for(runtime().bus, OFFERED[0]))
     return _page(form, _receipt(request.args.get("receipt")) or _waiting(request.args))
 
 
@@ -51,9 +52,12 @@ def publish() -> str | AnyResponse | tuple[str, int]:
     form = PublishForm.read(request.form)
     event = form.event(parts.settings.source, parts.settings.max_event_bytes)
     if event is None:
-        page = render_template("publish/_fields.html", form=form) if is_htmx() else _page(form, {})
-        return page, 422
-    receipt = parts.bus.publish_event(event)
+        return _refused(form)
+    try:
+        receipt = parts.bus.publish_event(event)
+    except EventValidationError as error:
+        form.note(error)
+        return _refused(form)
     recorded = receipt.wait(COMMIT_TIMEOUT_S)
     if isinstance(recorded, ScheduledEvent):
         found = {"waiting": recorded, "is_duplicate": receipt.duplicate}
@@ -63,7 +67,7 @@ def publish() -> str | AnyResponse | tuple[str, int]:
         where = f"receipt={recorded.sequence}"
     if not is_htmx():
         return redirect(f"/publish?{where}", 303)
-    return render_template("publish/_sent.html", form=form, **found)
+    return render_template("publish/_sent.html", form=form, **_about(form), **found)
 
 
 @blueprint.get("/publish/receipt/<int:sequence>")
@@ -109,9 +113,44 @@ def preview() -> str:
 @blueprint.get("/publish/example")
 def example() -> Response:
     """An example payload of ``?type=``, as JSON text; empty when there is none."""
-    data = example_for(runtime().bus.log, request.args.get("type", "").strip())
+    data = example_for(runtime().bus, request.args.get("type", "").strip())
     text = PublishForm.filled(data=data).values["data"] if data else ""
     return Response(text, mimetype="text/plain")
+
+
+def _refused(form: PublishForm) -> tuple[str, int]:
+    if not is_htmx():
+        return _page(form, {}), 422
+    return render_template("publish/_fields.html", form=form, **_about(form)), 422
+
+
+def _declared() -> list[str]:
+    """The declared types, without patterns."""
+    return [each.type for each in runtime().catalogue.all() if each.pattern.is_literal]
+
+
+def _about(form: PublishForm) -> dict[str, Any]:
+    """What is declared of the form's type, and what its payload breaks of that."""
+    catalogue, type, plain = runtime().catalogue, form.values["type"], form.as_plain()
+    try:
+        is_type = Pattern(type).is_literal
+    except PatternError:
+        is_type = False
+    if not is_type:
+        return {"is_type": False, "declared": None, "breaks": [], "mode": "off", "needed": []}
+    found = catalogue.find(type)
+    schema = None if found.declaration is None else found.declaration.schema
+    lines = [] if schema is None else schema_tree(schema).lines
+    return {
+        "is_type": True,
+        "is_refused": found.declaration is None and catalogue.unknown == "refuse",
+        "declared": found.declaration,
+        "mode": found.mode,
+        "needed": [line for line in lines if line.is_required and not line.level],
+        # What is wrong already with the text, or the type, is told elsewhere.
+        "breaks": [] if plain is None or found.compiled is None
+        else found.compiled.violations(plain["data"]),
+    }  # fmt: skip
 
 
 def _page(form: PublishForm, receipt: dict[str, Any]) -> str:
@@ -121,9 +160,9 @@ def _page(form: PublishForm, receipt: dict[str, Any]) -> str:
         "publish.html",
         "publish",
         form=form,
-        types=sorted({*EXAMPLES, *names}),
-        examples=list(EXAMPLES),
-        recent=[name for name in names if name not in EXAMPLES][:_RECENT_TYPES],
+        types=sorted({*OFFERED, *names, *_declared()}),
+        examples=list(OFFERED),
+        recent=[name for name in names if name not in OFFERED][:_RECENT_TYPES],
         has_receipt=bool(receipt),
         **receipt,
         **_preview(form),
@@ -138,8 +177,10 @@ def _receipt(sequence: str | None, is_duplicate: bool = False) -> dict[str, Any]
 
 
 def _receipt_context(event: Event, is_duplicate: bool) -> dict[str, Any]:
-    chain = chain_of(runtime().bus, event, below_only=True)
-    return {"event": event, "is_duplicate": is_duplicate, "chain": chain}
+    parts = runtime()
+    chain = chain_of(parts.bus, event, below_only=True)
+    broken = [] if event.is_stripped else parts.catalogue.violations(event.type, event.data)
+    return {"event": event, "is_duplicate": is_duplicate, "chain": chain, "broken": broken}
 
 
 def _waiting(asked: Any) -> dict[str, Any]:
@@ -167,6 +208,7 @@ def _preview(form: PublishForm) -> dict[str, Any]:
         "problem": next(
             (f"{field.strip('/')}: {texts[0]}" for field, texts in probe.errors.items()), None
         ),
+        **_about(form),
         "curl": as_curl(base, plain or {}),
         "python": as_python(base, plain or {}),
     }
@@ -174,6 +216,9 @@ def _preview(form: PublishForm) -> dict[str, Any]:
         return context
     try:
         result = foresee([event])
+    except EventValidationError as error:
+        first = error.errors[0]
+        return {**context, "problem": f"it would be refused, {first.pointer} {first.detail}"}
     except (DryRunError, OverlayError) as error:
         return {**context, "problem": str(error)}
     return {

@@ -64,8 +64,7 @@ class PublishForm:
                     event, delay=values["delay"] or None, at=values["at"] or None, is_timed=False
                 )
         except EventValidationError as error:
-            for each in error.errors:
-                self._note(each.pointer, each.detail)
+            self.note(error)
             return None
         return None if self.errors else event
 
@@ -98,6 +97,11 @@ class PublishForm:
             if self.values[name]:
                 event[name] = self.values[name]
         return event
+
+    def note(self, error: EventValidationError) -> None:
+        """Say what the bus says of the event, beside the fields that it is about."""
+        for each in error.errors:
+            self._note(each.pointer, each.detail)
 
     def _note(self, pointer: str, detail: str) -> None:
         name, _, below = pointer.removeprefix("/").partition("/")

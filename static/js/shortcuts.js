@@ -12,6 +12,7 @@ const PLACES = {
   a: "/alerts",
   f: "/flow",
   h: "/handlers",
+  c: "/types",
   p: "/publish",
 };
 const CHORD_MS = 1200;

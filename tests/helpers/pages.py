@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Protocol
 
 from playwright.sync_api import Page
@@ -47,6 +48,7 @@ def fill(server: ServerProcess) -> None:
     later = {"type": "vendor.later", "id": "later-1", "source": "/tests", "delay": 86_400}
     server.new_api().post("/api/events", later)
     publish("vendor.thing.happened", {"nested": {"list": [1, 2.5, True, None, "text"]}})
+    declare(server)
     bury(server)
     bury(server)
     dead = server.new_api().get("/api/deliveries").json["deliveries"][0]
@@ -70,6 +72,25 @@ def fail(server: ServerProcess, eval_id: str, retries: int, severity: str = "err
     }
     data = {"eval_id": eval_id, "error": error, "retry_count": retries}
     server.new_api().publish("evaluation.failed", data)
+
+
+def declare(server: ServerProcess) -> None:
+    """A type of each kind for the catalogue, with events that their schemas do not allow."""
+    api = server.new_api()
+    schema = {
+        "required": ["nested"],
+        "properties": {
+            "nested": {"type": "object", "properties": {"list": {"type": "array", "minItems": 1}}},
+            "state": {"enum": ["new", "old"], "description": "where it is"},
+        },
+    }
+    value = {"title": "A thing happened", "owner": "Vendor", "schema": schema, "by": "ann"}
+    for type, more in (("vendor.thing.happened", {}), ("vendor.old.*", {"deprecated": "vendor.x"})):
+        body = json.dumps({**value, **more})
+        kind = {"Content-Type": "application/json"}
+        assert api.request("PUT", f"/api/types/{type}", body, kind).status == 201
+    api.post("/api/events", {"type": "vendor.thing.happened", "data": {"state": "broken"}})
+    api.post("/api/events", {"type": "vendor.undeclared", "data": {"rows": [{"n": 1}], "x": None}})
 
 
 def bury(server: ServerProcess) -> None:
@@ -131,6 +152,13 @@ def paths(server: ServerProcess) -> dict[str, str]:
         "handlers": "/handlers",
         "handler": "/handlers/storage",
         "webhooks": "/webhooks",
+        "catalogue": "/types",
+        "catalogue with all": "/types?state=all",
+        "catalogue without a match": "/types?q=nowhere",
+        "type that is built in": "/types/evaluation.failed",
+        "type that is declared": "/types/vendor.thing.happened",
+        "type that was only seen": "/types/vendor.undeclared",
+        "pattern that is declared": "/types/vendor.old.*",
         "publish": "/publish",
         "receipt": f"/publish?receipt={newest['sequence']}",
         "receipt of a scheduled event": "/publish?scheduled=later-1&source=/tests",
