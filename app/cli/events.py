@@ -34,8 +34,10 @@ def register(app: Flask) -> None:
         app.cli.add_command(_command(name, (name,), f"The same as `flask events {name}`."))
 
 
-def _find_server(screen: Screen, token: str | None, timeout_s: float) -> Server:
-    """The server of these settings, or what its database can tell without it."""
+def _find_server(screen: Screen, url: str | None, token: str | None, timeout_s: float) -> Server:
+    """The server at ``url``; by default that of the settings, or its database without it."""
+    if url is not None:
+        return Server(url, token, timeout_s)
     app = cast(Any, current_app)._get_current_object()
     settings = app.extensions["eventbus"].settings
 

@@ -24,7 +24,7 @@ _MOST_AT_ONCE = 500
 
 def add(commands: Commands, parent: Parser) -> None:
     parser = add_command(
-        commands, parent, "alerts", run,
+        commands, parent, "alerts", run, rest="ids",
         help="list alerts; acknowledge, resolve, mute or unmute some",
         about="Without --state, those that are not resolved.",
         examples="""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from eventbus.command.errors import UsageError
@@ -29,16 +29,20 @@ def common() -> Parser:
         "--color", choices=("auto", "always", "never"), help="auto: on a terminal without NO_COLOR"
     )
     group.add_argument(
-        "--timeout", type=positive_s, metavar="TIME", help="longest wait for the server (30s)"
+        "--timeout", type=positive_s, metavar="TIME", help="longest wait for the server (35s)"
     )
     return parser
 
 
 def add_command(
     commands: Commands, parent: Parser, name: str, run: Callable[..., int | None], *, help: str,
-    about: str = "", examples: str = "",
+    about: str = "", examples: str = "", rest: str = "",
 ) -> Parser:  # fmt: skip
-    """A parser for one command; ``run`` gets its Context, ``examples`` are lines of shell."""
+    """A parser for one command; ``run`` gets its Context, ``examples`` are lines of shell.
+
+    A positional argument that takes any number must be named in ``rest``: argparse does not see
+    those that stand behind an option, so ``read_arguments`` hands them on.
+    """
     parser = commands.add_parser(
         name,
         parents=[parent],
@@ -50,8 +54,20 @@ def add_command(
     prog = parser.prog.rpartition(" ")[0]
     lines = [line.strip().replace("eventbus ", f"{prog} ") for line in examples.strip().split("\n")]
     parser.epilog = "examples:\n" + "\n".join(f"  {line}" for line in lines)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, rest=rest, command=parser)
     return parser
+
+
+def read_arguments(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """What was asked for; options may stand anywhere. Raises SystemExit, with all said."""
+    options, left = parser.parse_known_args(argv)
+    rest = getattr(options, "rest", "")
+    if left and (not rest or any(word.startswith("-") and word != "-" for word in left)):
+        wrong = next((word for word in left if word.startswith("-")), left[0])
+        getattr(options, "command", parser).error(f"unrecognized argument: {wrong}")
+    if left:
+        getattr(options, rest).extend(left)
+    return options
 
 
 def add_filter(parser: Parser, *, has_positions: bool = True) -> None:
@@ -109,7 +125,8 @@ def pattern(text: str) -> str:
     try:
         return Pattern(text).text
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        hint = "; words are looked for with --text" if " " in text else ""
+        raise argparse.ArgumentTypeError(f"{error}{hint}") from None
 
 
 def sequence(text: str) -> int:

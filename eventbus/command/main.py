@@ -27,7 +27,7 @@ from eventbus.command import (
     top,
     trace,
 )
-from eventbus.command.arguments import common
+from eventbus.command.arguments import common, read_arguments
 from eventbus.command.context import Context
 from eventbus.command.errors import FAILED, INTERRUPTED, NO_READER, OK, CommandError
 from eventbus.command.screen import Screen
@@ -35,6 +35,8 @@ from eventbus.errors import EventBusError
 
 if TYPE_CHECKING:
     from eventbus.command.server import Server
+
+    FindServer = Callable[[Screen, str | None, str | None, float], Server]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -60,16 +62,16 @@ def main(
     argv: Sequence[str] | None = None,
     *,
     prog: str = "eventbus",
-    find_server: Callable[[Screen, str | None, float], Server] | None = None,
+    find_server: FindServer | None = None,
 ) -> int:
     """Run what ``argv`` (by default the process's) asks for; gives the exit code.
 
-    ``find_server`` gives the server when neither --url nor EVENTBUS_URL tells its address; it
-    gets a token and a time-out in seconds.
+    ``find_server`` gives the server for what --url, --token and --timeout say, or EVENTBUS_URL and
+    EVENTBUS_TOKEN do; by default the one at that address, or at ``DEFAULT_URL``.
     """
     parser = build_parser(prog)
     try:
-        options = parser.parse_args(argv)
+        options = read_arguments(parser, argv)
     except SystemExit as end:  # help, version, or wrong use, each told already
         return end.code if isinstance(end.code, int) else FAILED
     screen = Screen.standard(getattr(options, "color", "auto"))
@@ -120,7 +122,7 @@ def _run(
     prog: str,
     options: argparse.Namespace,
     screen: Screen,
-    find_server: Callable[[Screen, str | None, float], Server] | None,
+    find_server: FindServer | None,
 ) -> int:
     if hasattr(options, "shell"):  # asks no server
         return completion.run(screen, options, build_parser(prog))
@@ -129,10 +131,10 @@ def _run(
     url = getattr(options, "url", None) or os.environ.get("EVENTBUS_URL")
     token = getattr(options, "token", None) or os.environ.get("EVENTBUS_TOKEN") or None
     timeout_s = getattr(options, "timeout", TIMEOUT_S)
-    if url or find_server is None:
+    if find_server is None:
         server = Server(url or DEFAULT_URL, token, timeout_s)
     else:
-        server = find_server(screen, token, timeout_s)
+        server = find_server(screen, url or None, token, timeout_s)
     with contextlib.closing(server):
         code: int | None = options.run(Context(prog, options, screen, server))
         return OK if code is None else code

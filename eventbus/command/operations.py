@@ -30,7 +30,7 @@ Body = dict[str, Any]
 
 def add(commands: Commands, parent: Parser) -> None:
     redrive = add_command(
-        commands, parent, "redrive", run_redrive,
+        commands, parent, "redrive", run_redrive, rest="which",
         help="deliver dead letters again, with all their attempts anew",
         about="--since and --until are when they died. It counts and asks first. Ctrl-C stops it; "
         "what it did stays done.",
@@ -42,7 +42,7 @@ def add(commands: Commands, parent: Parser) -> None:
         """,
     )  # fmt: skip
     discard = add_command(
-        commands, parent, "discard", run_discard,
+        commands, parent, "discard", run_discard, rest="which",
         help="give dead letters up for good",
         about="They stay visible at their events. --since and --until are when they died.",
         examples="""

@@ -20,7 +20,7 @@ _MOST_WAIT_S = 30.0
 
 def add(commands: Commands, parent: Parser) -> None:
     parser = add_command(
-        commands, parent, "publish", run,
+        commands, parent, "publish", run, rest="payload",
         help="publish an event",
         about="The payload is a JSON object, or made of key=value, whose values are JSON when they "
         "can be and text when not (key='\"7\"' is text).",
@@ -44,8 +44,11 @@ def add(commands: Commands, parent: Parser) -> None:
     parser.add_argument("--delay", type=positive_s, metavar="TIME", help="record it after 30s, 2h")
     parser.add_argument("--at", metavar="TIME", help="record it at this time; RFC 3339")
     parser.add_argument(
-        "--wait", nargs="?", const=_WAIT_S, type=positive_s, metavar="TIME",
-        help="wait for the handlers and show what they did; at most 10s, or TIME up to 30s",
+        "--wait", action="store_true", help="wait for the handlers and show what they did"
+    )
+    parser.add_argument(
+        "--within", type=positive_s, default=_WAIT_S, metavar="TIME",
+        help="wait no longer (10s, at most 30s)",
     )  # fmt: skip
     parser.add_argument(
         "--batch", action="store_true",
@@ -61,12 +64,13 @@ def run(context: Context) -> int:
         raise UsageError("TYPE is needed, such as evaluation.started; or --batch")
     if options.delay is not None and options.at is not None:
         raise UsageError("--delay and --at exclude each other")
-    if options.wait is not None and options.wait > _MOST_WAIT_S:
-        raise UsageError(f"--wait is at most {_MOST_WAIT_S:g}s")
+    if options.within > _MOST_WAIT_S:
+        raise UsageError(f"--within is at most {_MOST_WAIT_S:g}s")
     event = _event(options)
     query: dict[str, object] = {}
-    if options.wait is not None:
-        query = {"wait": "handled", "timeout": options.wait}
+    if options.wait:
+        within_s = min(options.within, 0.9 * context.server.timeout_s)
+        query = {"wait": "handled", "timeout": within_s}
     # The id is given here, so sending it twice is safe.
     receipt = context.server.send(
         "POST", "/api/events", json.dumps(event).encode(), "application/json", query,
@@ -136,7 +140,7 @@ def _no_constant(name: str) -> None:
 
 def _told(context: Context, event: dict[str, Any], receipt: dict[str, Any]) -> int:
     screen = context.screen
-    has_failed = context.options.wait is not None and not (
+    has_failed = context.options.wait and not (
         receipt.get("handled")
         and all(each["state"] == "succeeded" for each in receipt.get("deliveries", ()))
     )
@@ -157,7 +161,7 @@ def _told(context: Context, event: dict[str, Any], receipt: dict[str, Any]) -> i
 
         write_deliveries(screen, receipt["deliveries"], has_tracebacks=False)
         if not receipt["handled"]:
-            screen.note(f"not handled within {context.options.wait:g} s; it goes on")
+            screen.note(f"not handled within {context.options.within:g} s; it goes on")
     return code
 
 
@@ -167,7 +171,7 @@ def _batch(context: Context) -> int:
     options = context.options
     named = [
         f"--{name}" for name in ("subject", "id", "time", "delay", "at", "wait")
-        if getattr(options, name) is not None
+        if getattr(options, name)
     ]  # fmt: skip
     if options.type is not None or options.payload or named:
         given = named[0] if named else "TYPE"

@@ -19,7 +19,7 @@ from eventbus.command.errors import (
     UsageError,
 )
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 35.0  # a publish may wait for handlers for 30 s
 PAGE = 200
 # A page of events with 256 KiB each; more is no answer of a bus.
 _MOST_BYTES = 256 * 1024 * 1024

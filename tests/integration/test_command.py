@@ -30,8 +30,8 @@ def eventbus(server: ServerProcess, *arguments: str, input: str = "", **variable
 
 def test_members_of_the_payload_are_json_where_they_can_be(server: ServerProcess) -> None:
     ended = eventbus(
-        server, "publish", "cli.members", "n=3", "ok=true", "text=a b", 'quoted="7"', "list=[1, 2]",
-        "nan=NaN", "empty=", "a=b=c", "--json",
+        server, "publish", "cli.members", "n=3", "--subject", "anywhere", "ok=true",
+        "text=a b", 'quoted="7"', "list=[1, 2]", "nan=NaN", "empty=", "a=b=c", "--json",
     )  # fmt: skip
     assert ended.code == 0, ended.err
     event = server.api.get(f"/api/events/{ended.json['id']}").json
@@ -63,9 +63,9 @@ def test_publishing_again_under_the_same_id_is_a_duplicate(server: ServerProcess
 
 
 def test_waiting_shows_what_the_handlers_did_and_fails_with_them(server: ServerProcess) -> None:
-    good = eventbus(server, "publish", "evaluation.started", "eval_id=waited", "--wait")
+    good = eventbus(server, "publish", "evaluation.started", "--wait", "eval_id=waited")
     assert (good.code, "evaluation  succeeded" in good.out) == (0, True)
-    bad = eventbus(server, "publish", "trouble.flaky", "failures=9", "--wait")
+    bad = eventbus(server, "publish", "trouble.flaky", "failures=9", "--wait", "--within", "5s")
     assert bad.code == 1
     assert "flaky  dead" in bad.out and "ValueError: failure 1" in bad.out
 
@@ -191,6 +191,9 @@ def test_exit_codes_tell_what_went_wrong(server: ServerProcess) -> None:
         (["search", "--since", "yesterday"], 2, "must be an age such as 15m"),
         (["export", "--resume"], 2, "--resume goes on with a file"),
         (["nonsense"], 2, "invalid choice"),
+        (["search", "a.b", "c.d"], 2, "unrecognized argument: c.d"),
+        (["publish", "a.b", "--whatever", "n=1"], 2, "unrecognized argument: --whatever"),
+        (["search", "blue whale"], 2, "words are looked for with --text"),
         (["stats", "--url", "ftp://x"], 2, "must be like http://"),
         (["replay", "evaluation", "--yes"], 1, "rebuild"),
         (["stats", "--url", NOWHERE], 3, f"no event bus answers at {NOWHERE}"),
