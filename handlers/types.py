@@ -10,7 +10,8 @@ from handlers.notify.types import TYPES as NOTIFY
 from handlers.queue.types import TYPES as QUEUE
 from handlers.storage.types import TYPES as STORAGE
 from handlers.view.types import TYPES as VIEW
+from handlers.webhook.types import TYPES as WEBHOOK
 
 TYPES: tuple[Declaration, ...] = (
-    *EVALUATION, *QUEUE, *MONITORING, *STORAGE, *ALERT, *NOTIFY, *VIEW,
+    *EVALUATION, *QUEUE, *MONITORING, *STORAGE, *ALERT, *NOTIFY, *VIEW, *WEBHOOK,
 )  # fmt: skip

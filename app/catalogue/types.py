@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app import vitals
 from app.importing import IMPORTED
 from app.rebuilds import FINISHED, STARTED
 from app.retention import REMOVED, REQUESTED
@@ -9,7 +10,25 @@ from eventbus.catalogue.fields import WHO, declared, number, record, text, whole
 
 OWNER = "Event Bus"
 
+_TROUBLE = record("part", part=text("what is not well"), detail=text("in words"))
+
 TYPES = (
+    declared(
+        vitals.STARTED, "The server has started", "And how the process before it ended.",
+        record("", previous=text("stopped, crashed or restored")), {"previous": "stopped"}, OWNER,
+    ),
+    declared(
+        vitals.STOPPED, "The server stops", "In good order: what was acknowledged is on disk.",
+        record(""), {}, OWNER,
+    ),
+    declared(
+        vitals.BEGAN, "The server is in trouble", "It says what, once for each trouble.",
+        _TROUBLE, {"part": "disk", "detail": "the disk is full"}, OWNER,
+    ),
+    declared(
+        vitals.ENDED, "A trouble has ended", "It did not come back for a while.",
+        _TROUBLE, {"part": "disk", "detail": "the disk is full"}, OWNER,
+    ),
     declared(
         STARTED, "The read models are rebuilt", "Somebody has them folded from the log once more.",
         record("by", by=WHO), {"by": "ann"}, OWNER,

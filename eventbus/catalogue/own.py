@@ -67,6 +67,13 @@ TYPES: tuple[Declaration, ...] = (
     *_operations(),
     *_pauses(),
     declared(
+        "log.*", "A log record", "Of a program whose logging has the bus's handler.",
+        record("", message=anything("in words"), level=anything("of the record"),
+               logger=anything("who logged it")),
+        {"message": "the disk is nearly full", "level": "warning", "logger": "worker"},
+        "Logging",
+    ),
+    declared(
         "bus.retry.requested", "Retries were begun at once",
         "A person had deliveries that wait for their next attempt tried again now.",
         record("by deliveries total", by=WHO, total=whole("how many"),

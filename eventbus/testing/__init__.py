@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from eventbus.testing.ndjson import replay_ndjson as replay_ndjson
     from eventbus.testing.observed import Failure as Failure
     from eventbus.testing.observed import ObservedBus as ObservedBus
+    from eventbus.testing.schemas import assert_matches_schemas as assert_matches_schemas
 
 # Loaded on first use: the pytest plugin is imported by every pytest of an environment that has
 # this package, and must cost nothing there.
@@ -18,11 +19,19 @@ _HOME = {
     "Failure": "eventbus.testing.observed",
     "FakeClock": "eventbus.testing.clock",
     "ObservedBus": "eventbus.testing.observed",
+    "assert_matches_schemas": "eventbus.testing.schemas",
     "record_ndjson": "eventbus.testing.ndjson",
     "replay_ndjson": "eventbus.testing.ndjson",
 }
 
-__all__ = ["Failure", "FakeClock", "ObservedBus", "record_ndjson", "replay_ndjson"]
+__all__ = [
+    "Failure",
+    "FakeClock",
+    "ObservedBus",
+    "assert_matches_schemas",
+    "record_ndjson",
+    "replay_ndjson",
+]
 
 
 def __getattr__(name: str) -> Any:
