@@ -32,12 +32,13 @@ class EventLines:
 
     def of(self, event: dict[str, Any]) -> Painted:
         """The line of an event in the CloudEvents JSON format."""
-        type = str(event.get("type"))
+        type, subject = str(event.get("type")), str(event.get("subject"))
         cells = [
             (self._fit("sequence", f"#{event.get('sequence', '?')}", 12, right=True), ("dim",)),
             (clock(event.get("time")), ("dim",)),
             (self._fit("type", safe(type), _MOST_TYPE), type_styles(type)),
-            (self._fit("subject", safe(str(event.get("subject"))), _MOST_SUBJECT), ()),
+            # The type stands in for a subject that nobody gave.
+            (self._fit("subject", safe("" if subject == type else subject), _MOST_SUBJECT), ()),
         ]
         told = self._told(event, type)
         used = sum(columns(text) + len(_GAP) for text, _ in cells)

@@ -137,6 +137,7 @@ def _types(found: Mapping[str, Any]) -> _Part:
             f"{each['count']:,}",
         ]
         for each in found["types"]
+        if each["count"]  # not those that are declared and were never seen
     ]
     return ("type", "a second", "count"), rows, (1, 2)
 
