@@ -185,7 +185,11 @@ def post_worker_init(worker: BusWorker) -> None:
         sys.exit(BOOT_ERROR)
     host, port = worker.sockets[0].getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    say(f"Event Bus is live at http://{shown}:{port}/ (Ctrl-C stops it)", sys.stdout)
+    url = f"http://{shown}:{port}"
+    worker.wsgi.extensions["eventbus"].access.open_door(
+        url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    )
+    say(f"Event Bus is live at {url}/ (Ctrl-C stops it)", sys.stdout)
 
 
 def worker_exit(server, worker: BusWorker) -> None:

@@ -7,6 +7,7 @@ import os
 from flask import Flask, request
 
 from app import (
+    access,
     api,
     cli,
     compression,
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         if request.endpoint != "static":
             runtime()
 
+    access.register(app)
     api.register(app)
     live.register(app)
     consume.register(app)

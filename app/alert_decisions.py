@@ -10,6 +10,7 @@ from typing import Any
 from app.problems import ProblemError
 from app.runtime import Runtime
 from eventbus import Event
+from eventbus.actor import signed
 from eventbus.errors import ReceiptTimeoutError
 from eventbus.validation import shown
 from handlers.alert import Alert, State
@@ -62,7 +63,7 @@ def decide(
             {
                 "type": type,
                 "subject": alert.id,
-                "data": {"alert_id": alert.id, "by": by, **extra},
+                "data": {"alert_id": alert.id, **signed(by), **extra},
             }
             for alert in changed
             if alert is not None
@@ -87,7 +88,7 @@ def _is_changed(alert: Alert | None, states: Sequence[State]) -> bool:
 
 
 def checked_name(value: Any) -> str:
-    """Who asks, by their own words; there is no login yet. Raises ProblemError."""
+    """Who asks, by their own words. Raises ProblemError."""
     is_text = isinstance(value, str) and bool(value.strip()) and value.isprintable()
     if is_text and len(value) <= MAX_NAME_CHARS:
         return str(value)

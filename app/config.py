@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.access.rate import RequestRate
+from app.access_variables import ACCESS_VARIABLES
 from app.hooks.hook import Hook
 from app.host_names import host, host_names
 from app.notify_variables import NOTIFY_VARIABLES
@@ -86,6 +88,10 @@ class Settings:
     schemas: str = ""
     schema_modes: tuple[ModeRule, ...] = ()
     unknown_types: Unknown = "allow"
+    session_idle_s: float = 43_200.0
+    session_max_s: float = 604_800.0
+    max_sockets_per_user: int = 100
+    rate_limit: RequestRate | None = None
     log_level: str = "info"
     log_format: str = "text"
     log_requests: bool = False
@@ -128,12 +134,6 @@ class Settings:
     def _contradictions(self) -> list[str]:
         """What is wrong with values that are right one by one."""
         problems = []
-        if not self.is_loopback and not self.insecure_bind:
-            problems.append(
-                f"HOST={self.host!r} would open the server to other machines, and it has no login: "
-                "anybody who reaches it could read and publish. Allowed: a loopback address "
-                "(127.0.0.1, ::1, localhost); or set EVENTBUS_INSECURE_BIND=yes to accept that"
-            )
         if self.backoff_first_s > self.backoff_max_s:
             problems.append(
                 f"EVENTBUS_BACKOFF_FIRST_S ({self.backoff_first_s:g}) is wrong; allowed: at most "
@@ -219,8 +219,8 @@ def _source(text: str) -> str:
 VARIABLES: tuple[Variable, ...] = (
     Variable(
         "HOST", "host", host,
-        "an IP address or a host name; other than a loopback address only with "
-        "`EVENTBUS_INSECURE_BIND=yes`",
+        "an IP address or a host name; other than a loopback address only when there is a user or "
+        "token, or with `EVENTBUS_INSECURE_BIND=yes`",
         "The address that the server listens on.",
     ),
     Variable(
@@ -229,7 +229,8 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "EVENTBUS_INSECURE_BIND", "insecure_bind", yes_or_no, "yes or no",
-        "Accept that everybody who reaches `HOST` can read and publish, since there is no login.",
+        "Accept that everybody who reaches `HOST` can read and publish while there is neither user "
+        "nor token.",
     ),
     Variable(
         "EVENTBUS_ALLOWED_HOSTS", "allowed_hosts", host_names,
@@ -356,6 +357,7 @@ VARIABLES: tuple[Variable, ...] = (
         "0 for no limit, or a whole number from 1048576",
         "When the database is larger, the oldest events are removed.",
     ),
+    *ACCESS_VARIABLES,
     *NOTIFY_VARIABLES,
     *SCHEMA_VARIABLES,
     *WEBHOOK_VARIABLES,

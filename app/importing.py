@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from app.runtime import Runtime
 from app.transfers import Transfer
 from eventbus import Event
+from eventbus.actor import signed
 from eventbus.cloudevents import decode
 from eventbus.errors import EventBusError, EventValidationError
 
@@ -141,7 +142,7 @@ def _record(parts: Runtime, batch: list[tuple[int, Event]], found: Imported) -> 
 
 
 def _tell(parts: Runtime, found: Imported, by: str, name: str) -> None:
-    data = {"by": by, "name": name, **asdict(found)}
+    data = {**signed(by), "name": name, **asdict(found)}
     data["errors"] = data["errors"][:10]
     try:
         parts.bus.publish_event(

@@ -12,6 +12,14 @@ from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.routing.exceptions import WebsocketMismatch
 
+from app.access.errors import (
+    AccessConflictError,
+    AccessError,
+    AccessFieldError,
+    LoginError,
+    ThrottledError,
+    UnknownError,
+)
 from eventbus.cloudevents import ACCEPTED
 from eventbus.errors import (
     BusClosedError,
@@ -108,6 +116,8 @@ def as_problem(error: Exception) -> ProblemError:
             return _from_http(error)
         case EventValidationError():
             return _invalid_event(error)
+        case AccessError():
+            return _no_access(error)
         case PatternError():
             return ProblemError.parameter("type", str(error))
         case CursorError():
@@ -180,7 +190,7 @@ def upgrade_required() -> ProblemError:
 
 def _answer(error: Exception) -> Response | tuple[str, int, dict[str, str]]:
     problem = as_problem(error)
-    if not _wants_page():
+    if not wants_page():
         return problem_response(problem)
     page = render_template(
         "error.html",
@@ -192,7 +202,7 @@ def _answer(error: Exception) -> Response | tuple[str, int, dict[str, str]]:
     return page, problem.status, problem.headers
 
 
-def _wants_page() -> bool:
+def wants_page() -> bool:
     """People get a page. A wildcard is not a wish: what says ``*/*`` is a program."""
     is_api = request.path == "/api" or request.path.startswith("/api/")
     return not is_api and "text/html" in request.headers.get("Accept", "")
@@ -218,6 +228,22 @@ def _invalid_event(error: EventValidationError) -> ProblemError:
     more = f" (and {len(error.errors) - 1} more)" if len(error.errors) > 1 else ""
     detail = f"{first.pointer or 'the event'}: {first.detail}{more}; nothing was recorded"
     return ProblemError(400, "Invalid event", detail, error.errors)
+
+
+def _no_access(error: AccessError) -> ProblemError:
+    match error:
+        case AccessFieldError():
+            return ProblemError(400, "Wrong body", str(error), [error.field])
+        case UnknownError():
+            return ProblemError(404, "Not Found", str(error))
+        case LoginError():
+            return ProblemError(401, "Not signed in", str(error))
+        case ThrottledError():
+            wait = {"Retry-After": str(error.retry_after_s)}
+            return ProblemError(429, "Too Many Requests", str(error), headers=wait)
+        case AccessConflictError():
+            return ProblemError(409, "Not possible", str(error))
+    return _unavailable("Not now", str(error))
 
 
 def _unavailable(title: str, detail: str) -> ProblemError:

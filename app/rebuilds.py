@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from eventbus import EventBus
+from eventbus.actor import signed
 from eventbus.errors import EventBusError, RebuildError
 from eventbus.event import Event
 from eventbus.rebuild import Progress, Rebuild
@@ -75,13 +76,13 @@ class Rebuilds:
 
 def started(by: str) -> Event:
     """That somebody had the read models rebuilt, for the audit trail."""
-    return Event.create(STARTED, {"by": by}, source=SOURCE, subject="read-models")
+    return Event.create(STARTED, signed(by), source=SOURCE, subject="read-models")
 
 
 def finished(by: str, progress: Progress) -> Event:
     """How it ended."""
     data = {
-        "by": by, "state": progress.state, "position": progress.position,
+        **signed(by), "state": progress.state, "position": progress.position,
         "handled": progress.handled, "differences": progress.differences,
         "held_ms": progress.held_ms, "error": progress.error,
     }  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 from app.config import Settings
 from eventbus import Event, EventBus
+from eventbus.actor import signed
 from eventbus.errors import EventBusError, RetentionError
 from eventbus.retention import Removed, RetentionRules
 from eventbus.retention.run import Counts
@@ -105,7 +106,7 @@ class Retentions:
         with self._lock:
             if self.is_running:
                 raise RetentionError("a run of retention is under way; wait for its end")
-            self._bus.publish_event(_event(REQUESTED, {"by": by})).wait()
+            self._bus.publish_event(_event(REQUESTED, signed(by))).wait()
             self._asked_by = by
         self._wake.set()
 

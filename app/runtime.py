@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from flask import Flask, current_app
 
+from app.access.access import Access
 from app.catalogue import open_catalogue
 from app.config import Settings
 from app.rebuilds import Rebuilds
@@ -50,11 +51,12 @@ class Runtime:
     """Starts and stops the parts in the right order, once; they belong to it.
 
     ``start`` and ``stop`` may be called from any thread, any number of times; ``_lock`` guards
-    them. After ``start``, ``bus``, ``handlers``, ``notifier``, ``hub``, ``flow``, ``consumers``,
-    ``start_check`` and ``vitals`` are there for good.
+    them. After ``start``, ``bus``, ``access``, ``handlers``, ``notifier``, ``hub``, ``flow``,
+    ``consumers``, ``start_check`` and ``vitals`` are there for good.
     """
 
     bus: EventBus
+    access: Access
     handlers: Handlers
     notifier: Notifier
     webhooks: Webhooks
@@ -136,6 +138,9 @@ class Runtime:
         bus.dispatcher.logs_payloads = settings.log_payloads
         self.vitals = Vitals(bus, settings)
         parts.callback(self.vitals.stopped)
+        self.access = access = Access(bus.log, settings)
+        access.start()
+        parts.callback(access.close)
         # Before the handlers: what they announce first must find its channels.
         base_url = settings.public_url or f"http://{settings.bind}"
         self.notifier = Notifier(bus, notify_settings(settings), base_url, settings.source)

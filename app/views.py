@@ -8,6 +8,7 @@ from typing import Any
 from app.problems import ProblemError
 from app.runtime import Runtime
 from eventbus import Pattern
+from eventbus.actor import signed
 from eventbus.errors import FieldError, PatternError, ReceiptTimeoutError
 from eventbus.validation import shown
 from handlers.view import DELETED, MOST_VIEWS, RENAMED, SAVED, View, name_problem
@@ -30,7 +31,7 @@ def save_view(parts: Runtime, name: Any, type: Any, by: str) -> View:
     if views.get(name) is None and len(views.all()) >= MOST_VIEWS:
         detail = f"there are {MOST_VIEWS} saved views, which is the most; delete one first"
         raise ProblemError(409, "Too many views", detail)
-    _publish(parts, SAVED, {"name": name, "type": type, "by": by})
+    _publish(parts, SAVED, {"name": name, "type": type, **signed(by)})
     return _found(parts, name)
 
 
@@ -43,14 +44,14 @@ def rename_view(parts: Runtime, name: Any, to: Any, by: str) -> View:
         return view
     if parts.handlers.views.get(to) is not None:
         raise ProblemError(409, "Name is taken", f"there is a view called {to!r} already")
-    _publish(parts, RENAMED, {"name": view.name, "to": to, "by": by})
+    _publish(parts, RENAMED, {"name": view.name, "to": to, **signed(by)})
     return _found(parts, to)
 
 
 def delete_view(parts: Runtime, name: Any, by: str) -> View:
     """Forget a view; its last state is returned. Raises ProblemError."""
     view = _found(parts, name)
-    _publish(parts, DELETED, {"name": view.name, "by": by})
+    _publish(parts, DELETED, {"name": view.name, **signed(by)})
     return view
 
 

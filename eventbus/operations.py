@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eventbus.actor import signed
 from eventbus.errors import BusClosedError, LogWriteError, OperationError
 from eventbus.event import Event
 from eventbus.ids import new_id
@@ -215,7 +216,7 @@ class Operations:
         for sequence, name in deliveries:
             wanted[name].add(sequence)
         named = [{"sequence": s, "subscription": name} for name in wanted for s in wanted[name]]
-        data = {"by": by, "deliveries": named[:_MOST_NAMED], "total": len(named)}
+        data = {**signed(by), "deliveries": named[:_MOST_NAMED], "total": len(named)}
         subject = next(iter(wanted)) if len(wanted) == 1 else "retries"
         event = Event.create("bus.retry.requested", data, subject=subject, time=self._bus.now())
         self._log.commit(Unit([event]))
@@ -384,7 +385,7 @@ class Operations:
         if len(named := selection.get("deliveries", ())) > _MOST_NAMED:
             selection = {"deliveries": named[:_MOST_NAMED], "more": len(named) - _MOST_NAMED}
         data = {
-            "operation": operation.id, "by": operation.by, "reason": operation.reason,
+            "operation": operation.id, **signed(operation.by), "reason": operation.reason,
             "selection": selection, "rate": operation.rate, "total": operation.total, **more,
         }  # fmt: skip
         begun = None if id is not None else operation.event_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from eventbus.actor import signed
 from eventbus.event import Event
 from eventbus.log.commit import call_soon
 from eventbus.log.subscribers import Pause
@@ -42,7 +43,7 @@ class Pauses:
     def _change(
         self, type: str, name: str, by: str, reason: str | None, pause: Pause | None
     ) -> bool:
-        data = {"name": name, "by": by}
+        data = {"name": name, **signed(by)}
         if reason is not None:
             data["reason"] = reason
         event = Event.create(type, data, subject=name, time=self._bus.now())

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from eventbus.actor import signed
 from eventbus.clock import Clock
 from eventbus.dispatcher import Dispatcher
 from eventbus.due import DueQueue
@@ -120,7 +121,7 @@ class Scheduler:
         assert event.at is not None, "what is scheduled is due at a time"
         data = {
             "id": event.id, "source": event.source, "type": event.type,
-            "at": format_time(event.at), **({} if by is None else {"by": by}),
+            "at": format_time(event.at), **({} if by is None else signed(by)),
         }  # fmt: skip
         return {
             "type": CANCELLED_TYPE, "data": data, "subject": event.subject,

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from app.access.guard import actor
 from app.alert_decisions import ACTIONS, MAX_AT_ONCE, checked_mode, checked_name, decide
 from app.api.answers.work import AlertChanged, AlertHistory, AlertPage, AlertsChanged
 from app.api.common import ALERT_ID, AT, BY, CURSOR, LIMIT
@@ -17,6 +18,7 @@ from app.openapi.operation import operation
 from app.problems import ProblemError
 from app.runtime import runtime
 from app.travel import as_of, asked
+from eventbus.actor import Actor
 from handlers.alert import Alert
 from handlers.alert.alerts import BUCKET_S
 from handlers.alert.facts import MUTE_MODES
@@ -156,6 +158,7 @@ def _found(alert_id: str) -> Alert:
 
 
 def by(body: dict[str, Any]) -> dict[str, Any]:
-    """Who asks. There is no login yet, so this is what they say themselves."""
+    """Who asks: who has signed in, or where nobody does what they say themselves."""
     name = body.get("by")
-    return {"by": checked_name(NOBODY_NAMED if name is None else name)}
+    claimed = "" if name is None else checked_name(name)
+    return {"by": actor(claimed) or Actor(NOBODY_NAMED)}

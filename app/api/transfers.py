@@ -8,9 +8,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from app import export
-from app.alert_decisions import checked_name
 from app.api import event_query
-from app.api.alerts import NOBODY_NAMED
+from app.api.alerts import by as by_of
 from app.api.answers.events import ImportResult
 from app.api.common import BY, TOKEN
 from app.api.parameters import refuse_coding
@@ -90,7 +89,7 @@ def import_lines() -> Response:
         )
     request.max_content_length = MAX_IMPORT_BYTES
     parts = runtime()
-    by = checked_name(BY.read() or NOBODY_NAMED)
+    by = by_of({"by": BY.read()})["by"]
     transfer = parts.transfers.new("import", TOKEN.read())
     found = import_events(
         parts, request.stream, transfer, by, _NAME.read() or "", request.content_length

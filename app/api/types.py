@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
+from app.access.guard import actor
 from app.api.answers.catalogue import Checked, Declared, OneType, Types
 from app.api.common import BY, LIMIT
 from app.api.shapes import answer
@@ -133,7 +134,7 @@ def put(type: str) -> Response:
     It holds when the answer is there. What a file declares cannot be changed here.
     """
     body = {name: value for name, value in _DECLARE.read().items() if value is not None}
-    by = body.pop("by", WHO)
+    by = actor(body.pop("by", WHO))
     parts = runtime()
     is_new = parts.catalogue.get(type) is None
     stored = declare(parts, type, body, by)
@@ -148,7 +149,7 @@ def put(type: str) -> Response:
 def delete(type: str) -> Response:
     """Take back what the API declared; the answer is what that was."""
     by = _WITHDRAW.read()["by"]
-    return answer(withdraw(runtime(), type, WHO if by is None else by).describe())
+    return answer(withdraw(runtime(), type, actor(WHO if by is None else by)).describe())
 
 
 @blueprint.post("/types/<path:type>/check")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from app.access.guard import actor
 from app.api.answers.system import Views
 from app.api.common import TYPE
 from app.api.shapes import answer
@@ -46,7 +47,7 @@ def views() -> Response:
 def save() -> Response:
     """A new view, or another filter for one that exists."""
     body = _SAVE.read()
-    return answer(save_view(runtime(), body["name"], body["type"].text, WHO))
+    return answer(save_view(runtime(), body["name"], body["type"].text, actor(WHO)))
 
 
 @blueprint.post("/views/rename")
@@ -57,7 +58,7 @@ def save() -> Response:
 def rename() -> Response:
     """Give a view another name."""
     body = _RENAME.read()
-    return answer(rename_view(runtime(), body["name"], body["to"], WHO))
+    return answer(rename_view(runtime(), body["name"], body["to"], actor(WHO)))
 
 
 @blueprint.post("/views/delete")
@@ -65,4 +66,4 @@ def rename() -> Response:
 def delete() -> Response:
     """Forget a view; the answer is the view as it was."""
     body = _DELETE.read()
-    return answer(delete_view(runtime(), body["name"], WHO))
+    return answer(delete_view(runtime(), body["name"], actor(WHO)))

@@ -9,6 +9,7 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
+from app.access.store import schema
 from app.runtime import database_path
 from eventbus.errors import EventBusError
 from eventbus.log.backup import Progress, make_backup
@@ -18,7 +19,7 @@ from eventbus.timestamps import format_time
 from handlers.migrations import MIGRATIONS
 from handlers.subscriptions import COMPONENT
 
-KNOWN_VERSIONS = {COMPONENT: len(MIGRATIONS)}
+KNOWN_VERSIONS = {COMPONENT: len(MIGRATIONS), schema.COMPONENT: len(schema.MIGRATIONS)}
 
 _A_PATH = click.Path(dir_okay=False, path_type=Path)
 

@@ -10,7 +10,7 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 
 from app.cli.offline import FallbackConnection
-from app.cli.server import default_url
+from app.cli.server import own_url, token_for
 from eventbus.command.main import main
 from eventbus.command.screen import Screen
 from eventbus.command.server import Server
@@ -44,8 +44,9 @@ def _find_server(screen: Screen, url: str | None, token: str | None, timeout_s: 
     def tell(text: str) -> None:
         screen.note(screen.paint_note(text, "dim"))
 
+    url = own_url(settings)
     return Server(
-        default_url(settings), token, timeout_s,
+        url, token or token_for(url, settings), timeout_s,
         lambda connection: FallbackConnection(connection, app, settings, tell),
     )  # fmt: skip
 

@@ -6,8 +6,12 @@ import os
 
 import click
 
+from app.access.door import find_door
 from app.config import Settings
+from app.runtime import database_path
 from eventbus.command.server import Server
+
+TOKEN_VARIABLE = "EVENTBUS_TOKEN"
 
 
 def default_url(settings: Settings) -> str:
@@ -19,5 +23,25 @@ def default_url(settings: Settings) -> str:
 
 
 def server_at(url: str | None, settings: Settings) -> Server:
-    """The server at ``url``, by default at the address of the settings."""
-    return Server(url or default_url(settings), os.environ.get("EVENTBUS_TOKEN") or None)
+    """The server at ``url``; by default the one of the settings' database or address.
+
+    It gets the token in EVENTBUS_TOKEN; when there is none, the database's own server gets what it
+    has laid beside the database for this machine's command line.
+    """
+    url = url or own_url(settings)
+    return Server(url, token_for(url, settings))
+
+
+def own_url(settings: Settings) -> str:
+    """The address of the server of the settings' database, else the one of the settings."""
+    door = find_door(database_path(settings))
+    return default_url(settings) if door is None else door.url
+
+
+def token_for(url: str, settings: Settings) -> str | None:
+    """What the server at ``url`` is shown."""
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if token:
+        return token
+    door = find_door(database_path(settings))
+    return door.secret if door is not None and door.url == url.rstrip("/") else None

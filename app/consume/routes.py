@@ -10,6 +10,7 @@ from flask import Blueprint, Flask, current_app, g, request
 from simple_websocket import Server
 from wsproto.utilities import RemoteProtocolError
 
+from app.access.audit import AUDIT_TYPES
 from app.consume.connection import INTERNAL_ERROR, VIOLATION, Connection
 from app.live.admission import admit_socket, give_back_slot, refuse_handshake
 from app.live.routes import sockets
@@ -20,7 +21,7 @@ from app.openapi.operation import declared, operation
 from app.problems import ProblemError
 from app.runtime import Runtime, runtime
 from eventbus.consumers import Terms
-from eventbus.consumers.frames import parse
+from eventbus.consumers.frames import Answer, parse
 from eventbus.consumers.groups import CONFLICT, TRY_LATER, Seat
 from eventbus.consumers.terms import MAX_PREFETCH
 from eventbus.errors import ConsumerProtocolError, EventBusError, SubscriptionError
@@ -109,7 +110,10 @@ def consume(ws: Server, name: str) -> None:
 def _listen(parts: Runtime, seat: Seat, connection: Connection) -> None:
     source = f"/handlers/{seat.group.terms.name}"
     for message in connection.messages():
-        parts.consumers.take(seat, parse(message, source, parts.settings.max_event_bytes))
+        said = parse(message, source, parts.settings.max_event_bytes)
+        if isinstance(said, Answer) and any(event.type in AUDIT_TYPES for event in said.events):
+            raise ConsumerProtocolError("events of the audit trail are the server's own")
+        parts.consumers.take(seat, said)
 
 
 @blueprint.before_request

@@ -11,10 +11,11 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from app.cli.server import default_url
+from app.cli.server import default_url, token_for
+from app.config import Settings
 from app.demo.messages import Books
 from app.demo.platform import Platform
-from app.demo.server import OwnServer
+from app.demo.server import OwnServer, TokenFor
 from app.demo.simulation import Inbox, Outcome, Simulation, Stop
 from app.demo.verdicts import Reader, ServerError, Verdicts
 from eventbus.client import RemoteEventBus
@@ -62,20 +63,26 @@ def demo(
 
     Of the evaluations whose first attempt fails, some fail of something that no retry cures.
     """
-    url = (url or default_url(current_app.extensions["eventbus"].settings)).rstrip("/")
+    settings: Settings = current_app.extensions["eventbus"].settings
+    url = (url or default_url(settings)).rstrip("/")
+
+    def find_token() -> str | None:
+        return token_for(url, settings)  # a server of the demo's own brings a new one
+
     inbox: Inbox = SimpleQueue()
     for number in _SIGNALS:
         signal.signal(number, lambda *_: inbox.put(Stop()))
     with ExitStack() as parts:
         try:
-            after, server = _reach(url, serve, inbox, parts)
+            after, server = _reach(url, find_token, serve, inbox, parts)
         except (ServerError, ValueError) as error:
             raise click.ClickException(
                 f"no event bus at {url} ({error}); `make run` starts one, --url chooses another"
             ) from None
+        token = find_token()
         platform = Platform(seed=seed, rate=rate, failure_rate=failure_rate, run=_run_name())
-        bus = RemoteEventBus(url, max_pending=_MAX_PENDING, linger_s=_LINGER_S)
-        verdicts = Verdicts(url, after, inbox.put)
+        bus = RemoteEventBus(url, token=token, max_pending=_MAX_PENDING, linger_s=_LINGER_S)
+        verdicts = Verdicts(url, after, inbox.put, token)
         verdicts.start()
         parts.callback(verdicts.close)
         click.echo(f"publishing {rate:g} events/s to {url}/ (Ctrl-C stops it)")
@@ -85,17 +92,19 @@ def demo(
             raise click.ClickException("the server ended before the demo did")
 
 
-def _reach(url: str, serve: bool, inbox: Inbox, parts: ExitStack) -> tuple[int, OwnServer | None]:
+def _reach(
+    url: str, find_token: TokenFor, serve: bool, inbox: Inbox, parts: ExitStack
+) -> tuple[int, OwnServer | None]:
     """The position of the log at ``url``, and the server if it had to be started."""
-    reader = Reader(url)
+    reader = Reader(url, token=find_token())
     parts.callback(reader.close)
     try:
         return reader.sequence(), None
     except ServerError as error:
         if not serve or not isinstance(error.__cause__, ConnectionRefusedError):
             raise
-    server = parts.enter_context(OwnServer(url, lambda: inbox.put(Stop())))
-    return reader.sequence(), server
+    server = parts.enter_context(OwnServer(url, lambda: inbox.put(Stop()), find_token))
+    return server.sequence, server
 
 
 def _run_name() -> str:

@@ -17,14 +17,17 @@ from app.demo.verdicts import Reader, ServerError
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 6.0
+TokenFor = Callable[[], str | None]
 _POLL_S = 0.05
 
 
 class OwnServer:
     """A server process for ``url``; a context manager that waits for its start and stops it."""
 
-    def __init__(self, url: str, on_end: Callable[[], None]) -> None:
+    def __init__(self, url: str, on_end: Callable[[], None], token_for: TokenFor) -> None:
         """``on_end`` is called when it ends, in a thread of its own, ``demo-server``.
+
+        ``token_for`` finds what it lets the command line in by.
 
         Raises ServerError for an address at which no server can be started from here.
         """
@@ -34,6 +37,9 @@ class OwnServer:
         if parts.scheme != "http" or not is_local or parts.path.strip("/"):
             raise ServerError("it is not an address of this machine to start a server at")
         self._url = url
+        self._token_for = token_for
+        self.sequence = 0
+        """The position of its log at its start."""
         self._on_end = on_end
         self._environment = {
             "EVENTBUS_LOG_LEVEL": "warning",  # its audit lines would drown what the demo says
@@ -75,11 +81,11 @@ class OwnServer:
         self._stop()
 
     def _wait(self) -> None:
-        reader = Reader(self._url)
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
+            reader = Reader(self._url, token=self._token_for())
             try:
-                reader.sequence()
+                self.sequence = reader.sequence()
                 return
             except ServerError as error:
                 if self.has_ended:

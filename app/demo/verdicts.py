@@ -12,6 +12,7 @@ from typing import Any, get_args
 from urllib.parse import urlencode, urlsplit
 
 from app.demo.platform import Verdict
+from eventbus.client.connection import authorization
 
 POLL_S = 0.25
 _TIMEOUT_S = 5.0
@@ -27,8 +28,9 @@ class ServerError(Exception):
 class Reader:
     """GET requests to the bus at ``url`` over one kept connection; for one thread."""
 
-    def __init__(self, url: str, timeout_s: float = _TIMEOUT_S) -> None:
-        """Raises ValueError for a URL that cannot be used."""
+    def __init__(self, url: str, timeout_s: float = _TIMEOUT_S, token: str | None = None) -> None:
+        """Raises ValueError for a URL or a token that cannot be used."""
+        self._headers = authorization(token)
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"the URL must be like http://127.0.0.1:8000, not {url!r}")
@@ -40,10 +42,14 @@ class Reader:
     def get(self, path: str, **query: object) -> dict[str, Any]:
         """The JSON object at ``path``. Raises ServerError."""
         try:
-            self._connection.request("GET", f"{self._path}{path}?{urlencode(query)}")
+            self._connection.request(
+                "GET", f"{self._path}{path}?{urlencode(query)}", headers=self._headers
+            )
             response = self._connection.getresponse()
             content = response.read()
             value = json.loads(content) if response.status == 200 else None
+            if response.status in (401, 403):
+                raise ServerError(f"it answered {response.status}: set EVENTBUS_TOKEN to a token")
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             raise ServerError(str(error) or type(error).__name__) from error
@@ -78,9 +84,11 @@ class Verdicts:
     It remembers where it was, so nothing is missed while the server is away.
     """
 
-    def __init__(self, url: str, after: int, hand_over: Callable[[Heard], None]) -> None:
+    def __init__(
+        self, url: str, after: int, hand_over: Callable[[Heard], None], token: str | None = None
+    ) -> None:
         """``after`` is the position in the log to begin at; ``hand_over`` must not block."""
-        self._reader = Reader(url)
+        self._reader = Reader(url, token=token)
         self._after = dict.fromkeys(get_args(Verdict), after)
         self._hand_over = hand_over
         self._closing = threading.Event()

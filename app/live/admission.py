@@ -8,10 +8,13 @@ import ssl
 from flask import Response, g, request
 from wsproto.utilities import RemoteProtocolError
 
+from app.access.guard import principal
+from app.access.needs import need_of
+from app.access.sockets import OpenSocket
 from app.live.reader import Reader
 from app.live.socket import OutboundSocket
 from app.problems import ProblemError, problem_response
-from app.runtime import Runtime
+from app.runtime import Runtime, runtime
 
 RETRY_AFTER_S = 5
 
@@ -30,6 +33,10 @@ def admit_socket(parts: Runtime) -> OutboundSocket:
     g.holds_slot_of = parts.hub
     g.reader = Reader()
     outbound = OutboundSocket(sock)
+    opened = OpenSocket(principal(), need_of(request.endpoint), outbound)
+    if not parts.access.sockets.enter(opened):
+        raise _too_many(parts)
+    g.open_socket = opened
     for key in _SOCKET_KEYS:
         if key in request.environ:
             request.environ[key] = outbound
@@ -41,6 +48,9 @@ def give_back_slot(_error: BaseException | None) -> None:
     reader = g.pop("reader", None)
     if reader is not None:
         reader.dismiss()
+    opened = g.pop("open_socket", None)
+    if opened is not None:
+        runtime().access.sockets.leave(opened)
     hub = g.pop("holds_slot_of", None)
     if hub is not None:
         hub.free_slot()
@@ -58,6 +68,15 @@ def _no_room(parts: Runtime) -> ProblemError:
         most = parts.settings.max_sockets
         title, detail = "Too many WebSockets", f"{most} are open, which is the most allowed"
     return ProblemError(503, title, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _too_many(parts: Runtime) -> ProblemError:
+    most = parts.settings.max_sockets_per_user
+    return ProblemError(
+        429, "Too many WebSockets",
+        f"{principal().shown} has {most} open, which is the most that one may have",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )  # fmt: skip
 
 
 def _client_socket() -> socket.socket:

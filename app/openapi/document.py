@@ -25,6 +25,10 @@ VERSION = "3.1.0"
 
 _VARIABLE = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 _JSON = "application/json"
+_SESSION = (
+    "Who signed in on the page. With the port that was asked, `eventbus_session_8000`, and with "
+    "`__Host-` before it over TLS."
+)
 _FORM = "application/x-www-form-urlencoded"
 _SECURITY: list[dict[str, list[str]]] = [{}, {"bearerToken": []}, {"session": []}]
 
@@ -49,7 +53,12 @@ def document(app: Flask) -> dict[str, Any]:
     )
     spec.components.security_scheme(
         "session",
-        {"type": "apiKey", "in": "cookie", "name": "session", "description": "Who signed in."},
+        {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "eventbus_session",
+            "description": _SESSION,
+        },
     )
     named = {**schemas.components, "NewEvent": EVENT.schema, "NewCloudEvent": CLOUD_EVENT.schema}
     for name in sorted(named):

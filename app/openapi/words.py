@@ -43,6 +43,7 @@ TAGS: Mapping[str, str] = {
     "Types": "Event types: what was seen of them, and what is declared.",
     "Saved views": "Names for filters, which everybody shares.",
     "Storage": "The room that the log takes, and retention.",
+    "Users and tokens": "Who may do what; see docs/access.md.",
     "Health": "For load balancers and containers.",
 }
 

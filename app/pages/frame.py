@@ -45,9 +45,13 @@ def back_to(path: str) -> Response:
     303, so that the browser asks for the page with GET (RFC 9110 §15.4.4).
     """
     wanted = request.form.get("next", "")
-    parts = urlsplit(wanted)
-    is_ours = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.netloc
-    return redirect(wanted if is_ours else path, 303)
+    return redirect(wanted if is_local(wanted) else path, 303)
+
+
+def is_local(path: str) -> bool:
+    """Whether a path from outside leads to this site, in every browser's reading of it."""
+    is_plain = path.isprintable() and "\\" not in path  # browsers drop tabs, and turn \\ into /
+    return is_plain and path.startswith("/") and not urlsplit(path).netloc
 
 
 def with_query(path: str, **values: Any) -> str:

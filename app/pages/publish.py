@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from app.access.guard import actor
+from app.access.publishing import check_types
 from app.api.preview import foresee
 from app.pages import foresight
 from app.pages.chain import chain_of
@@ -53,6 +55,7 @@ def publish() -> str | AnyResponse | tuple[str, int]:
     event = form.event(parts.settings.source, parts.settings.max_event_bytes)
     if event is None:
         return _refused(form)
+    check_types([event])
     try:
         receipt = parts.bus.publish_event(event)
     except EventValidationError as error:
@@ -96,7 +99,7 @@ def waiting() -> str:
 def cancel() -> str | AnyResponse:
     """Take back what is scheduled; the log then has who did it."""
     id, source = request.form.get("scheduled", ""), request.form.get("source") or None
-    runtime().bus.cancel(id, source=source, by="publish page").wait(COMMIT_TIMEOUT_S)
+    runtime().bus.cancel(id, source=source, by=actor("publish page")).wait(COMMIT_TIMEOUT_S)
     where = {"scheduled": id, "source": source or ""}
     if not is_htmx():
         return redirect(f"/publish?{urlencode(where)}", 303)

@@ -20,6 +20,7 @@ from app.pages.frame import back_to, is_htmx, render, with_query
 from app.pages.who import NOBODY_NAMED, who
 from app.problems import ProblemError
 from app.runtime import runtime
+from eventbus.actor import signed
 from eventbus.errors import ReceiptTimeoutError
 from eventbus.log import Operation
 from eventbus.log.dead_letters import DeadLetterCount
@@ -167,7 +168,7 @@ def _dismiss(ids: list[str], reason: str) -> str:
         raise wrong("reason", f"must be 1 to {MAX_REASON_CHARS} characters that say why")
     receipt = runtime().bus.publish_many(
         {"type": DISMISSED, "subject": id,
-         "data": {"eval_id": id, "by": who(), "reason": reason}}
+         "data": {"eval_id": id, **signed(who()), "reason": reason}}
         for id in dict.fromkeys(ids)
     )  # fmt: skip
     with suppress(ReceiptTimeoutError):

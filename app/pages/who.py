@@ -1,4 +1,4 @@
-"""Who sits in front of the screen: the name that they gave this browser, for the audit trail."""
+"""Who sits in front of the screen, for the audit trail: who signed in, or the browser's name."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from urllib.parse import quote, unquote
 from flask import request
 from werkzeug.wrappers import Response
 
+from app.access.guard import actor
 from app.alert_decisions import checked_name
 from app.problems import ProblemError
+from eventbus.actor import Actor
 
 COOKIE = "eventbus_name"
-NOBODY_NAMED = "dashboard"  # there is no login yet, so the screen is as much as is known
+NOBODY_NAMED = "dashboard"  # where nobody signs in, the screen is as much as is known
 _YEAR_S = 365 * 24 * 3600
 
 
-def who() -> str:
-    """The name in the browser's cookie, else "dashboard"."""
+def who() -> Actor:
+    """Who has signed in; where nobody does, the name in the browser's cookie, or "dashboard"."""
     try:
-        return checked_name(unquote(request.cookies.get(COOKIE, "")))
+        claimed = checked_name(unquote(request.cookies.get(COOKIE, "")))
     except ProblemError:
-        return NOBODY_NAMED
+        claimed = NOBODY_NAMED
+    return actor(claimed)
 
 
 def remember(response: Response, name: str) -> None:

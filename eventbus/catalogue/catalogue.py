@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eventbus.actor import signed
 from eventbus.catalogue.compiled import CompiledSchema
 from eventbus.catalogue.declaration import Declaration, Mode
 from eventbus.catalogue.folder import check_declaration
@@ -177,7 +178,7 @@ class Catalogue:
                 FieldError("/type", f"there are {MOST_DECLARED} declarations, which is the most")
             ])  # fmt: skip
         stored = declaration.evolve(origin="api", place=by)
-        data = {"by": by, **stored.to_dict()}
+        data = {**signed(by), **stored.to_dict()}
         event = Event.create(DECLARED, data, subject=stored.type)
         with self._lock:
             stored = stored.evolve(at=event.time)
@@ -193,7 +194,7 @@ class Catalogue:
             known = self._stored.get(type)
             if known is None:
                 return None
-            store.remove(type, Event.create(WITHDRAWN, {"type": type, "by": by}, subject=type))
+            store.remove(type, Event.create(WITHDRAWN, {"type": type, **signed(by)}, subject=type))
             self._stored = {name: each for name, each in self._stored.items() if name != type}
             self._replace()
         return known

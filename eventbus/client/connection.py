@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import socket
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+TOKEN_VARIABLE = "EVENTBUS_TOKEN"
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 
@@ -48,7 +50,7 @@ class Connection:
             parts.hostname, parts.port, timeout=timeout_s
         )
         self._base = parts.path.rstrip("/")
-        self._own = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._own = authorization(token)
 
     def exchange(
         self,
@@ -125,6 +127,20 @@ class Connection:
         except BaseException:
             self._connection.close()
             raise
+
+
+def token_or_default(token: str | None) -> str | None:
+    """The token, by default that of the environment variable EVENTBUS_TOKEN."""
+    return os.environ.get(TOKEN_VARIABLE) if token is None else token
+
+
+def authorization(token: str | None) -> dict[str, str]:
+    """The header that a token is sent in (RFC 6750 §2.1); none without one. Raises ValueError."""
+    if not token:
+        return {}
+    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
+        raise ValueError("the token has characters that no token has; is it cut off or quoted?")
+    return {"Authorization": f"Bearer {token}"}
 
 
 def described(error: Exception) -> str:

@@ -94,9 +94,9 @@ class Endpoint:
         self._connection.abort()
 
 
-def delete_subscription(url: str, name: str, timeout_s: float) -> None:
+def delete_subscription(url: str, name: str, timeout_s: float, token: str | None = None) -> None:
     """End a durable subscription at the bus. Raises SubscriptionError, BusUnavailableError."""
-    reason = Endpoint(url, timeout_s).delete(f"/api/subscriptions/{quote(name, safe='')}")
+    reason = Endpoint(url, timeout_s, token).delete(f"/api/subscriptions/{quote(name, safe='')}")
     if reason is not None:
         raise SubscriptionError(f"the subscription {name!r} was not ended: {reason}")
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from eventbus.client.connection import authorization
 from eventbus.client.websocket import WebSocket
 from eventbus.errors import HandshakeRefusedError, SocketClosedError, SubscriptionError
 
@@ -30,6 +31,7 @@ class LinkSettings:
     ping_every_s: float
     backoff_first_s: float
     backoff_max_s: float
+    token: str | None = None
 
 
 class Service(Protocol):
@@ -91,8 +93,9 @@ class Link:
     async def _once(self) -> None:
         settings = self._settings
         socket = await WebSocket.connect(
-            settings.url, self._service.path(), settings.timeout_s, settings.ping_every_s
-        )
+            settings.url, self._service.path(), settings.timeout_s, settings.ping_every_s,
+            authorization(settings.token),
+        )  # fmt: skip
         try:
             self.socket = socket
             await self._service.serve(socket, self._works)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def open_subscriptions(
     bus: RemoteEventBus, url: str, timeout_s: float, ping_every_s: float,
-    backoff_first_s: float, backoff_max_s: float,
+    backoff_s: tuple[float, float], token: str | None = None,
 ) -> Subscriptions:  # fmt: skip
     """The subscriptions of ``bus``, none as yet. Raises MissingPackageError, NoThreadError."""
     try:
@@ -24,5 +24,5 @@ def open_subscriptions(
             f"subscribing from another process needs the package {error.name}: "
             "pip install 'eventbus[remote]'"
         ) from error
-    settings = LinkSettings(url, timeout_s, ping_every_s, backoff_first_s, backoff_max_s)
+    settings = LinkSettings(url, timeout_s, ping_every_s, *backoff_s, token)
     return Subscriptions(settings, bus, bus.publish_many)

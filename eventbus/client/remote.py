@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from eventbus.client.connection import token_or_default
 from eventbus.client.effects import effects_of
 from eventbus.client.endpoint import Accepted, Endpoint, Unavailable
 from eventbus.client.lifetime import EXIT_TIMEOUT_S, end_with_the_process
@@ -58,6 +59,7 @@ class RemoteEventBus:
         self,
         url: str,
         *,
+        token: str | None = None,
         source: str = DEFAULT_SOURCE,
         max_pending: int = 10_000,
         max_pending_bytes: int = 64 * 1024 * 1024,
@@ -69,7 +71,8 @@ class RemoteEventBus:
         max_event_bytes: int = MAX_EVENT_BYTES,
         ping_every_s: float = 20.0,
     ) -> None:
-        """``source`` is that of events published without one.
+        """``token`` is what the bus knows this program by, if it asks; by default that of the
+        environment variable EVENTBUS_TOKEN. ``source`` is that of events published without one.
 
         A batch is sent when it has ``batch_size`` events or its first one is ``linger_s`` old;
         ``timeout_s`` bounds each wait for the network; the waits between attempts double from
@@ -83,6 +86,7 @@ class RemoteEventBus:
             if value <= 0:
                 raise ValueError(f"{name} must be greater than 0, not {value!r}")
         self.url = url
+        self._token = token_or_default(token)
         self.source = source
         self.tracing: Tracing | None = None
         self._max_event_bytes = max_event_bytes
@@ -99,7 +103,7 @@ class RemoteEventBus:
         end_with_the_process(self)
 
     def _start_empty(self) -> None:
-        self._endpoint = Endpoint(self.url, self._timeout_s)
+        self._endpoint = Endpoint(self.url, self._timeout_s, self._token)
         self._outbox = Outbox(*self._outbox_limits)
         self._notices = Notices(self.url, self._outbox_limits[0])
         self._thread: threading.Thread | None = None
@@ -227,8 +231,9 @@ class RemoteEventBus:
                 raise BusClosedError(f"the client of the bus at {self.url} is closed")
             if self._subscriptions is None:
                 self._subscriptions = open_subscriptions(
-                    self, self.url, self._timeout_s, self._ping_every_s, *self._backoff_s
-                )
+                    self, self.url, self._timeout_s, self._ping_every_s, self._backoff_s,
+                    self._token,
+                )  # fmt: skip
             return self._subscriptions
 
     # -- the end -----------------------------------------------------------------------------

@@ -126,7 +126,8 @@ class Subscriptions:
             raise SubscriptionError(f"no subscription of this client is named {name!r}")
         self._call(known._service.close(0.0), _CLOSE_GRACE_S)
         if known.is_durable and not known._service.link.is_ended:
-            delete_subscription(self._settings.url, name, self._settings.timeout_s)
+            settings = self._settings
+            delete_subscription(settings.url, name, settings.timeout_s, settings.token)
 
     def close(self, timeout_s: float) -> None:
         """Take no more, let running handlers end and be answered, stop the thread."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,8 +45,15 @@ class WebSocket:
         self._is_reading = False
 
     @classmethod
-    async def connect(cls, url: str, path: str, timeout_s: float, ping_every_s: float) -> WebSocket:
-        """Connect to ``path`` below the bus's ``url`` within ``timeout_s``.
+    async def connect(
+        cls,
+        url: str,
+        path: str,
+        timeout_s: float,
+        ping_every_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> WebSocket:
+        """Connect to ``path`` below the bus's ``url`` within ``timeout_s``, with ``headers``.
 
         A peer that says nothing for ``ping_every_s`` is asked whether it is there; one that has
         not answered after the same time again is gone. Raises HandshakeRefusedError, OSError,
@@ -60,7 +68,9 @@ class WebSocket:
             )
             socket = cls(reader, writer, ping_every_s)
             try:
-                await socket._shake_hands(parts.netloc, parts.path.rstrip("/") + path)
+                await socket._shake_hands(
+                    parts.netloc, parts.path.rstrip("/") + path, headers or {}
+                )
             except BaseException:
                 writer.close()
                 raise
@@ -108,8 +118,9 @@ class WebSocket:
         self._end(ABNORMAL, "closed here")
         self._writer.close()
 
-    async def _shake_hands(self, host: str, target: str) -> None:
-        self._write(ws.Request(host=host, target=target))
+    async def _shake_hands(self, host: str, target: str, headers: Mapping[str, str]) -> None:
+        more = [(name.encode(), value.encode()) for name, value in headers.items()]
+        self._write(ws.Request(host=host, target=target, extra_headers=more))
         while not self._has_upgraded:
             await self._read()
             if self._closed is not None:

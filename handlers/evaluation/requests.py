@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eventbus import EventBus
+from eventbus.actor import signed
 from eventbus.bus import Receipt
 from handlers.evaluation.evaluations import Evaluation
 from handlers.evaluation.retry import RETRY, RETRY_SOURCE, retry_id
@@ -55,13 +56,13 @@ def retry_now(bus: EventBus, evaluation: Evaluation, by: str) -> Receipt:
             "causationid": scheduled.causationid,
             "traceparent": scheduled.traceparent,
         }
-    data = {"eval_id": evaluation.eval_id, "retry_count": count, "by": by}
+    data = {"eval_id": evaluation.eval_id, "retry_count": count, **signed(by)}
     return bus.publish(RETRY, data, id=id, source=RETRY_SOURCE, subject=evaluation.eval_id, **chain)
 
 
 def cancel(bus: EventBus, evaluation: Evaluation, by: str) -> Receipt:
     """Call it off, whatever attempt it is at. Blocks for the commit."""
-    data = {"eval_id": evaluation.eval_id, "by": by}
+    data = {"eval_id": evaluation.eval_id, **signed(by)}
     return bus.publish(CANCELLED, data, subject=evaluation.eval_id)
 
 

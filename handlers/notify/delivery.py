@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from eventbus import Event, EventBus, Pattern
+from eventbus.actor import signed
 from eventbus.errors import EventBusError, RejectError
 from eventbus.log import EventQuery
 from handlers.errors import NotificationError
@@ -76,10 +77,10 @@ class ChannelDelivery:
         try:
             answer = self._sender.send(what)
         except NotificationError as error:
-            failed = {"error": str(error), "is_test": True, "will_retry": False, "by": by}
+            failed = {"error": str(error), "is_test": True, "will_retry": False, **signed(by)}
             self._bus.publish(FAILED, self._data(what, failed), subject=self.channel.subscription)
             raise
-        sent = {"answer": answer, "duration_ms": _since(started), "is_test": True, "by": by}
+        sent = {"answer": answer, "duration_ms": _since(started), "is_test": True, **signed(by)}
         self._bus.publish(SENT, self._data(what, sent), subject=self.channel.subscription)
         return answer
 

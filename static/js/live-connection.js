@@ -119,6 +119,7 @@ export class Connection {
     const after = new URL(this.#connection.url).searchParams.get("after");
     try {
       const { status } = await fetch(`/live/rows?after=${after}&upto=${after}`);
+      if (status === 401) location.reload(); // which leads to the login, and from there back
       if (status !== 400) return;
     } catch {
       return; // away, as was known

@@ -59,10 +59,17 @@ def test_a_reload_hands_the_bus_over_to_a_new_worker(server: ServerProcess) -> N
 
 
 def test_all_wrong_variables_are_told_at_once(tmp_path: Path) -> None:
-    code, output = refusal(tmp_path, PORT="http", EVENTBUS_MAX_ATTEMPTS="none", HOST="0.0.0.0")
+    code, output = refusal(tmp_path, PORT="http", EVENTBUS_MAX_ATTEMPTS="none")
     assert code == 1
     assert "PORT='http' is wrong; allowed: a whole number from 0 to 65535" in output
     assert "EVENTBUS_MAX_ATTEMPTS='none'" in output
+    assert "Traceback" not in output
+
+
+def test_other_machines_are_not_let_in_without_a_user_or_token(tmp_path: Path) -> None:
+    code, output = refusal(tmp_path, HOST="0.0.0.0")
+    assert code == 3
+    assert "flask users add NAME --role admin" in output
     assert "EVENTBUS_INSECURE_BIND=yes" in output
     assert "Traceback" not in output
 

@@ -1,0 +1,97 @@
+"""Access: the directory with everything around it that lives as long as the server."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from app.access.directory import Directory
+from app.access.door import Door, close_door, open_door
+from app.access.errors import UnprotectedError
+from app.access.logins import Logins
+from app.access.rate import RateLimiter
+from app.access.sockets import Sockets
+from eventbus.errors import EventBusError
+from eventbus.threads import start_thread
+
+if TYPE_CHECKING:
+    from app.config import Settings
+    from eventbus.log import EventLog
+
+_LOOK_S = 1.0
+_WRITE_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Access:
+    """Who may come in, and one thread, ``eventbus-access``.
+
+    Every second it closes the WebSockets of those who may not have them any more, every minute it
+    writes when whoever was last seen; changes of the directory wake it.
+    """
+
+    def __init__(self, log: EventLog, settings: Settings) -> None:
+        """Raises UnprotectedError when strangers could come in, and the log's errors."""
+        is_closed = not settings.is_loopback and not settings.insecure_bind
+        self.directory = Directory(
+            log, is_closed=is_closed, idle_s=settings.session_idle_s, most_s=settings.session_max_s
+        )
+        if is_closed and not (self.directory.users or self.directory.tokens):
+            raise UnprotectedError(
+                f"HOST={settings.host!r} opens the server to other machines, and there is neither "
+                "user nor token, so that anybody who reaches it could read and publish. Add one "
+                "with `flask users add NAME --role admin`; or keep to a loopback address "
+                "(127.0.0.1, ::1, localhost); or set EVENTBUS_INSECURE_BIND=yes to accept that"
+            )
+        self.logins = Logins(self.directory)
+        self.sockets = Sockets(settings.max_sockets_per_user)
+        self.limiter = None if settings.rate_limit is None else RateLimiter(settings.rate_limit)
+        self._database = log.path
+        self._woken = threading.Event()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name="eventbus-access", daemon=True)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether everybody has to say who they are."""
+        return self.directory.is_guarded
+
+    def start(self) -> None:
+        """Begin to look. Raises NoThreadError."""
+        self.directory.on_change = self._woken.set
+        start_thread(self._thread)
+
+    def open_door(self, url: str) -> None:
+        """Let the command line of this machine in, at the address where the server answers."""
+        try:
+            open_door(self._database, Door(url, self.directory.local_secret))
+        except OSError as error:
+            log.warning("the command line gets no way in: %s", error)
+
+    def close(self) -> None:
+        """End the thread, after it has written what it knows; close the door."""
+        self._is_closing = True
+        self._woken.set()
+        self._thread.join(timeout=0.5)
+        close_door(self._database, self.directory.local_secret)
+
+    def _run(self) -> None:
+        write_at = time.monotonic() + _WRITE_S
+        while not self._is_closing:
+            self._woken.wait(_LOOK_S)
+            self._woken.clear()
+            try:
+                self.sockets.close_ended(self.directory)
+                if time.monotonic() >= write_at:
+                    write_at = time.monotonic() + _WRITE_S
+                    self.directory.tidy()
+            except EventBusError as error:
+                log.warning("when users and tokens were last seen is not written: %s", error)
+            except Exception:
+                log.exception("looking after users and tokens failed")
+        with suppress(EventBusError):
+            self.directory.tidy()

@@ -1,0 +1,26 @@
+"""Who acts: a name that also knows where it asked from, for the audit trail."""
+
+from __future__ import annotations
+
+
+class Actor(str):
+    """The name of a person or program, as it stands in ``by`` of the events of what they did.
+
+    It is text, so that it goes wherever a name does; ``address`` is the network address that they
+    asked from, None when it is not known.
+    """
+
+    __slots__ = ("address",)
+
+    address: str | None
+
+    def __new__(cls, name: str, address: str | None = None) -> Actor:
+        actor = super().__new__(cls, name)
+        actor.address = address
+        return actor
+
+
+def signed(by: str) -> dict[str, str]:
+    """The members of an event's data that tell who did it, and from where if that is known."""
+    address = by.address if isinstance(by, Actor) else None
+    return {"by": str(by)} if address is None else {"by": str(by), "from": address}
