@@ -161,6 +161,12 @@ def _add_evaluation_steps(conn: Connection) -> None:
     )
 
 
+def _index_quiet_alerts(conn: Connection) -> None:
+    conn.exec_driver_sql(
+        "CREATE INDEX ix_alerts_quiet ON alerts (last_sequence, last_seen) WHERE is_open"
+    )
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create_read_models,
     _add_retry_at,
@@ -170,4 +176,5 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create_evaluation_inbox,
     _add_saved_views,
     _add_evaluation_steps,
+    _index_quiet_alerts,
 )

@@ -33,18 +33,19 @@ blueprint = Blueprint("publish_page", __name__)
 
 @blueprint.get("/publish")
 def publish_page() -> str:
-    """The form, filled from ``?type=`` (its example) or ``?like=`` (the event at a sequence)."""
+    """The form, filled from ``?type=`` (its example), ``?like=`` (the event at a sequence), or with
+    what the receipt is for."""
     log = runtime().bus.log
-    wanted = request.args.get("like", "")
-    like = log.get_by_sequence(int(wanted)) if wanted.isdecimal() and len(wanted) < 19 else None
     type = request.args.get("type", "").strip()
+    sent = _receipt(request.args.get("receipt")) or _waiting(request.args)
+    like = _recorded(request.args.get("like")) or sent.get("event") or sent.get("waiting")
     if like is not None:
         form = PublishForm.filled(like.type, like.data, like.subject)
     elif type:
         form = PublishForm.filled(type, example_for(runtime().bus, type))
     else:
         form = PublishForm.filled(OFFERED[0], example_for(runtime().bus, OFFERED[0]))
-    return _page(form, _receipt(request.args.get("receipt")) or _waiting(request.args))
+    return _page(form, sent)
 
 
 @blueprint.post("/publish")
@@ -172,10 +173,14 @@ def _page(form: PublishForm, receipt: dict[str, Any]) -> str:
     )
 
 
+def _recorded(sequence: str | None) -> Event | None:
+    if sequence is None or not sequence.isdecimal() or len(sequence) >= 19:
+        return None
+    return runtime().bus.log.get_by_sequence(int(sequence))
+
+
 def _receipt(sequence: str | None, is_duplicate: bool = False) -> dict[str, Any]:
-    log = runtime().bus.log
-    known = sequence is not None and sequence.isdecimal() and len(sequence) < 19
-    event = log.get_by_sequence(int(sequence or 0)) if known else None
+    event = _recorded(sequence)
     return _receipt_context(event, is_duplicate) if event else {}
 
 

@@ -13,7 +13,9 @@ from typing import Any
 from flask import Blueprint, render_template, request
 from werkzeug.wrappers import Response
 
+from app.evaluation_requests import named
 from app.live.panels import most_attempts
+from app.pages.attempts import attempts, lifecycle
 from app.pages.dead_letter_form import keys_of
 from app.pages.filters import plural
 from app.pages.frame import back_to, is_htmx, render, with_query
@@ -183,6 +185,16 @@ def _dismiss(ids: list[str], reason: str) -> str:
 def now() -> str:
     """Evaluations and deliveries that wait for their next attempt, the soonest first."""
     return page_of("now", "retries/_now.html", **_now())
+
+
+@blueprint.get("/retries/attempts")
+def tries() -> str:
+    """The attempts of the evaluation ``?eval_id=`` with their tracebacks, as a part of a list."""
+    found = named(request.args.get("eval_id", ""))
+    spans = attempts(lifecycle(runtime(), found))
+    if turned() is not None:
+        spans.reverse()
+    return render_template("retries/_attempts.html", evaluation=found, spans=spans)
 
 
 @blueprint.post("/retries/now")

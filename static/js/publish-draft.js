@@ -12,7 +12,7 @@ export function startDraft(form) {
   const use = note.querySelector("[data-draft-use]");
   const served = read(form);
   const draft = recall(KEY);
-  let timer;
+  let timer = null;
 
   function offer(text, button, values) {
     says.textContent = text;
@@ -26,14 +26,16 @@ export function startDraft(form) {
 
   function save(isSent) {
     clearTimeout(timer);
-    keep(KEY, { values: read(form), isSent });
+    timer = null; // else leaving the page would call what was sent a draft again
+    keep(KEY, { values: read(form), isSent, search: location.search });
   }
 
   if (draft?.values && !isSame(draft.values, served)) {
-    const isChosen = /[?&](type|like)=/.test(location.search);
-    if (!isChosen) {
+    const isChosen = /[?&](type|like|receipt|scheduled)=/.test(location.search);
+    if (!isChosen || draft.search === location.search) {
       write(form, draft.values);
-      offer("This is what you had typed here before.", "Start over", served);
+      const what = draft.isSent ? "published from here last" : "typed here before";
+      offer(`This is what you had ${what}.`, "Start over", served);
     } else if (!draft.isSent) {
       const type = draft.values.type || "an event";
       offer(`What you had typed (${type}) was not sent; it is kept.`, "Bring it back", draft.values);

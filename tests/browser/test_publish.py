@@ -223,6 +223,7 @@ def test_without_scripts_the_form_works_and_keeps_what_was_typed(
     page.get_by_role("button", name="Publish").click()
     page.wait_for_url("**/publish?receipt=1")
     expect(page.get_by_role("region", name="Receipt")).to_contain_text("Recorded as #1")
+    expect(page.get_by_label("Data, a JSON object")).to_have_value(re.compile('"eval_id": "e-1"'))
 
 
 def test_indents_are_kept_by_enter(shared_server: ServerProcess, visit: Visit) -> None:

@@ -61,7 +61,15 @@ def test_an_exhausted_evaluation_leaves_the_inbox_when_it_completes_and_that_is_
     (asked,) = api.get("/api/events", type="evaluation.retry").json["events"]
     assert asked["data"]["by"] == "dashboard"
     now = visit(troubled, "/retries/now")
-    expect(now.get_by_role("row").filter(has_text="e-1")).to_contain_text("attempt 2 of 2")
+    line = now.locator(".letter", has_text="e-1")
+    expect(line).to_contain_text("attempt 2 of 2")
+    line.locator("summary").click()
+    expect(line.locator(".letter-try")).to_have_count(2)
+    expect(line.locator(".letter-try").last).to_contain_text('KeyError: "x"')
+    expect(need.locator(".letter-try")).to_have_count(0)
+    need.get_by_text("All attempts with their tracebacks").click()
+    expect(need.locator(".letter-try").last).to_contain_text("Attempt 1 of 2")
+    need.get_by_text("All attempts with their tracebacks").click()
 
     api.publish("evaluation.started", {"eval_id": "e-1", "retry_count": 1})
     done = api.publish("evaluation.completed", {"eval_id": "e-1", "retry_count": 1})

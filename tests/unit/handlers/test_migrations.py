@@ -95,6 +95,7 @@ def test_no_question_scans_a_table_that_grows(bus: EventBus, handlers: Handlers)
             handlers.alerts.list(state, severity="critical")  # type: ignore[arg-type]
         handlers.alerts.list(severity="warning")
         handlers.alerts.list(is_quiet=True)
+        handlers.alerts.list("open", is_quiet=True, severity="warning")
         handlers.alerts.counts()
         handlers.alerts.rhythm(["a", "b"], now, 48, 3)
         handlers.alerts.history("a")
@@ -108,10 +109,13 @@ def test_no_question_scans_a_table_that_grows(bus: EventBus, handlers: Handlers)
         handlers.inbox.open()
         handlers.inbox.closed()
     ours = [plan for plan in found if "deliveries" not in plan]
+    quiet = [plan for plan in ours if "last_seen <" in plan]
+    assert len(quiet) == 2 and all("INDEX ix_alerts_quiet" in plan for plan in quiet)
     assert len(ours) > 15
     # A dozen counters, what a sub-query has bounded before, and what is open are walked as a whole.
     small = (
         "SCAN handler_counters", "SCAN anon_1", "SCAN dead_letters", "SCAN evaluation_inbox USING",
+        "SCAN alerts USING INDEX ix_alerts_quiet",
     )  # fmt: skip
     scans = [plan for plan in ours if plan.startswith("SCAN") and not plan.startswith(small)]
     assert scans == []
