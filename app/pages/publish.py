@@ -35,7 +35,6 @@ blueprint = Blueprint("publish_page", __name__)
 def publish_page() -> str:
     """The form, filled from ``?type=`` (its example), ``?like=`` (the event at a sequence), or with
     what the receipt is for."""
-    log = runtime().bus.log
     type = request.args.get("type", "").strip()
     sent = _receipt(request.args.get("receipt")) or _waiting(request.args)
     like = _recorded(request.args.get("like")) or sent.get("event") or sent.get("waiting")
