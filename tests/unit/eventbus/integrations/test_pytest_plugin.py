@@ -72,7 +72,9 @@ def start(
     installed: Path, folder: Path, *arguments: str, **variables: str
 ) -> subprocess.Popen[str]:
     # Without the plugins that happen to be installed here, whose imports take most of the time.
-    plugins = ["-p", "eventbus.integrations.pytest_plugin", "-p", "no:cacheprovider"]
+    is_found = variables.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD") == ""  # by its entry point
+    plugins = [] if is_found else ["-p", "eventbus.integrations.pytest_plugin"]
+    plugins += ["-p", "no:cacheprovider"]
     plugins += ["-p", "xdist.plugin"] if "-n" in arguments else []
     command = [sys.executable, "-m", "pytest", *plugins, *arguments]
     environment = clean_environment(
@@ -159,14 +161,9 @@ def test_the_ini_file_may_name_the_bus_and_the_evaluation(
     assert len(data(bus, "evaluation.started")) == 1
 
 
-def test_pytest_finds_it_by_its_entry_point(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text("def test(): pass")
-    code, output = run(installed, tmp_path, "--help", PYTEST_DISABLE_PLUGIN_AUTOLOAD="")
-    assert code == 0
-    assert "--eventbus-url" in output
-
-
-def test_without_a_bus_nothing_happens(installed: Path, tmp_path: Path) -> None:
+def test_it_is_found_by_its_entry_point_and_without_a_bus_nothing_happens(
+    installed: Path, tmp_path: Path
+) -> None:
     (tmp_path / "test_it.py").write_text(
         "import sys, threading\n"
         "def test_it():\n"
@@ -174,7 +171,8 @@ def test_without_a_bus_nothing_happens(installed: Path, tmp_path: Path) -> None:
         "    assert 'eventbus.integrations.pytest_run' not in sys.modules\n"
         "    assert threading.active_count() == 1\n"
     )
-    code, output = run(installed, tmp_path)
+    without = ("-p", "no:hypothesispytest", "-p", "no:anyio")
+    code, output = run(installed, tmp_path, *without, PYTEST_DISABLE_PLUGIN_AUTOLOAD="")
     assert code == 0, output
     assert "eventbus:" not in output
 
