@@ -15,7 +15,9 @@ from tests.fuzz.aftermath import faults_of
 from tests.helpers.pages import IMPATIENT, fill
 from tests.helpers.server import ServerProcess
 
-EXAMPLES = 20
+MOST_EXAMPLES = 20
+# Right and wrong ones of some sixty operations, for a round of a short run.
+OPERATIONS = 120
 
 
 def main() -> int:
@@ -36,9 +38,10 @@ def main() -> int:
             target=sockets.storm, args=(server.port, wanted.frames, frames, wanted.seed)
         )
         attack.start()
+        examples = min(MOST_EXAMPLES, max(1, wanted.requests // OPERATIONS))
         began, number = time.monotonic(), wanted.seed
         while requests.count < wanted.requests and not requests.failures and not frames.failures:
-            http.storm(server.url, EXAMPLES, requests, number)
+            http.storm(server.url, examples, requests, number)
             number += 1
             took_s = time.monotonic() - began
             print(
