@@ -8,7 +8,7 @@ JOBS   ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast demo lint format bench crash fuzz soak browser clean
+.PHONY: help run test test-fast demo lint format bench crash fuzz soak browser services services-stop clean
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make soak    half an hour of steady load, everything checked; ARGS=\"--minutes 3\" for less"
 	@echo "make crash   kill the server at random instructions, ROUNDS=500 times; check what is left"
 	@echo "make fuzz    100,000 random requests and 20,000 hostile WebSocket frames; ARGS=\"--requests 5000\" for less"
+	@echo "make services       start RabbitMQ and the like for tests and development (services-stop)"
 	@echo "make clean   remove the environment and what tests and tools left (not var/)"
 
 # A stamp is newer than the requirements that it was made from, so a changed pin is installed by
@@ -82,6 +83,12 @@ crash: $(VENV)/.dev
 
 fuzz: $(VENV)/.dev
 	@exec $(BIN)/python -m tests.fuzz $(ARGS)
+
+services: $(VENV)/.dev
+	@$(BIN)/python -m tests.services start $(ARGS)
+
+services-stop: $(VENV)/.dev
+	@$(BIN)/python -m tests.services stop $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info test-results

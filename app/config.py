@@ -10,6 +10,7 @@ from typing import Any
 
 from app.access.rate import RequestRate
 from app.access_variables import ACCESS_VARIABLES
+from app.broker_variables import BROKER_VARIABLES, broker_problems
 from app.hooks.hook import Hook
 from app.host_names import host, host_names
 from app.notify_variables import NOTIFY_VARIABLES
@@ -18,9 +19,11 @@ from app.proxies import Network
 from app.schema_variables import SCHEMA_VARIABLES
 from app.variables import Variable, number, whole, yes_or_no
 from app.webhook_variables import WEBHOOK_VARIABLES
+from eventbus.brokers.address import BrokerAddress
 from eventbus.catalogue import ModeRule, read_folder
 from eventbus.catalogue.policy import Unknown
-from eventbus.errors import DeclarationError, RetentionError
+from eventbus.errors import BrokerAddressError, DeclarationError, RetentionError
+from eventbus.patterns import Pattern
 from eventbus.retention import RetentionRule, RetentionRules
 from handlers.addresses import AddressPolicy
 from handlers.errors import HookFileError, RuleError
@@ -92,6 +95,10 @@ class Settings:
     session_max_s: float = 604_800.0
     max_sockets_per_user: int = 100
     rate_limit: RequestRate | None = None
+    broker: BrokerAddress | None = None
+    broker_name: str = "eventbus"
+    broker_send: tuple[Pattern, ...] = (Pattern("#"),)
+    broker_take: tuple[Pattern, ...] = (Pattern("#"),)
     log_level: str = "info"
     log_format: str = "text"
     log_requests: bool = False
@@ -119,7 +126,9 @@ class Settings:
             except ValueError as error:
                 shown = variable.shown(text)
                 allowed = variable.allowed.replace("`", "")
-                detail = f" ({error})" if isinstance(error, HookFileError) else ""
+                detail = (
+                    f" ({error})" if isinstance(error, HookFileError | BrokerAddressError) else ""
+                )
                 problems.append(f"{variable.name}={shown!r} is wrong; allowed: {allowed}{detail}")
         settings = cls(**values)
         problems += settings._contradictions()
@@ -151,6 +160,7 @@ class Settings:
             except DeclarationError as error:
                 problems += [f"EVENTBUS_SCHEMAS={self.schemas!r} is wrong: {each.pointer}: "
                              f"{each.detail}" for each in error.errors[:20]]  # fmt: skip
+        problems += broker_problems(self.broker)
         if self.max_event_bytes > self.max_body_bytes:
             problems.append(
                 f"EVENTBUS_MAX_EVENT_BYTES ({self.max_event_bytes}) is wrong; allowed: at most "
@@ -361,6 +371,7 @@ VARIABLES: tuple[Variable, ...] = (
     *NOTIFY_VARIABLES,
     *SCHEMA_VARIABLES,
     *WEBHOOK_VARIABLES,
+    *BROKER_VARIABLES,
     Variable(
         "EVENTBUS_TRAVEL_MAX_BYTES", "travel_max_bytes", _limit, "0 or a whole number from 1048576",
         "The room that snapshots for time travel may take beside the database; 0 for none.",

@@ -81,6 +81,8 @@ def configure(level: str, format: Format = "text") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler(format)]
     root.setLevel(level.upper())
+    # A connection that ends, or is refused, is told of in one line by eventbus.brokers.
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 
 def handler(format: Format) -> logging.Handler:

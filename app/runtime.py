@@ -25,6 +25,7 @@ from app.tracing import Tracing
 from app.transfers import Transfers
 from app.vitals import Vitals
 from eventbus import EventBus, RetryPolicy
+from eventbus.brokers import Bridge, open_broker
 from eventbus.catalogue import Catalogue
 from eventbus.catalogue.reports import Reports
 from eventbus.consumers import ConsumerGroups
@@ -52,7 +53,7 @@ class Runtime:
 
     ``start`` and ``stop`` may be called from any thread, any number of times; ``_lock`` guards
     them. After ``start``, ``bus``, ``access``, ``handlers``, ``notifier``, ``hub``, ``flow``,
-    ``consumers``, ``start_check`` and ``vitals`` are there for good.
+    ``consumers``, ``start_check``, ``vitals`` and ``bridge`` are there for good.
     """
 
     bus: EventBus
@@ -65,6 +66,7 @@ class Runtime:
     consumers: ConsumerGroups
     start_check: StartCheck
     vitals: Vitals
+    bridge: Bridge | None
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         self.settings = settings
@@ -183,6 +185,11 @@ class Runtime:
         self.consumers = ConsumerGroups(bus, settings.consumer_grace_s)
         self.consumers.start()
         parts.callback(self.consumers.close)
+        # Last, when everything is there that handles what comes in.
+        self.bridge = open_bridge(bus, settings)
+        if self.bridge is not None:
+            self.bridge.start()
+            parts.callback(self.bridge.close)
 
 
 def _at_once(closes: list[Callable[[], None]]) -> None:
@@ -205,6 +212,20 @@ def _closed(close: Callable[[], None]) -> None:
         close()
     except Exception:
         log.exception("background work did not end as it should")
+
+
+def open_bridge(bus: EventBus, settings: Settings) -> Bridge | None:
+    """The connection to the broker that ``settings`` name, not started; None without one."""
+    if settings.broker is None:
+        return None
+    broker = open_broker(settings.broker, name=settings.broker_name, take=settings.broker_take)
+    return Bridge(
+        bus,
+        broker,
+        send=settings.broker_send,
+        take=settings.broker_take,
+        max_event_bytes=settings.max_event_bytes,
+    )
 
 
 def handler_settings(settings: Settings) -> HandlerSettings:

@@ -29,6 +29,11 @@ class EventValidationError(EventBusError, ValueError):
         self.errors: tuple[FieldError, ...] = tuple(errors)
         super().__init__("; ".join(f"{e.pointer or '/'}: {e.detail}" for e in self.errors))
 
+    @classmethod
+    def of(cls, pointer: str, detail: str) -> EventValidationError:
+        """The error of a single field."""
+        return cls([FieldError(pointer, detail)])
+
     def under(self, prefix: str) -> EventValidationError:
         """The same errors with pointers below ``prefix``, such as ``"/3"`` for a batch's item 3."""
         return type(self)([FieldError(prefix + e.pointer, e.detail) for e in self.errors])
@@ -242,3 +247,27 @@ class TravelTooEarlyError(TravelError):
 
 class TravelNotReadyError(TravelError):
     """It can be told in a while; the message says what is being done."""
+
+
+class BrokerError(EventBusError):
+    """Something about a message broker."""
+
+
+class BrokerAddressError(BrokerError, ValueError):
+    """The address of a broker that cannot be read; the message says what it must be."""
+
+
+class BrokerAwayError(BrokerError):
+    """The broker cannot be reached, or the connection to it was lost; nothing is lost by it."""
+
+
+class BrokerBusyError(BrokerAwayError):
+    """The broker is there and does not take events now; the first ``confirmed`` it has."""
+
+    def __init__(self, message: str, confirmed: int) -> None:
+        super().__init__(message)
+        self.confirmed = confirmed
+
+
+class BrokerRefusedError(BrokerError, RejectError):
+    """The broker will never take this event, such as one that is too large for it."""

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Literal, get_args
 
 Part = Literal[
-    "storage", "damage", "writer", "loop", "dispatcher", "disk", "lag", "dead_letters"
+    "storage", "damage", "writer", "loop", "dispatcher", "disk", "lag", "dead_letters", "broker"
 ]  # fmt: skip
 """What is in trouble: writing and reading the log, its file, a thread, the delivering; and what
-is about to be: the room on the disk, a subscription that is far behind, handlers that give up."""
+is about to be: the room on the disk, a subscription that is far behind, handlers that give up;
+and the message broker beside the bus."""
 PARTS: tuple[Part, ...] = get_args(Part)
 
 Severity = Literal["critical", "warning"]

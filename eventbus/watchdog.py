@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from eventbus.dispatcher import Dispatcher
@@ -51,6 +52,7 @@ class Watchdog:
         self.warnings: tuple[Trouble, ...] = ()
         """What others who look have found; they replace it as a whole."""
         self._probed_at = 0.0
+        self.sources: list[Callable[[], list[Trouble]]] = []
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="eventbus-watchdog", daemon=True)
 
@@ -74,6 +76,8 @@ class Watchdog:
         """Why the bus cannot do all of its work now; empty when it can."""
         found = self._log.storage.troubles()
         found += [t for t in (self._stuck, self._blocked, self._failed) if t is not None]
+        for source in list(self.sources):
+            found += source()
         if self._closing.is_set():
             return found
         found += self.warnings

@@ -26,6 +26,7 @@ _ASKED: dict[Part, str] = {
     "disk": "There is room on the disk, EVENTBUS_WARN_DISK_BYTES.",
     "lag": "No subscription is far behind, EVENTBUS_WARN_LAG_S.",
     "dead_letters": "Few deliveries became dead letters lately, EVENTBUS_WARN_DEAD_LETTERS.",
+    "broker": "The message broker is connected, when there is one; see `broker`.",
 }
 
 _REASONS = Media({PROBLEM_CONTENT_TYPE: NotWell}, about="Not, and why.")
@@ -54,7 +55,9 @@ def readyz() -> Response:
     with suppress(LogReadError), bus.log.reading() as conn:  # it is among the reasons then
         bus.log.storage.try_read(conn)
     troubles = bus.troubles()
-    more = {"checks": _checks(troubles), "integrity": _integrity(parts)}
+    more: dict[str, Any] = {"checks": _checks(troubles), "integrity": _integrity(parts)}
+    if parts.bridge is not None:
+        more["broker"] = parts.bridge.status()
     reasons = [trouble for trouble in troubles if trouble.severity == "critical"]
     if reasons:
         return _not("ready", reasons, **more)

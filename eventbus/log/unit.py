@@ -49,7 +49,7 @@ class Unit:
 
     __slots__ = (
         "baton", "call", "chars", "duplicates", "effects", "error", "events", "is_done", "outcome",
-        "owns_events", "span", "successes", "token", "waiters",
+        "owns_events", "span", "successes", "token", "waiters", "without",
     )  # fmt: skip
 
     def __init__(
@@ -62,16 +62,19 @@ class Unit:
         call: Callable[[Connection], None] | None = None,
         token: Any = None,
         owns_events: bool = False,
+        without: int | None = None,
     ) -> None:
         """``outcome`` is of a delivery that failed, ``successes`` of those that did not.
 
         ``call`` runs first in the transaction, under the commit lock, and may set ``events``.
         ``token`` marks a unit of the dispatcher's, which gets it back after the commit. With
         ``owns_events`` the events were made for it alone, so that they themselves can be given
-        their sequences.
+        their sequences. ``without`` is a subscription that gets none of them: they come from where
+        it would send them.
         """
         self.events = list(events)
         self.owns_events = owns_events
+        self.without = without
         self.chars = sum([len(event.data_json) for event in events])
         self.outcome = outcome
         self.successes = successes

@@ -161,7 +161,7 @@ class Writer:
         event_rows: list[Any] = []
         delivery_rows: list[Any] = []
         for unit in batch:
-            events = unit.events
+            events, without = unit.events, unit.without
             for index, event in enumerate(events):
                 if known is not None:
                     first = known.get((event.id, event.source))
@@ -183,6 +183,8 @@ class Writer:
                     event.traceparent, event.dataschema, event.depth, event.data_json,
                 )  # fmt: skip
                 subscribers = self._match(event.type)
+                if without is not None:
+                    subscribers = tuple([key for key in subscribers if key != without])
                 for subscription in subscribers:
                     delivery_rows += (sequence, subscription, "pending", 0)
                 recorded.append((event, subscribers))

@@ -10,6 +10,7 @@ from app.api.answers.work import EventReference
 from app.flow.graph import Kind as NodeKind
 from app.flow.graph import State as FlowState
 from app.start_check import State as CheckState
+from eventbus.brokers.bridge import BridgeStatus
 from eventbus.log.search.index import IndexState
 from eventbus.rebuild import Progress
 from eventbus.retention.forecast import Space
@@ -263,6 +264,7 @@ class Ready(TypedDict):
     warnings: list[Trouble]
     checks: list[Check]
     integrity: Integrity
+    broker: NotRequired[BridgeStatus]
 
 
 class NotWell(TypedDict):
@@ -274,3 +276,4 @@ class NotWell(TypedDict):
     reasons: list[Trouble]
     checks: NotRequired[list[Check]]
     integrity: NotRequired[Integrity]
+    broker: NotRequired[BridgeStatus]

@@ -1,0 +1,62 @@
+"""The environment variables of a message broker beside the bus; part of those in app/config.py."""
+
+from __future__ import annotations
+
+import re
+
+from app.variables import Variable
+from eventbus.brokers.address import BrokerAddress
+from eventbus.brokers.opening import check_installed
+from eventbus.errors import MissingPackageError, PatternError
+from eventbus.patterns import Pattern
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _patterns(text: str) -> tuple[Pattern, ...]:
+    if text.lower() == "none":
+        return ()
+    try:
+        return tuple(Pattern(part.strip()) for part in text.split(","))
+    except PatternError as error:
+        raise ValueError(str(error)) from error
+
+
+def broker_problems(broker: BrokerAddress | None) -> list[str]:
+    """Why an address that is right cannot be used here: its client is not installed."""
+    if broker is not None:
+        try:
+            check_installed(broker)
+        except MissingPackageError as error:
+            return [f"EVENTBUS_BROKER_URL cannot be used: {error}"]
+    return []
+
+
+BROKER_VARIABLES: tuple[Variable, ...] = (
+    Variable(
+        "EVENTBUS_BROKER_URL", "broker", BrokerAddress.parse,
+        "`amqp://user:password@host:5672/vhost` or `amqps://…`, options behind a `?`",
+        "The message broker that events are relayed to and taken in from; see docs/brokers.md.",
+    ),
+    Variable(
+        "EVENTBUS_BROKER_NAME", "broker_name", _name,
+        "up to 100 of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`",
+        "The queue or consumer group of this bus; each bus needs one of its own.",
+    ),
+    Variable(
+        "EVENTBUS_BROKER_SEND", "broker_send", _patterns,
+        "patterns separated by commas, or `none`",
+        "Which events go out to the broker; never those of `bus.*`, nor what came from there.",
+    ),
+    Variable(
+        "EVENTBUS_BROKER_TAKE", "broker_take", _patterns,
+        "patterns separated by commas, or `none`",
+        "Which events come in from the broker.",
+    ),
+)  # fmt: skip

@@ -1,0 +1,260 @@
+"""The bridge: a bus and a broker, connected for as long as both are there, and again after that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from eventbus.brokers.broker import Broker, Link
+from eventbus.brokers.intake import Intake
+from eventbus.brokers.relay import MOST_AT_ONCE, RELAY_NAME, Relay, by_event
+from eventbus.bus import EventBus
+from eventbus.errors import BrokerAwayError, BusClosedError, EventBusError
+from eventbus.log.commit import call_soon
+from eventbus.patterns import Pattern
+from eventbus.threads import start_thread
+from eventbus.trouble import Trouble
+
+logger = logging.getLogger("eventbus.brokers")
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 15.0
+# A connection that lived so long was a good one: the next attempt comes soon again.
+_GOOD_S = 10.0
+_LAST_CONFIRMS_S = 0.5
+_STOP_S = 1.5
+_COUNT_EVERY_S = 2.0
+# An attempt of the relay lasts until the broker has confirmed, through any outage.
+_NO_TIMEOUT_S = 1e9
+_ALL = Pattern("#")
+
+State = Literal["connecting", "connected", "away"]
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeStatus:
+    """How the connection does: ``waiting`` counts events that are not sent yet, as last counted.
+
+    ``sent`` and the others count since the start; ``since`` is when ``state`` began, ``reason``
+    why the broker is away.
+    """
+
+    broker: str
+    url: str
+    state: State
+    since: datetime
+    reason: str | None
+    waiting: int
+    sent: int
+    taken: int
+    duplicates: int
+    rejected: int
+    refused: int
+
+
+class Bridge:
+    """Owns the thread "eventbus-broker" and its event loop, on which the broker's client runs.
+
+    Events that match ``send`` go out by the durable subscription "broker-relay"; what the broker
+    has for ``take`` comes in. Any thread may call ``status``, ``troubles`` and ``close``.
+    """
+
+    def __init__(
+        self,
+        bus: EventBus,
+        broker: Broker,
+        *,
+        send: Sequence[Pattern] = (_ALL,),
+        take: Sequence[Pattern] = (),
+        max_event_bytes: int,
+    ) -> None:
+        """``take`` are the patterns that ``broker`` receives by; nothing goes out without ``send``.
+
+        ``max_event_bytes`` bounds the payload of an event that comes in.
+        """
+        self._bus = bus
+        self._broker = broker
+        self._send = tuple(send)
+        self._take = tuple(take)
+        self._max_bytes = max_event_bytes
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="eventbus-broker", daemon=True)
+        self._relay: Relay | None = None
+        self._intake: Intake | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._is_closing = False
+        self._state: State = "connecting"
+        self._since = datetime.now(UTC)
+        self._reason: str | None = None
+        self._waiting = 0
+        self._counted_at = 0.0
+
+    def start(self) -> None:
+        """Subscribe the relay and begin to connect; returns at once.
+
+        Blocks for a commit. Raises SubscriptionError, LogWriteError, NoThreadError.
+        """
+        relay_id = None
+        stored = any(known.name == RELAY_NAME for known in self._bus.log.subscribers())
+        if self._send:
+            self._relay = Relay(self._send, self._loop, self._away, self._connected)
+            self._bus.subscribe(
+                self._send[0] if len(self._send) == 1 else _ALL,
+                self._relay,
+                name=RELAY_NAME,
+                key=by_event,
+                concurrency=MOST_AT_ONCE,
+                timeout=_NO_TIMEOUT_S,
+            )
+            relay_id = next(s.id for s in self._bus.log.subscribers() if s.name == RELAY_NAME)
+        elif stored:
+            self._bus.unsubscribe(RELAY_NAME)
+        if self._take:
+            has_sent = self._relay.has_sent if self._relay else lambda _: False
+            self._intake = Intake(self._bus, self._take, self._max_bytes, relay_id, has_sent)
+        self._bus.watchdog.sources.append(self.troubles)
+        start_thread(self._thread)
+
+    def close(self) -> None:
+        """End the connection; what is not sent, or not acknowledged, comes again after a start."""
+        if self._is_closing or not self._thread.is_alive():
+            return
+        self._is_closing = True
+        self._bus.watchdog.sources.remove(self.troubles)
+        if self._relay is not None:
+            dispatcher = self._bus.dispatcher
+            call_soon(dispatcher.loop, dispatcher.set_concurrency, RELAY_NAME, 0)
+        call_soon(self._loop, self._stop)
+        self._thread.join(_STOP_S)
+        if self._relay is not None:
+            call_soon(self._bus.dispatcher.loop, self._relay.end)
+
+    def status(self) -> BridgeStatus:
+        relay, intake = self._relay, self._intake
+        return BridgeStatus(
+            self._broker.name, self._broker.shown, self._state, self._since, self._reason,
+            self._waiting if self._state == "away" else 0,
+            relay.sent_count if relay else 0,
+            intake.taken_count if intake else 0,
+            intake.duplicate_count if intake else 0,
+            intake.rejected_count if intake else 0,
+            relay.refused_count if relay else 0,
+        )  # fmt: skip
+
+    def troubles(self) -> list[Trouble]:
+        """That the broker is away, and what waits for it."""
+        if self._state != "away":
+            return []
+        waits = ""
+        if self._relay is not None:
+            count = self._waiting
+            waits = f"; {count:,} event{'' if count == 1 else 's'} wait to be sent"
+        detail = f"the broker {self._broker.shown} is away: {self._reason}{waits}"
+        return [Trouble("broker", detail, self._since, "warning")]
+
+    # -- the thread --------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._main = self._loop.create_task(self._serve())
+            with contextlib.suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(self._main)
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        except Exception:
+            logger.exception("the thread eventbus-broker has ended")
+            self._away("its thread has ended: restart")
+        finally:
+            self._loop.close()
+
+    def _stop(self) -> None:
+        async def stop() -> None:
+            deadline = time.monotonic() + _LAST_CONFIRMS_S
+            while self._state == "connected" and time.monotonic() < deadline:
+                if self._relay is None or self._relay.is_idle:
+                    break
+                await asyncio.sleep(0.01)
+            if self._main is not None:
+                self._main.cancel()
+
+        self._stopping = self._loop.create_task(stop())
+
+    async def _serve(self) -> None:
+        counting = self._loop.create_task(self._count())
+        pause_s = _FIRST_PAUSE_S
+        try:
+            while not self._is_closing:
+                began = time.monotonic()
+                try:
+                    link = await self._broker.connect()
+                    self._connected()
+                    await self._work(link)
+                except BrokerAwayError as error:
+                    self._away(str(error))
+                except BusClosedError:
+                    return
+                except Exception as error:
+                    logger.exception("the connection to the broker has failed")
+                    self._away(f"{type(error).__name__}: {error}")
+                if time.monotonic() - began > _GOOD_S:
+                    pause_s = _FIRST_PAUSE_S
+                await asyncio.sleep(pause_s * random.uniform(0.75, 1.0))
+                pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
+        finally:
+            counting.cancel()
+
+    async def _work(self, link: Link) -> None:
+        """Relay and take in until either finds the link lost."""
+        works = [
+            self._loop.create_task(part.run(link))
+            for part in (self._relay, self._intake)
+            if part is not None
+        ]
+        try:
+            done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in works:
+                task.cancel()
+            await asyncio.gather(*works, return_exceptions=True)
+            await link.close()
+
+    # -- how it does -------------------------------------------------------------------------
+
+    def _away(self, reason: str) -> None:
+        self._reason = reason
+        if self._state == "away":
+            return
+        self._counted_at = 0.0
+        self._state, self._since = "away", datetime.now(UTC)
+        logger.warning("the broker %s is away: %s", self._broker.shown, reason)
+
+    def _connected(self) -> None:
+        self._state, self._since, self._reason = "connected", datetime.now(UTC), None
+        logger.info("connected to the broker %s", self._broker.shown)
+
+    async def _count(self) -> None:
+        """While the broker is away: how many events wait for it."""
+        while True:
+            is_due = time.monotonic() - self._counted_at >= _COUNT_EVERY_S
+            if self._state == "away" and self._relay is not None and is_due:
+                with contextlib.suppress(EventBusError):
+                    self._waiting = await asyncio.to_thread(self._lag)
+                self._counted_at = time.monotonic()
+            await asyncio.sleep(0.1)
+
+    def _lag(self) -> int:
+        counts = self._bus.log.delivery_reader.counts_by_subscription()
+        stored = self._bus.log.subscribers()
+        return sum(counts.get(s.id, {}).get("pending", 0) for s in stored if s.name == RELAY_NAME)

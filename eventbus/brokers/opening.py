@@ -1,0 +1,39 @@
+"""From an address to the adapter that speaks to it, with a clear word when a package is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+
+from eventbus.brokers.address import BrokerAddress
+from eventbus.brokers.broker import Broker
+from eventbus.errors import MissingPackageError
+from eventbus.patterns import Pattern
+
+_PACKAGES = {"rabbitmq": ("aio_pika", "aio-pika")}
+
+
+def check_installed(address: BrokerAddress) -> None:
+    """Raise MissingPackageError, which names the extra, when the client is not installed."""
+    module, package = _PACKAGES[address.kind]
+    if importlib.util.find_spec(module) is None:
+        raise MissingPackageError(
+            f"{address.scheme}:// needs the package {package}, which is not installed: "
+            f"pip install 'eventbus[{address.kind}]'"
+        )
+
+
+def open_broker(
+    address: BrokerAddress | str, *, name: str = "eventbus", take: Sequence[Pattern] = ()
+) -> Broker:
+    """The broker at ``address``; nothing is connected yet.
+
+    ``name`` is that of the queue or consumer group; ``take`` are the types of events to receive,
+    none without any. Raises BrokerAddressError, MissingPackageError.
+    """
+    if isinstance(address, str):
+        address = BrokerAddress.parse(address)
+    check_installed(address)
+    from eventbus.brokers.rabbitmq import RabbitMqBroker
+
+    return RabbitMqBroker(address, name, take)

@@ -1,0 +1,1 @@
+"""Tests of the message brokers: in process, and on the real servers."""

@@ -1,0 +1,56 @@
+"""EVENTBUS_BROKER_URL: what is taken, and what is said of what is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventbus.brokers import BrokerAddress, open_broker
+from eventbus.errors import BrokerAddressError, MissingPackageError
+
+
+def test_an_address_of_rabbitmq_is_read() -> None:
+    address = BrokerAddress.parse(
+        "amqp://me:p%40ss@rabbit.example.com/my%2Fhost?exchange=facts&prefetch=50"
+    )
+    assert (address.kind, address.hosts) == ("rabbitmq", (("rabbit.example.com", 5672),))
+    assert (address.user, address.password, address.path) == ("me", "p@ss", "my/host")
+    assert address.option("exchange", "events") == "facts"
+    assert address.number("prefetch", 200) == 50
+    assert address.number("heartbeat", 30) == 30
+    assert address.shown == "amqp://rabbit.example.com:5672/my/host"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "must begin with"),
+        ("http://localhost", "not with http://"),
+        ("localhost:5672", "must begin with"),
+        ("amqp://", "must name a host"),
+        ("amqp://h:0/", "port below 65536"),
+        ("amqp://h:65536/", "port below 65536"),
+        ("amqp://h ost/", "must name a host"),
+        ("amqp://a,b/", "one host"),
+        ("amqp://h/?prefetch=0", "prefetch must be a whole number from 1 to 10000"),
+        ("amqp://h/?prefetch=1&prefetch=2", "twice"),
+        ("amqp://h/?exchange=a b", "exchange must be of"),
+        ("amqp://h/?colour=red", "unknown option 'colour'; there are delivery-limit, exchange"),
+        ("amqp://h/#part", "no #fragment"),
+        ("amqp://[::1/", "is no URL"),
+    ],
+)
+def test_a_wrong_address_is_explained(text: str, problem: str) -> None:
+    with pytest.raises(BrokerAddressError, match=problem):
+        BrokerAddress.parse(text)
+
+
+def test_a_wrong_address_does_not_tell_its_password() -> None:
+    with pytest.raises(BrokerAddressError) as raised:
+        BrokerAddress.parse("amqp://me:secret@h:99999/")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'eventbus\[rabbitmq\]'"):
+        open_broker("amqp://localhost")
