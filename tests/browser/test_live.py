@@ -186,8 +186,8 @@ def test_a_restart_of_the_server_leaves_no_hole(server: ServerProcess, visit: Vi
     server.start()
     _publish_numbers(server, 6, 9)
     expect(page.locator("#connection-text")).to_contain_text("restarted")
-    expect(page.locator("#stream-rows > .row[data-sequence]")).to_have_count(9)
-    assert _sequences(page) == list(range(9, 0, -1))
+    expect(page.locator("#stream-rows > .row[data-sequence]")).to_have_count(11)
+    assert _sequences(page) == list(range(11, 0, -1))  # two tell of the end and the start
     expect(page.locator("#connection-text")).to_have_text("live", timeout=15_000)
 
 
@@ -201,8 +201,9 @@ def test_a_lost_connection_is_said_and_what_was_missed_is_filled_in(
     expect(page.locator("#connection")).to_have_attribute("data-state", "reconnecting")
     server.start()
     _publish_numbers(server, 4, 6)
-    expect(page.locator("#stream-rows > .row[data-sequence]")).to_have_count(7)
-    assert _sequences(page) == list(range(7, 0, -1))  # one is of the check after the crash
+    expect(page.locator("#stream-rows > .row[data-sequence]")).to_have_count(8)
+    # Two tell of the start and of the check after the crash.
+    assert _sequences(page) == list(range(8, 0, -1))
 
 
 def test_a_flood_folds_with_exact_counts_and_failures_stay_rows(

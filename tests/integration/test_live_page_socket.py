@@ -85,12 +85,13 @@ def test_a_restart_is_told_and_filled(server: ServerProcess) -> None:
     server.api.publish("a.c")
     with RawWebSocket(server.port, f"/live?after=1&boot={boot}") as page:
         hello = page.receive()
-        rows = receive_rows(page, upto=2)
+        rows = receive_rows(page, upto=4)
     assert hello["restarted"] is True
     assert hello["boot"] != boot
-    assert hello["filled"] == {"from": 2, "to": 2, "count": 1}
-    assert rows.sequences == [2]
-    with RawWebSocket(server.port, f"/live?after=2&boot={hello['boot']}") as page:
+    # Also that the bus has stopped and started.
+    assert hello["filled"] == {"from": 2, "to": 4, "count": 3}
+    assert rows.sequences == [4, 3, 2]
+    with RawWebSocket(server.port, f"/live?after=4&boot={hello['boot']}") as page:
         assert page.receive()["restarted"] is False
 
 
