@@ -46,7 +46,9 @@ class Following:
 
     def __init__(self, context: Context, printer: Printer, position: int) -> None:
         server = context.server
-        settings = LinkSettings(server.url, server.timeout_s, _PING_EVERY_S, *_BACKOFF_S)
+        settings = LinkSettings(
+            server.url, server.timeout_s, _PING_EVERY_S, *_BACKOFF_S, server.token
+        )
         self._link = Link(settings, "tail", self)
         self._screen: Screen = context.screen
         self._pattern = context.options.pattern or "#"

@@ -86,6 +86,7 @@ def publish_lines(context: Context, lines: Iterable[bytes], source: str) -> int:
         bus = RemoteEventBus(
             server.url, source=source, linger_s=_LINGER_S, max_pending=4 * _MOST_WAITING,
             max_pending_bytes=8 * _MOST_CHARS, timeout_s=server.timeout_s,
+            token=server.token or "",
         )  # fmt: skip
         sent = _Lines(context, progress, server.timeout_s)
         try:
