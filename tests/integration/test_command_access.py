@@ -23,7 +23,9 @@ def test_a_token_is_shown_with_everything_and_may_no_more_than_its_scopes(
     assert run(server.url, "stats", "--token", "wrong").code == 5
     assert run(server.url, "stats", "--token", "no token at all").code == 2
 
-    following = start(server.url, "tail", "a.b", "--count", "3", "--json", EVENTBUS_TOKEN=reader)
+    following = start(
+        server.url, "tail", "a.b", "--since", "1h", "--count", "3", "--json", EVENTBUS_TOKEN=reader
+    )
     assert run(server.url, "stats", EVENTBUS_TOKEN=reader).code == 0
     refused = run(server.url, "publish", "a.b", EVENTBUS_TOKEN=reader)
     assert refused.code == 5 and "Traceback" not in refused.err
