@@ -160,6 +160,7 @@ def paths(server: ServerProcess) -> dict[str, str]:
         "type that was only seen": "/types/vendor.undeclared",
         "pattern that is declared": "/types/vendor.old.*",
         "publish": "/publish",
+        "users and tokens": "/access",
         "receipt": f"/publish?receipt={newest['sequence']}",
         "receipt of a scheduled event": "/publish?scheduled=later-1&source=/tests",
         "api": "/docs/api",
