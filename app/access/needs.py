@@ -23,7 +23,7 @@ _NEEDS: Mapping[str, Mapping[Need, str]] = {
     "evaluations_page": {"read": "evaluations"},
     "evaluation_page": {"read": "evaluation evaluation_by_id", "operate": "change"},
     "compare_page": {"read": "compare"},
-    "retries_page": {"read": "retries now closed", "operate": "decide hurry"},
+    "retries_page": {"read": "retries now closed tries", "operate": "decide hurry"},
     "dead_letters_page": {"read": "dead_letters", "operate": "begin confirm"},
     "operations_page": {"read": "operation operations", "operate": "stop"},
     "alerts_page": {"read": "alert alerts", "operate": "change change_selected name"},
