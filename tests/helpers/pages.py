@@ -132,6 +132,7 @@ def paths(server: ServerProcess) -> dict[str, str]:
         "two evaluations": "/evaluations/compare?id=exhausted-1&id=done-1",
         "live of the past": "/?at=9",
         "evaluations of the past": "/evaluations?at=9",
+        "evaluation of the past": "/evaluations/running-1?at=9",
         "a past that is none": "/evaluations?at=tomorrow",
         "inbox": "/retries",
         "retrying": "/retries/now",
