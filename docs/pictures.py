@@ -38,12 +38,12 @@ class Picture:
 
 
 def _failed_event(server: ServerProcess) -> str:
-    found = server.api.get("/api/events", type="evaluation.failed", limit=1).json["events"]
+    found = server.new_api().get("/api/events", type="evaluation.failed", limit=1).json["events"]
     return f"/events/{found[0]['id']}"
 
 
 def _past(server: ServerProcess) -> str:
-    return f"/?at={server.api.get('/api/stats').json['sequence'] // 2}"
+    return f"/?at={server.new_api().get('/api/stats').json['sequence'] // 2}"
 
 
 def _at(path: str) -> Callable[[ServerProcess], str]:
