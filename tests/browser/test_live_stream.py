@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -278,9 +279,14 @@ def test_a_restart_of_the_server_is_noticed_filled_and_told(
     wait_row(page, last)
     assert sequences(page) == [7, 6, 5, 4, 3, 2, 1]  # two tell of the end and the start
     page.wait_for_selector("#connection[data-state=restarted]")
-    expect(page.locator("#connection-text")).to_have_text("server restarted, filled #4–#7")
+    # On a busy machine the page may be back before the two were published.
+    gap = re.compile(r"^server restarted, filled #4–#([5-7])")
+    expect(page.locator("#connection-text")).to_have_text(gap)
     note = page.locator("#stream-rows .note")
-    expect(note).to_have_text("server restarted, filled #4–#7: 4 events")
+    expect(note).to_have_text(gap)
+    filled = gap.match(note.inner_text())
+    assert filled is not None
+    assert note.inner_text().endswith(f": {int(filled[1]) - 3} events")
     wait_live(page)
 
 
