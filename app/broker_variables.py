@@ -41,7 +41,8 @@ def broker_problems(broker: BrokerAddress | None) -> list[str]:
 BROKER_VARIABLES: tuple[Variable, ...] = (
     Variable(
         "EVENTBUS_BROKER_URL", "broker", BrokerAddress.parse,
-        "`amqp://user:password@host:5672/vhost` or `amqps://…`, options behind a `?`",
+        "`amqp://user:password@host:5672/vhost`, `amqps://…`, `kafka://host:9092,host:9092/prefix` "
+        "or `kafka+ssl://…`; options behind a `?`",
         "The message broker that events are relayed to and taken in from; see docs/brokers.md.",
     ),
     Variable(

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 STOP_TIMEOUT_S = 2.0
 _LOCK_POLL_S = 0.1
+# Of the time for stopping, most is for the handlers.
+_BRIDGE_STOP_S = 0.3
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +191,7 @@ class Runtime:
         self.bridge = open_bridge(bus, settings)
         if self.bridge is not None:
             self.bridge.start()
-            parts.callback(self.bridge.close)
+            parts.callback(self.bridge.close, _BRIDGE_STOP_S)
 
 
 def _at_once(closes: list[Callable[[], None]]) -> None:

@@ -1,7 +1,7 @@
 """Message brokers: events are relayed to one with confirms, and taken in from it, both made once.
 
-``RabbitMqBroker`` and ``InProcessBroker`` are exchangeable (``Broker``); a ``Bridge`` connects one
-of them with a bus. See docs/brokers.md.
+``RabbitMqBroker``, ``KafkaBroker`` and ``InProcessBroker`` are exchangeable (``Broker``); a
+``Bridge`` connects one of them with a bus. See docs/brokers.md.
 """
 
 from eventbus.brokers.address import BrokerAddress

@@ -9,18 +9,26 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from eventbus.errors import BrokerAddressError
 
-Kind = Literal["rabbitmq"]
+Kind = Literal["rabbitmq", "kafka"]
 
-_KINDS: dict[str, Kind] = {"amqp": "rabbitmq", "amqps": "rabbitmq"}
-_PORTS = {"amqp": 5672, "amqps": 5671}
+_KINDS: dict[str, Kind] = {
+    "amqp": "rabbitmq", "amqps": "rabbitmq", "kafka": "kafka", "kafka+ssl": "kafka",
+}  # fmt: skip
+_PORTS = {"amqp": 5672, "amqps": 5671, "kafka": 9092, "kafka+ssl": 9092}
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]{1,253})(?::(?P<port>[0-9]{1,5}))?")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
 # What may stand behind the "?", and its least and most when it is a number.
-_NUMBERS = {"prefetch": (1, 10_000), "heartbeat": (1, 600), "delivery-limit": (1, 1_000)}
+_NUMBERS = {
+    "prefetch": (1, 10_000),
+    "heartbeat": (1, 600),
+    "delivery-limit": (1, 1_000),
+    "partitions": (1, 1_000),
+}
 _OPTIONS = {
     "rabbitmq": {"exchange", "prefetch", "heartbeat", "delivery-limit"},
+    "kafka": {"topic", "read", "prefetch", "partitions", "from"},
 }
 
 
@@ -28,8 +36,8 @@ _OPTIONS = {
 class BrokerAddress:
     """An address that was checked.
 
-    ``hosts`` are host and port; ``path`` is the virtual host; ``options`` is what stood behind
-    the ``?``.
+    ``hosts`` are host and port; ``path`` is the virtual host of RabbitMQ, the prefix of Kafka's
+    topic; ``options`` is what stood behind the ``?``.
     """
 
     kind: Kind
@@ -42,7 +50,7 @@ class BrokerAddress:
 
     @classmethod
     def parse(cls, text: str) -> BrokerAddress:
-        """Read ``amqp://user:password@host:5672/vhost?…``.
+        """Read ``amqp://user:password@host:5672/vhost?…`` or ``kafka://a:9092,b:9092/prefix?…``.
 
         Raises BrokerAddressError, which never repeats a password.
         """
@@ -50,7 +58,7 @@ class BrokerAddress:
         kind = _KINDS.get(parts.scheme)
         if kind is None:
             raise BrokerAddressError(
-                f"must begin with amqp:// or amqps://, not with "
+                f"must begin with amqp://, amqps://, kafka:// or kafka+ssl://, not with "
                 f"{parts.scheme[:20] + '://' if parts.scheme else 'anything else'}"
             )
         if parts.fragment:
@@ -58,12 +66,12 @@ class BrokerAddress:
         login, at, hosts = parts.netloc.rpartition("@")
         user, colon, password = login.partition(":")
         found = _hosts(hosts, _PORTS[parts.scheme])
-        if len(found) > 1:
+        if kind == "rabbitmq" and len(found) > 1:
             raise BrokerAddressError("must have one host: put a load balancer before a cluster")
         return cls(
             kind, parts.scheme, found,
             unquote(user) if at else None, unquote(password) if colon else None,
-            unquote(parts.path.removeprefix("/")), _options(kind, parts.query),
+            _path(kind, parts.path), _options(kind, parts.query),
         )  # fmt: skip
 
     @property
@@ -98,6 +106,13 @@ def _hosts(text: str, default_port: int) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
+def _path(kind: Kind, path: str) -> str:
+    name = unquote(path.removeprefix("/"))
+    if kind == "kafka" and name and not _NAME.fullmatch(name):
+        raise BrokerAddressError("the prefix of topics must be of A-Z, a-z, 0-9, '.', '_' and '-'")
+    return name
+
+
 def _options(kind: Kind, query: str) -> tuple[tuple[str, str], ...]:
     found = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
@@ -110,7 +125,9 @@ def _options(kind: Kind, query: str) -> tuple[tuple[str, str], ...]:
             least, most = _NUMBERS[name]
             if not _WHOLE.fullmatch(value) or not least <= int(value) <= most:
                 raise BrokerAddressError(f"{name} must be a whole number from {least} to {most}")
-        elif not _NAME.fullmatch(value):
+        elif name == "from" and value not in ("now", "beginning"):
+            raise BrokerAddressError(f"from must be now or beginning, not {value[:80]!r}")
+        elif not all(map(_NAME.fullmatch, value.split(",") if name == "read" else [value])):
             raise BrokerAddressError(
                 f"{name} must be of A-Z, a-z, 0-9, '.', '_' and '-', not {value[:80]!r}"
             )

@@ -77,9 +77,7 @@ def decode(message: Incoming, max_bytes: int) -> Event:
     if (value := _as_envelope(message.body)) is not None:
         return _structured(value, max_bytes)
     if message.mapped is None:
-        raise _error(
-            "", "the message is no CloudEvent, and it has no message_id to be told apart by"
-        )
+        raise _error("", "the message is no CloudEvent, and has no id to be told apart by")
     return _event(message.mapped, message.body, message.content_type, max_bytes)
 
 

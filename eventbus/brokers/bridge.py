@@ -122,8 +122,11 @@ class Bridge:
         self._bus.watchdog.sources.append(self.troubles)
         start_thread(self._thread)
 
-    def close(self) -> None:
-        """End the connection; what is not sent, or not acknowledged, comes again after a start."""
+    def close(self, timeout_s: float = _STOP_S) -> None:
+        """End the connection; what is not sent, or not acknowledged, comes again after a start.
+
+        Blocks up to ``timeout_s`` for what is on its way; the rest ends by itself.
+        """
         if self._is_closing or not self._thread.is_alive():
             return
         self._is_closing = True
@@ -131,8 +134,8 @@ class Bridge:
         if self._relay is not None:
             dispatcher = self._bus.dispatcher
             call_soon(dispatcher.loop, dispatcher.set_concurrency, RELAY_NAME, 0)
-        call_soon(self._loop, self._stop)
-        self._thread.join(_STOP_S)
+        call_soon(self._loop, self._stop, min(_LAST_CONFIRMS_S, timeout_s / 2))
+        self._thread.join(timeout_s)
         if self._relay is not None:
             call_soon(self._bus.dispatcher.loop, self._relay.end)
 
@@ -177,9 +180,9 @@ class Bridge:
         finally:
             self._loop.close()
 
-    def _stop(self) -> None:
+    def _stop(self, patience_s: float) -> None:
         async def stop() -> None:
-            deadline = time.monotonic() + _LAST_CONFIRMS_S
+            deadline = time.monotonic() + patience_s
             while self._state == "connected" and time.monotonic() < deadline:
                 if self._relay is None or self._relay.is_idle:
                     break

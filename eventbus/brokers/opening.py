@@ -10,7 +10,7 @@ from eventbus.brokers.broker import Broker
 from eventbus.errors import MissingPackageError
 from eventbus.patterns import Pattern
 
-_PACKAGES = {"rabbitmq": ("aio_pika", "aio-pika")}
+_PACKAGES = {"rabbitmq": ("aio_pika", "aio-pika"), "kafka": ("confluent_kafka", "confluent-kafka")}
 
 
 def check_installed(address: BrokerAddress) -> None:
@@ -34,6 +34,10 @@ def open_broker(
     if isinstance(address, str):
         address = BrokerAddress.parse(address)
     check_installed(address)
+    if address.kind == "kafka":
+        from eventbus.brokers.kafka import KafkaBroker
+
+        return KafkaBroker(address, name, take)
     from eventbus.brokers.rabbitmq import RabbitMqBroker
 
     return RabbitMqBroker(address, name, take)

@@ -14,7 +14,6 @@ from eventbus import Event, Pattern
 from eventbus.brokers import Broker, Incoming, Link, open_broker
 from eventbus.brokers.binding import decode
 from eventbus.brokers.in_process import InProcessBroker, InProcessExchange
-from tests.services import RabbitMq
 
 LONG_S = 60.0
 """A limit that only a hanging test reaches."""
@@ -79,6 +78,29 @@ class RabbitMqStage:
             run(clear())
 
 
+class KafkaStage:
+    name = "kafka"
+
+    def __init__(self, url: str) -> None:
+        self.topic = f"t{uuid4().hex[:12]}"
+        self.server_url = url
+
+    @property
+    def url(self) -> str:
+        return f"{self.server_url}?topic={self.topic}&partitions=3&prefetch=200"
+
+    def group(self, queue: str) -> str:
+        """The consumer group's name on the server."""
+        return f"{self.topic}.{queue}"
+
+    def broker(self, queue: str = "q", take: Sequence[str] = ("#",), options: str = "") -> Broker:
+        patterns = [Pattern(text) for text in take]
+        return open_broker(self.url + options, name=self.group(queue), take=patterns)
+
+    def close(self) -> None:
+        """Topics and groups stay until the server is started anew: they cost next to nothing."""
+
+
 @contextlib.contextmanager
 def opened(stage: Stage) -> Iterator[Stage]:
     """The stage, cleared away at the end."""
@@ -86,10 +108,6 @@ def opened(stage: Stage) -> Iterator[Stage]:
         yield stage
     finally:
         stage.close()
-
-
-def rabbitmq_stage(server: RabbitMq) -> RabbitMqStage:
-    return RabbitMqStage(server.url)
 
 
 def run(awaitable: Awaitable[T]) -> T:

@@ -20,6 +20,14 @@ def test_an_address_of_rabbitmq_is_read() -> None:
     assert address.shown == "amqp://rabbit.example.com:5672/my/host"
 
 
+def test_an_address_of_kafka_is_read() -> None:
+    address = BrokerAddress.parse("kafka://me:p@a,b:19092/prod?topic=facts&read=orders,clicks.v1")
+    assert (address.kind, address.hosts) == ("kafka", (("a", 9092), ("b", 19092)))
+    assert (address.user, address.password, address.path) == ("me", "p", "prod")
+    assert address.option("read", "") == "orders,clicks.v1"
+    assert address.shown == "kafka://a:9092,b:19092/prod"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -37,6 +45,12 @@ def test_an_address_of_rabbitmq_is_read() -> None:
         ("amqp://h/?colour=red", "unknown option 'colour'; there are delivery-limit, exchange"),
         ("amqp://h/#part", "no #fragment"),
         ("amqp://[::1/", "is no URL"),
+        ("kafka://h/my prefix", "prefix of topics"),
+        ("kafka://h,/", "must name a host"),
+        ("kafka://h/?read=a,,b", "read must be of"),
+        ("kafka://h/?from=yesterday", "from must be now or beginning"),
+        ("kafka://h/?partitions=0", "partitions must be a whole number from 1"),
+        ("kafka://h/?exchange=x", "unknown option 'exchange'"),
     ],
 )
 def test_a_wrong_address_is_explained(text: str, problem: str) -> None:
@@ -52,5 +66,6 @@ def test_a_wrong_address_does_not_tell_its_password() -> None:
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingPackageError, match=r"pip install 'eventbus\[rabbitmq\]'"):
-        open_broker("amqp://localhost")
+    for address, extra in (("amqp://localhost", "rabbitmq"), ("kafka://localhost", "kafka")):
+        with pytest.raises(MissingPackageError, match=rf"pip install 'eventbus\[{extra}\]'"):
+            open_broker(address)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.services.kafka import Kafka
 from tests.services.rabbitmq import RabbitMq
 from tests.services.service import Service, ServiceError
 
 ROOT = Path(__file__).resolve().parent.parent.parent / "var" / "services"
-SERVICES: dict[str, Callable[[Path], Service]] = {RabbitMq.name: RabbitMq}
+SERVICES: dict[str, Callable[[Path], Service]] = {
+    RabbitMq.name: RabbitMq,
+    Kafka.name: Kafka,
+}
 
-__all__ = ["ROOT", "SERVICES", "RabbitMq", "Service", "ServiceError"]
+__all__ = ["ROOT", "SERVICES", "Kafka", "RabbitMq", "Service", "ServiceError"]

@@ -124,12 +124,16 @@ def kept_ports(root: Path, *names: str) -> dict[str, int]:
     if file.exists():
         ports = {n: int(p) for n, p in (line.split() for line in file.read_text().splitlines())}
     missing = [name for name in names if name not in ports]
+    if not missing:
+        return ports
     with contextlib.ExitStack() as held:  # all at once, so that no two are the same
         for name in missing:
             sock = held.enter_context(socket.socket())
             sock.bind(("127.0.0.1", 0))
             ports[name] = sock.getsockname()[1]
-    file.write_text("".join(f"{name} {port}\n" for name, port in ports.items()))
+    part = file.with_suffix(f".{os.getpid()}")  # whole or not at all: others read it meanwhile
+    part.write_text("".join(f"{name} {port}\n" for name, port in ports.items()))
+    part.rename(file)
     return ports
 
 

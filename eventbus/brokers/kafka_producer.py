@@ -1,0 +1,121 @@
+"""The sending half of a link to Kafka: an idempotent producer, batches with confirms."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from eventbus.brokers.kafka_message import headers_of
+from eventbus.errors import BrokerAwayError
+from eventbus.event import Event
+
+CONNECT_TIMEOUT_S = 10.0
+CONFIRM_TIMEOUT_S = 30.0
+_POLL_S = 0.1
+# The broker's own limit decides what is too large, and not a smaller one of the client.
+_MOST_MESSAGE_BYTES = 64 * 1024 * 1024
+# What the broker will say of this event at every time.
+_REFUSED = frozenset({
+    KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_MSG_SIZE,
+})  # fmt: skip
+
+
+class KafkaProducer:
+    """Used on one thread, which its calls block."""
+
+    def __init__(
+        self,
+        conf: Mapping[str, Any],
+        topic: tuple[str, int],
+        on_error: Callable[[KafkaError], None],
+        check: Callable[[], None],
+        away: Callable[[str], BrokerAwayError],
+    ) -> None:
+        """``topic`` is its name, and how many partitions it gets when it is made.
+
+        ``check`` raises when the link is lost, ``away`` makes it so; both give the reason.
+        """
+        self._conf = dict(conf)
+        self._topic, self._partitions = topic
+        self._on_error = on_error
+        self._check = check
+        self._away = away
+        self._producer: Producer | None = None
+
+    def open(self) -> None:
+        """Connect, and make the topic when it is not there. Raises KafkaException."""
+        admin = AdminClient(self._conf)
+        known = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
+        if self._topic not in known:
+            topic = NewTopic(self._topic, self._partitions, -1)
+            try:
+                admin.create_topics([topic])[self._topic].result(CONNECT_TIMEOUT_S)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+        self._producer = Producer({
+            **self._conf,
+            "error_cb": self._on_error,
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": 2,
+            "message.max.bytes": _MOST_MESSAGE_BYTES,
+            # It never gives up on an event by itself, which could bring a later one before it.
+            "message.timeout.ms": 0,
+        })  # fmt: skip
+
+    def publish(self, events: Sequence[Event]) -> Mapping[int, str]:
+        producer, topic = self._producer, self._topic
+        assert producer is not None, "connected"
+        failed: dict[int, KafkaError] = {}
+        left = len(events)
+
+        def confirmed(index: int) -> Callable[[KafkaError | None, object], None]:
+            def call(error: KafkaError | None, _: object) -> None:
+                nonlocal left
+                left -= 1
+                if error is not None:
+                    failed[index] = error
+
+            return call
+
+        deadline = time.monotonic() + CONFIRM_TIMEOUT_S
+        for index, event in enumerate(events):
+            while True:
+                try:
+                    producer.produce(
+                        topic, event.data_json.encode(), event.subject.encode(),
+                        headers=headers_of(event), on_delivery=confirmed(index),
+                    )  # fmt: skip
+                except BufferError:  # its queue is full
+                    self._wait_for(producer, deadline)
+                    continue
+                except KafkaException as raised:
+                    left -= 1
+                    failed[index] = raised.args[0]
+                break
+        while left:
+            self._wait_for(producer, deadline)
+        refused = {i: error.str() for i, error in failed.items() if error.code() in _REFUSED}
+        for index, error in failed.items():
+            if index not in refused:
+                raise self._away(error.str())
+        return refused
+
+    def _wait_for(self, producer: Producer, deadline: float) -> None:
+        producer.poll(_POLL_S)
+        self._check()
+        if time.monotonic() > deadline:
+            raise self._away(f"no confirm came within {CONFIRM_TIMEOUT_S:g} s")
+
+    def close(self) -> None:
+        """Drop what is not confirmed: it is sent again by the next link."""
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer.flush(0.1)
+            self._producer = None
