@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from tests.services.service import Process, ServiceError, apt_install, can_connect, kept_ports
 
 _BIN = Path("/usr/lib/rabbitmq/bin")
+_EPMD_TIMEOUT_S = 3.0
 _CONF = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
 # A test that fills the disk of the machine must not stop the server of another.
@@ -99,8 +101,14 @@ class RabbitMq:
         }
 
     def _stop_epmd(self) -> None:
-        """End the port mapper that the node has started: it is this node's alone."""
-        subprocess.run(
-            ["epmd", "-port", str(kept_ports(self.root, "epmd")["epmd"]), "-kill"],
-            capture_output=True, timeout=10, check=False,
-        )  # fmt: skip
+        """End the port mapper that the node has started: it is this node's alone.
+
+        It refuses while it has not seen that the node has ended.
+        """
+        port = kept_ports(self.root, "epmd")["epmd"]
+        deadline = time.monotonic() + _EPMD_TIMEOUT_S
+        while can_connect(port) and time.monotonic() < deadline:
+            subprocess.run(
+                ["epmd", "-port", str(port), "-kill"], capture_output=True, timeout=10, check=False
+            )
+            time.sleep(0.1)
