@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=300.0, help="events per second (300)")
     parser.add_argument("--sockets", type=int, default=50)
-    # SQLite's cache of 64 MiB is full when the file is as long: about minute 8 at 300 events/s.
+    # By minute 5 the caches of SQLite's writer, readers and index are most of them full.
     parser.add_argument(
         "--growth-mib", type=float, default=40.0,
         help="allowed from minute 5 to the end, half of it in the second half (40)",

@@ -23,7 +23,8 @@ from eventbus.patterns import Pattern
 
 _BUSY_TIMEOUT_MS = 5_000
 _READ_POOL = 16
-_WRITER_CACHE_KIB = 64 * 1024
+# With 64 MiB commits read no less from a log of 400,000 events: what they touch is its end.
+_WRITER_CACHE_KIB = 16 * 1024
 
 
 class Database:
