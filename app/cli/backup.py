@@ -18,8 +18,13 @@ from eventbus.log.restore import prove_backup, restore_backup
 from eventbus.timestamps import format_time
 from handlers.migrations import MIGRATIONS
 from handlers.subscriptions import COMPONENT
+from handlers.webhook import table
 
-KNOWN_VERSIONS = {COMPONENT: len(MIGRATIONS), schema.COMPONENT: len(schema.MIGRATIONS)}
+KNOWN_VERSIONS = {
+    COMPONENT: len(MIGRATIONS),
+    schema.COMPONENT: len(schema.MIGRATIONS),
+    table.COMPONENT: len(table.MIGRATIONS),
+}
 
 _A_PATH = click.Path(dir_okay=False, path_type=Path)
 

@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from app import create_app
+from app.cli.backup import KNOWN_VERSIONS
 from app.config import Settings
 from eventbus.errors import BackupError, SchemaError
 from eventbus.log import EventLog
@@ -155,3 +156,17 @@ def test_a_backup_of_a_database_of_an_earlier_version_can_be_made_with_the_newer
         found = dict(database.writer.execute(text("SELECT * FROM schema_versions")).all())
     database.close()
     assert found == {"log": BEFORE[0], COMPONENT: BEFORE[1]}
+
+
+def test_restore_knows_each_part_of_a_database_that_the_app_has_made(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    with app_on(path) as client:
+        assert client.get("/api/stats").status_code == 200
+    database = Database(f"sqlite:///{path}")
+    found = dict(
+        database.writer.execute(
+            text("SELECT component, max(version) FROM schema_versions GROUP BY component")
+        ).all()
+    )
+    database.close()
+    assert found == {"log": len(LOG_MIGRATIONS), **KNOWN_VERSIONS}
