@@ -1,9 +1,17 @@
-"""The environment variables of login and limits; part of those in app/config.py."""
+"""The environment variables of login, limits and masks; part of those in app/config.py."""
 
 from __future__ import annotations
 
+from app.access.mask_rules import MaskRule
 from app.access.rate import RequestRate
 from app.variables import Variable, number, whole
+
+
+def _role(text: str) -> str:
+    if text not in ("operator", "admin"):
+        raise ValueError(text)
+    return text
+
 
 ACCESS_VARIABLES: tuple[Variable, ...] = (
     Variable(
@@ -26,5 +34,16 @@ ACCESS_VARIABLES: tuple[Variable, ...] = (
         "a number, a slash and a time with s, m or h, like `600/1m`",
         "How many requests one user, token, or address where nobody signs in, may make in that "
         "time.",
+    ),
+    Variable(
+        "EVENTBUS_MASK", "mask", MaskRule.read_all,
+        "rules like `vendor.*: /customer/email, /prompt; model.call.*: /messages`, separated by "
+        "semicolons: a pattern of types, a colon, and JSON Pointers separated by commas, in which "
+        "`*` is every member or element",
+        "Which fields of payloads are hidden from who may not see them; see docs/access.md.",
+    ),
+    Variable(
+        "EVENTBUS_MASK_BELOW", "mask_below", _role, "operator or admin",
+        "The role from which on payloads are seen whole.",
     ),
 )  # fmt: skip

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.access.mask_rules import MaskError, MaskRule
 from app.access.rate import RequestRate
+from app.access.scopes import Role
 from app.access_variables import ACCESS_VARIABLES
 from app.broker_variables import BROKER_VARIABLES, broker_problems
 from app.hooks.hook import Hook
@@ -95,6 +97,8 @@ class Settings:
     session_max_s: float = 604_800.0
     max_sockets_per_user: int = 100
     rate_limit: RequestRate | None = None
+    mask: tuple[MaskRule, ...] = ()
+    mask_below: Role = "operator"
     broker: BrokerAddress | None = None
     broker_name: str = "eventbus"
     broker_send: tuple[Pattern, ...] = (Pattern("#"),)
@@ -126,9 +130,8 @@ class Settings:
             except ValueError as error:
                 shown = variable.shown(text)
                 allowed = variable.allowed.replace("`", "")
-                detail = (
-                    f" ({error})" if isinstance(error, HookFileError | BrokerAddressError) else ""
-                )
+                is_told = isinstance(error, HookFileError | BrokerAddressError | MaskError)
+                detail = f" ({error})" if is_told else ""
                 problems.append(f"{variable.name}={shown!r} is wrong; allowed: {allowed}{detail}")
         settings = cls(**values)
         problems += settings._contradictions()

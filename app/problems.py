@@ -27,6 +27,7 @@ from eventbus.errors import (
     DryRunError,
     EventValidationError,
     FieldError,
+    HiddenTextError,
     LogError,
     LogLockedError,
     NoThreadError,
@@ -124,6 +125,9 @@ def as_problem(error: Exception) -> ProblemError:
             return ProblemError.parameter("cursor", str(error))
         case SearchTextError():
             return ProblemError.parameter("q", str(error))
+        case HiddenTextError():
+            error_of_q = {"pointer": "/q", "parameter": "q", "detail": str(error)}
+            return ProblemError(403, "Forbidden", f"q: {error}", [error_of_q])
         case OperationError():
             return ProblemError(409, "Not possible", str(error))
         case UnsupportedContentTypeError():

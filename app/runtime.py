@@ -181,7 +181,7 @@ class Runtime:
         checks = _Checks(self.handlers, settings.check_s)
         checks.start()
         background.append(checks.close)
-        self.hub = LiveHub(bus, self.handlers, self._app, settings)
+        self.hub = LiveHub(bus, self.handlers, self._app, settings, lambda: access.panel_mask)
         self.hub.start()
         parts.callback(self.hub.close)
         self.consumers = ConsumerGroups(bus, settings.consumer_grace_s)

@@ -71,6 +71,10 @@ class SearchTextError(EventBusError, ValueError):
     """A text to look for that holds nothing that can be looked for."""
 
 
+class HiddenTextError(EventBusError):
+    """A search that would tell somebody what is hidden from them."""
+
+
 class SubscriptionError(EventBusError, ValueError):
     """A subscription that cannot be made: taken name, wrong option, nothing to call."""
 

@@ -12,6 +12,8 @@ from app.access.directory import Directory
 from app.access.door import Door, close_door, open_door
 from app.access.errors import UnprotectedError
 from app.access.logins import Logins
+from app.access.mask import Mask
+from app.access.principal import Principal
 from app.access.rate import RateLimiter
 from app.access.sockets import Sockets
 from eventbus.errors import EventBusError
@@ -48,7 +50,8 @@ class Access:
                 "(127.0.0.1, ::1, localhost); or set EVENTBUS_INSECURE_BIND=yes to accept that"
             )
         self.logins = Logins(self.directory)
-        self.sockets = Sockets(settings.max_sockets_per_user)
+        self.mask = Mask(settings.mask, settings.mask_below) if settings.mask else None
+        self.sockets = Sockets(settings.max_sockets_per_user, self.mask)
         self.limiter = None if settings.rate_limit is None else RateLimiter(settings.rate_limit)
         self._database = log.path
         self._woken = threading.Event()
@@ -60,8 +63,22 @@ class Access:
         """Whether everybody has to say who they are."""
         return self.directory.is_guarded
 
+    def mask_for(self, known: Principal) -> Mask | None:
+        """What somebody sees payloads through; None for who sees all of them."""
+        return self.mask if self.mask is not None and self.mask.is_for(known) else None
+
+    @property
+    def panel_mask(self) -> Mask | None:
+        """What all are shown through what is made once for all of them."""
+        return self.mask if self.is_guarded else None
+
     def start(self) -> None:
         """Begin to look. Raises NoThreadError."""
+        if self.mask is not None and not self.is_guarded:
+            log.warning(
+                "EVENTBUS_MASK hides nothing yet: nobody has to sign in, so that there are no "
+                "roles. Add a user with `flask users add NAME --role admin`"
+            )
         self.directory.on_change = self._woken.set
         start_thread(self._thread)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from flask import Flask, g, redirect, request
+from flask import Response as FlaskResponse
 
 from app.access.access import Access
 from app.access.cookie import session_secret
@@ -15,6 +16,7 @@ from app.access.scopes import Need, role_for
 from app.problems import ProblemError, wants_page
 from app.runtime import Runtime, runtime
 from eventbus.actor import Actor
+from eventbus.lens import lens, look_through, parts
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
@@ -41,13 +43,50 @@ def register(app: Flask) -> None:
             _count(access, EVERYBODY)
         return None
 
+    settings = app.extensions["eventbus"].settings
+    if settings.mask:
+        _register_mask(app)
+
     @app.context_processor
     def who_asks() -> dict[str, Any]:
         known = principal()
         return {
             "principal": known,
             "rights": " ".join(sorted(known.scopes)),
+            "is_masked": lens() is not None,
         }
+
+
+def _register_mask(app: Flask) -> None:
+    """Have every request read through what its sender may see, from here to the answer's end.
+
+    Remote consumers handle events, for which they need all of them: their tokens are made for it.
+    """
+
+    @app.before_request
+    def put_on_mask() -> None:
+        known: Principal | None = g.get("principal")
+        mask = None if known is None else runtime().access.mask_for(known)
+        if mask is not None and need_of(request.endpoint) == "consume":
+            if known is not None and known.kind == "user":
+                raise ProblemError(
+                    403, "Forbidden",
+                    f"who handles events sees all of them, and {known.role}s do not "
+                    "(EVENTBUS_MASK_BELOW); a token with the scope consume does",
+                )  # fmt: skip
+            mask = None
+        look_through(mask)
+
+    @app.after_request
+    def keep_mask(response: FlaskResponse) -> FlaskResponse:
+        mask = lens()
+        if mask is not None and response.is_streamed:  # it is made after the request has ended
+            response.response = parts(mask, response.response)
+        return response
+
+    @app.teardown_request
+    def take_off_mask(_error: BaseException | None) -> None:
+        look_through(None)
 
 
 def principal() -> Principal:

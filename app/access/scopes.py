@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-Scope = Literal["read", "publish", "consume", "operate", "admin"]
+Scope = Literal["read", "payloads", "publish", "consume", "operate", "admin"]
 Role = Literal["viewer", "operator", "admin"]
 Need = Literal["open", "signed-in", "read", "publish", "consume", "operate", "admin"]
 """What an endpoint asks for: nothing, any valid user or token, or a scope."""
@@ -20,6 +20,8 @@ SCOPES_OF: Mapping[Role, frozenset[Scope]] = {
 }
 MEANINGS: Mapping[Scope, str] = {
     "read": "everything that is shown: events, evaluations, alerts, streams, exports",
+    "payloads": "see what EVENTBUS_MASK hides in payloads; operate has it, unless "
+    "EVENTBUS_MASK_BELOW says otherwise",
     "publish": "publish events, and cancel or preview what is scheduled",
     "consume": "handle events in another process, under a durable subscription's name",
     "operate": "redrive, discard, replay, pause, decide about alerts and evaluations",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.access.directory import Directory
+from app.access.mask import Mask
 from app.access.principal import Principal
 from app.access.scopes import Need
 
@@ -21,17 +22,22 @@ _CLOSE = bytes((0x88, 2 + len(_REASON))) + (1008).to_bytes(2) + _REASON
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenSocket:
-    """One WebSocket: whose, what that takes, and the way to end it."""
+    """One WebSocket: whose, what that takes, and the way to end it.
+
+    ``is_masked``: what goes over it is made for who may not see whole payloads.
+    """
 
     principal: Principal
     need: Need
     sock: OutboundSocket
+    is_masked: bool = False
 
 
 class Sockets:
     """For any thread; ``_lock`` guards both collections."""
 
-    def __init__(self, most_each: int) -> None:
+    def __init__(self, most_each: int, mask: Mask | None = None) -> None:
+        self._mask = mask
         self._most_each = most_each
         self._lock = threading.Lock()
         self._open: set[OpenSocket] = set()
@@ -64,7 +70,8 @@ class Sockets:
         with self._lock:
             current = list(self._open)
         for each in current:
-            if directory.now(each.principal).may(each.need):
+            known = directory.now(each.principal)
+            if known.may(each.need) and not self._sees_too_much(each, known):
                 directory.keep_alive(each.principal)
                 continue
             try:
@@ -72,3 +79,8 @@ class Sockets:
             except OSError:
                 continue  # it has ended by itself
             each.sock.close()
+
+    def _sees_too_much(self, each: OpenSocket, known: Principal) -> bool:
+        if self._mask is None or each.is_masked or each.need == "consume":
+            return False
+        return self._mask.is_for(known)

@@ -25,6 +25,7 @@ from app.tracing import carried
 from eventbus import BatchReceipt, Event, Receipt
 from eventbus.cloudevents import BATCH_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE, decode
 from eventbus.errors import BusClosedError, ReceiptTimeoutError
+from eventbus.lens import hides
 from eventbus.log import EventLog, EventPage
 from eventbus.scheduled import ScheduledEvent
 
@@ -111,7 +112,7 @@ def history() -> Response:
 @operation(
     "getEvent", _TAG, path=(EVENT_ID,), query=(SOURCE,), answers={200: _EVENT, 304: None},
     problems=NO_EVENT,
-    headers={"ETag": "Changes when retention removes the payload, never else."},
+    headers={"ETag": "Changes when retention removes the payload; masked, it is another."},
 )  # fmt: skip
 def event(event_id: str) -> Response:
     """One event; ``source`` chooses where several producers used the same id.
@@ -123,7 +124,8 @@ def event(event_id: str) -> Response:
     if prefers(STRUCTURED_CONTENT_TYPE):
         response.content_type = STRUCTURED_CONTENT_TYPE
     response.vary.add("Accept")
-    response.set_etag(f"{found.sequence}{'-removed' if found.is_stripped else ''}")
+    state = "-removed" if found.is_stripped else "-masked" if hides(found.type) else ""
+    response.set_etag(f"{found.sequence}{state}")
     return response.make_conditional(request)
 
 

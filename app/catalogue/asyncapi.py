@@ -13,6 +13,7 @@ from eventbus import __version__
 from eventbus.catalogue import inferred
 from eventbus.cloudevents import BATCH_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE
 from eventbus.event import SPECVERSION
+from eventbus.lens import lens
 from eventbus.log.type_sources import payloads
 from eventbus.patterns import MAX_TYPE_CHARS
 from eventbus.validation import JSON_CONTENT_TYPE
@@ -45,8 +46,7 @@ class AsyncApi:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._made_at = -_KEPT_S
-        self._guesses: dict[str, Json] = {}
+        self._guesses: dict[bool, tuple[float, dict[str, Json]]] = {}
 
     def document(self, parts: Runtime, base_url: str) -> Json:
         """The document for a server that is asked as ``base_url``."""
@@ -87,16 +87,16 @@ class AsyncApi:
 
     def _inferred(self, parts: Runtime, listed: list[Entry]) -> dict[str, Json]:
         with self._lock:
-            if time.monotonic() - self._made_at > _KEPT_S:
+            key = lens() is not None  # who sees less of payloads sees less of what they had
+            made_at, guesses = self._guesses.get(key, (-_KEPT_S, {}))
+            if time.monotonic() - made_at > _KEPT_S:
                 wanted = [
                     each.type for each in listed
                     if each.count and (each.declaration is None or each.declaration.schema is None)
                 ][:MOST_INFERRED]  # fmt: skip
-                self._guesses = {
-                    type: inferred(payloads(parts.bus.log, type, 50)) for type in wanted
-                }
-                self._made_at = time.monotonic()
-            return self._guesses
+                guesses = {type: inferred(payloads(parts.bus.log, type, 50)) for type in wanted}
+                self._guesses[key] = time.monotonic(), guesses
+            return guesses
 
 
 def _message(entry: Entry, guess: Json | None) -> Json:

@@ -15,6 +15,7 @@ from app.live.reader import Reader
 from app.live.socket import OutboundSocket
 from app.problems import ProblemError, problem_response
 from app.runtime import Runtime, runtime
+from eventbus.lens import lens
 
 RETRY_AFTER_S = 5
 
@@ -33,7 +34,8 @@ def admit_socket(parts: Runtime) -> OutboundSocket:
     g.holds_slot_of = parts.hub
     g.reader = Reader()
     outbound = OutboundSocket(sock)
-    opened = OpenSocket(principal(), need_of(request.endpoint), outbound)
+    is_masked = lens() is not None
+    opened = OpenSocket(principal(), need_of(request.endpoint), outbound, is_masked)
     if not parts.access.sockets.enter(opened):
         raise _too_many(parts)
     g.open_socket = opened

@@ -12,8 +12,11 @@ from wsproto.utilities import LocalProtocolError
 
 from app.live.socket import OutboundSocket
 from eventbus import Pattern
+from eventbus.lens import Lens
 
 Kind = Literal["page", "json"]
+ViewKey = tuple[Kind, str, bool]
+"""A kind, a pattern's text, and whether payloads are seen through the mask."""
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +33,22 @@ class Client:
 
     ``position`` is the sequence up to which everything that matches ``pattern`` was written to it.
     It belongs to the client's request thread, except while ``is_joined``: then the client is a
-    member of a view, the hub writes to it, and its position is the hub's. ``dismiss`` and what the
+    member of a view, the hub writes to it, and its position is the hub's. ``lens`` is what it sees
+    events through. ``dismiss`` and what the
     socket tells may come from any thread.
     """
 
     def __init__(
-        self, ws: Server, sock: OutboundSocket, kind: Kind, pattern: Pattern, position: int
+        self,
+        ws: Server,
+        sock: OutboundSocket,
+        kind: Kind,
+        pattern: Pattern,
+        position: int,
+        lens: Lens | None = None,
     ) -> None:
         self.sock = sock
+        self.lens = lens
         self.kind = kind
         self.pattern = pattern
         self.position = position
@@ -48,6 +59,11 @@ class Client:
         ws.input_buffer = deque(maxlen=1)  # what the client says is never read
         self._woken: threading.Event = ws.event  # the reader thread sets it at the end
         sock.on_change(self._woken.set)
+
+    @property
+    def view_key(self) -> ViewKey:
+        """Which view shows what it wants to see."""
+        return (self.kind, self.pattern.text, self.lens is not None)
 
     @property
     def must_go(self) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.live.panels import panel_contexts, slow_contexts
 from eventbus import Event, Pattern
+from eventbus.lens import looking_through
 from eventbus.log import EventQuery
 
 if TYPE_CHECKING:
@@ -39,5 +40,7 @@ def first_load(bus: EventBus, handlers: Handlers, hub: LiveHub, pattern: Pattern
     sequence = bus.log.last_sequence
     newest = bus.log.query(EventQuery(pattern=pattern, before=sequence + 1, limit=_ROWS))
     hub.traffic.wait_filled(_COUNTING_S)
-    panels = panel_contexts(bus, handlers, hub.rate()) | slow_contexts(hub.traffic, hub.trends)
+    with looking_through(hub.panel_lens()):  # as the socket brings them to everybody
+        panels = panel_contexts(bus, handlers, hub.rate())
+    panels |= slow_contexts(hub.traffic, hub.trends)
     return FirstLoad(newest.events, sequence, hub.boot, panels)

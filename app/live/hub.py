@@ -6,13 +6,14 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask import Flask
 
 from app.config import Settings
-from app.live.client import Client, Kind
+from app.live.client import Client, Kind, ViewKey
 from app.live.feed import Batch, Feed
 from app.live.fragments import Fragments
 from app.live.page import panels_frame
@@ -22,7 +23,7 @@ from app.live.traffic import Traffic
 from app.live.trends import Trends
 from app.live.view import POSITION_EVERY_S, JsonRenderer, PageRenderer, Renderer, View
 from app.rate import RateMeter
-from eventbus import Pattern
+from eventbus.lens import Lens
 from eventbus.patterns import PatternIndex
 from eventbus.threads import start_thread
 
@@ -66,7 +67,15 @@ class LiveHub:
     writing happen under it, so that nobody can join between the two.
     """
 
-    def __init__(self, bus: EventBus, handlers: Handlers, app: Flask, settings: Settings) -> None:
+    def __init__(
+        self,
+        bus: EventBus,
+        handlers: Handlers,
+        app: Flask,
+        settings: Settings,
+        panel_lens: Callable[[], Lens | None] = lambda: None,
+    ) -> None:
+        """``panel_lens`` is what the panels, which are made once for all, are seen through."""
         self.boot = secrets.token_hex(4)
         """Tells one start of the server from another."""
         self.log = bus.log
@@ -78,13 +87,16 @@ class LiveHub:
         self.trends = Trends(bus.log, handlers, self.traffic)
         self._rate = RateMeter()
         self._feed = Feed(bus.log, self._news)
-        self._fragments, self._texts = Fragments(app.jinja_env), EventTexts()  # of all views
+        # Of all views; what is seen through a lens is kept apart: events are equal by their ids.
+        self._fragments = {is_masked: Fragments(app.jinja_env) for is_masked in (False, True)}
+        self._texts = {is_masked: EventTexts() for is_masked in (False, True)}
+        self.panel_lens = panel_lens
         self._panel_watch = PanelWatch(
             Fragments(app.jinja_env), bus, handlers, self.rate, self.traffic, self.trends,
-            self._has_pages, self._set_panels,
+            self._has_pages, self._set_panels, panel_lens,
         )  # fmt: skip
         self._lock = threading.Condition()
-        self._views: dict[tuple[Kind, str], View] = {}
+        self._views: dict[ViewKey, View] = {}
         self._index: PatternIndex[View] = PatternIndex()
         self._clients: set[Client] = set()
         self._slot_count = 0
@@ -190,7 +202,7 @@ class LiveHub:
             if client in self._clients:
                 self._clients.discard(client)
                 self._fallen_count += client.fallen_count
-            view = self._views.get((client.kind, client.pattern.text))
+            view = self._views.get(client.view_key)
             if view is not None:
                 view.members.discard(client)
                 self._drop_if_empty(view)
@@ -203,10 +215,10 @@ class LiveHub:
         with self._lock:
             if client.position != self.position or client.must_go:
                 return False
-            key = (client.kind, client.pattern.text)
+            key = client.view_key
             view = self._views.get(key)
             if view is None:
-                view = self._views[key] = self._new_view(client.kind, client.pattern)
+                view = self._views[key] = self._new_view(client)
                 self._index.add(client.pattern, view)
             view.members.add(client)
             client.is_joined = True
@@ -268,20 +280,22 @@ class LiveHub:
                 # members a hole: each reads for itself from the log what it was not shown.
                 log.exception("the view %s %r failed", view.kind, view.pattern.text)
                 view.drop_members(before)
-        self._fragments.forget()
-        self._texts.forget()
+        for kept in (*self._fragments.values(), *self._texts.values()):
+            kept.forget()
         self._lock.notify_all()
 
-    def _new_view(self, kind: Kind, pattern: Pattern) -> View:
+    def _new_view(self, client: Client) -> View:
+        kind, pattern, is_masked = client.kind, client.pattern, client.lens is not None
         renderer: Renderer = (
-            PageRenderer(pattern, self._fragments) if kind == "page" else JsonRenderer(self._texts)
+            PageRenderer(pattern, self._fragments[is_masked])
+            if kind == "page"
+            else JsonRenderer(self._texts[is_masked])
         )
-        return View(kind, pattern, renderer, self.position)
+        return View(kind, pattern, renderer, self.position, client.lens)
 
     def _drop_if_empty(self, view: View) -> None:
-        key = (view.kind, view.pattern.text)
-        if not view.members and self._views.get(key) is view:
-            del self._views[key]
+        if not view.members and self._views.get(view.key) is view:
+            del self._views[view.key]
             self._index.remove(view.pattern, view)
 
     # -- what wakes it -----------------------------------------------------------------------
@@ -302,7 +316,7 @@ class LiveHub:
                 self._new_panels += panels_frame(changed)
             for client in self._without_panels:
                 if client.is_joined and not client.sock.offer(everything):
-                    self._views[client.kind, client.pattern.text].members.discard(client)
+                    self._views[client.view_key].members.discard(client)
                     client.fall_behind(self.position)
             self._without_panels.clear()
         if changed:

@@ -14,6 +14,7 @@ from app.live.traffic import Traffic
 from app.live.trends import Trends
 from app.live.type_tree import type_tree
 from eventbus.errors import LogError
+from eventbus.lens import Lens, looking_through
 from eventbus.threads import start_thread
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class PanelWatch:
         trends: Trends,
         has_pages: Callable[[], bool],
         show: Callable[[Panels, Panels], None],
+        lens: Callable[[], Lens | None] = lambda: None,
     ) -> None:
         self._fragments = fragments
         self._bus = bus
@@ -113,6 +115,8 @@ class PanelWatch:
         self._trends = trends
         self._has_pages = has_pages
         self._show = show
+        self._lens = lens
+        self._shown_lens: Lens | None = None
         self._shown: dict[str, str] = {}
         self._version = -1
         self._shown_rate = -1.0
@@ -185,7 +189,9 @@ class PanelWatch:
     def _rendered(self, rate: float, with_slow: bool) -> dict[str, str]:
         self._shown_troubles = self._bus.troubles()
         try:
-            contexts = panel_contexts(self._bus, self._handlers, rate)
+            self._shown_lens = self._lens()
+            with looking_through(self._shown_lens):
+                contexts = panel_contexts(self._bus, self._handlers, rate)
             if with_slow:
                 contexts |= self._slow_contexts()
         except LogError as error:
@@ -203,7 +209,7 @@ class PanelWatch:
         return slow_contexts(self._traffic, self._trends)
 
     def _is_due(self) -> bool:
-        if self._bus.troubles() != self._shown_troubles:
+        if self._bus.troubles() != self._shown_troubles or self._lens() is not self._shown_lens:
             return True
         if self._bus.log.version != self._version:
             return True

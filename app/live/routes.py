@@ -22,6 +22,7 @@ from app.openapi.operation import declared, operation
 from app.problems import ProblemError
 from app.runtime import Runtime, runtime
 from eventbus import Pattern
+from eventbus.lens import lens
 from eventbus.log import EventLog
 
 STRAY_MESSAGE_BYTES = 4096  # clients have nothing to tell us
@@ -57,7 +58,7 @@ def page(ws: Server) -> None:
     """The live page's connection; ``boot`` is the start of the server that rendered the page."""
     hub, wanted = runtime().hub, _wanted()
     after = hub.position if wanted.after is None else wanted.after
-    client = Client(ws, wanted.sock, "page", wanted.pattern, after)
+    client = Client(ws, wanted.sock, "page", wanted.pattern, after, lens())
     fragments = Fragments(current_app.jinja_env)
     PageSession(hub, client, fragments, request.args.get("boot")).run()
 
@@ -84,7 +85,7 @@ def stream(ws: Server) -> None:
     hub, wanted = runtime().hub, _wanted()
     # The log's end, not the hub's: what was published before the request is not "from now on".
     after = hub.log.last_sequence if wanted.after is None else wanted.after
-    StreamSession(hub, Client(ws, wanted.sock, "json", wanted.pattern, after)).run()
+    StreamSession(hub, Client(ws, wanted.sock, "json", wanted.pattern, after, lens())).run()
 
 
 @blueprint.get("/live/rows")

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from app.live.client import Client, Kind
+from app.live.client import Client, Kind, ViewKey
 from app.live.fold import Flood, RowBudget, rows_of
 from app.live.fragments import Fragments
 from app.live.page import position_frame, rows_frame
 from app.live.stream import EventTexts, events_frames
 from eventbus import Event, Pattern
+from eventbus.lens import Lens, shown
 
 POSITION_EVERY_S = 1.0
 """How often a view that matched nothing is told the position."""
@@ -70,14 +71,27 @@ class View:
     room for them falls behind and is a member no more.
     """
 
-    def __init__(self, kind: Kind, pattern: Pattern, renderer: Renderer, position: int) -> None:
-        """``position`` is where its first member joins."""
+    def __init__(
+        self,
+        kind: Kind,
+        pattern: Pattern,
+        renderer: Renderer,
+        position: int,
+        lens: Lens | None = None,
+    ) -> None:
+        """``position`` is where its first member joins, ``lens`` what all see events through."""
         self.kind = kind
         self.pattern = pattern
+        self._lens = lens
         self.members: set[Client] = set()
         self._renderer = renderer
         self._told = position
         self._told_at = -POSITION_EVERY_S
+
+    @property
+    def key(self) -> ViewKey:
+        """What its members share."""
+        return (self.kind, self.pattern.text, self._lens is not None)
 
     def show(self, events: Sequence[Event], before: int, position: int, extra: bytes = b"") -> None:
         """Bring all members from position ``before`` to ``position``, then add ``extra``."""
@@ -110,6 +124,8 @@ class View:
         now = time.monotonic()
         if events:
             self._told, self._told_at = position, now
+            if self._lens is not None:
+                events = [shown(self._lens, event) for event in events]
             return self._renderer.news(events, position)
         if self._told != position and now - self._told_at >= POSITION_EVERY_S:
             self._told, self._told_at = position, now

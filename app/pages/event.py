@@ -16,6 +16,7 @@ from app.pages.takeaway_test import as_test, file_name
 from app.problems import ProblemError
 from app.runtime import handler_settings, runtime
 from eventbus import Event
+from eventbus.lens import hides
 from eventbus.log import EventLog, EventQuery
 
 # Longer texts are not shown but taken away as files: nobody reads them, and browsers are slow.
@@ -125,6 +126,7 @@ def _page(event: Event) -> str:
         **_progress(event),
         tree=None if event.is_stripped else payload_tree(event.data),
         is_short=is_short,
+        is_hidden=hides(event.type),
         curl=as_curl(base, _again(event)) if is_short else None,
         python=as_python(base, _again(event)) if is_short else None,
         test_name=file_name(event),

@@ -11,6 +11,7 @@ from app.pages.history_form import HistoryForm
 from app.pages.look import tone
 from app.runtime import runtime
 from eventbus.errors import CursorError
+from eventbus.lens import lens
 from eventbus.log.search import histogram
 from eventbus.log.values import EventPage
 
@@ -63,4 +64,6 @@ def events() -> str | Response | tuple[str, int]:
         types=sorted(log.known_types.names())[:_TYPES],
         example=example_command(),
     )
+    if "q" in form.errors and lens() is not None:
+        return html, 403
     return (html, 400) if form.errors else html

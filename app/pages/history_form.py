@@ -9,7 +9,8 @@ from typing import Literal
 
 from app.pages.frame import with_query
 from app.pages.typed import moment_in, pattern_in
-from eventbus.errors import SearchTextError
+from eventbus.errors import HiddenTextError, SearchTextError
+from eventbus.lens import check_search
 from eventbus.log import EventQuery
 from eventbus.log.cursor import encode_place
 from eventbus.log.words import Words
@@ -83,8 +84,9 @@ class HistoryForm:
         text = self.values.get("q")
         try:
             if text:
+                check_search()
                 Words.parse(text)
-        except SearchTextError as error:
+        except (SearchTextError, HiddenTextError) as error:
             self.errors["q"] = str(error)
             return None
         return text or None

@@ -22,6 +22,7 @@ from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import Event, Pattern
 from eventbus.errors import DryRunError, EventValidationError, OverlayError, PatternError
+from eventbus.lens import hides
 from eventbus.scheduled import ScheduledEvent
 
 COMMIT_TIMEOUT_S = 10.0
@@ -186,7 +187,8 @@ def _receipt(sequence: str | None, is_duplicate: bool = False) -> dict[str, Any]
 def _receipt_context(event: Event, is_duplicate: bool) -> dict[str, Any]:
     parts = runtime()
     chain = chain_of(parts.bus, event, below_only=True)
-    broken = [] if event.is_stripped else parts.catalogue.violations(event.type, event.data)
+    is_whole = not (event.is_stripped or hides(event.type))
+    broken = [] if not is_whole else parts.catalogue.violations(event.type, event.data)
     return {"event": event, "is_duplicate": is_duplicate, "chain": chain, "broken": broken}
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from eventbus import lens
 from eventbus.errors import FieldError
 from eventbus.event import Event
 
 MOST_TYPES = 2_000
 """Of more, which somebody must have made up, only the sums are kept."""
+
+_REST = "#"
+_HIDDEN = "is not what the schema allows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +77,13 @@ class Tally:
             self._own(type).unchecked += 1
 
     def of(self, type: str) -> TypeTally:
-        """A copy of what is counted for a type."""
+        """A copy of what is counted for a type; what is wrong quotes values, and may be hidden."""
         with self._lock:
             own = self._types.get(type) or TypeTally()
-            return TypeTally(own.refused, own.reported, own.unchecked, own.undeclared, own.last)
+            last = own.last
+        if last is not None and (lens.hides(type) or (type == _REST and lens.lens() is not None)):
+            last = replace(last, errors=tuple(replace(e, detail=_HIDDEN) for e in last.errors))
+        return TypeTally(own.refused, own.reported, own.unchecked, own.undeclared, last)
 
     def types(self) -> list[str]:
         """The types of which anything is counted."""
@@ -86,6 +93,6 @@ class Tally:
     def _own(self, type: str) -> TypeTally:
         own = self._types.get(type)
         if own is None:
-            key = type if len(self._types) < MOST_TYPES else "#"
+            key = type if len(self._types) < MOST_TYPES else _REST
             own = self._types.setdefault(key, TypeTally())
         return own

@@ -13,7 +13,7 @@ from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.database import Database
 from eventbus.log.lineage import Histories, chain_of
-from eventbus.log.rows import MOST_CHARS, delivery_from_row, event_from_row
+from eventbus.log.rows import MOST_CHARS, delivery_from_row, whole_event_from_row
 from eventbus.log.values import ChainLink, Delivery, DeliveryState
 
 _events, _deliveries, _attempts = schema.events, schema.deliveries, schema.attempts
@@ -132,7 +132,9 @@ class DeliveryReader:
             with conn.execute(events.order_by(_events.c.sequence)) as rows:
                 for row in rows:
                     delivery = to_do[row.sequence]
-                    found.append(Unfinished(event_from_row(row), delivery.attempt, delivery.due_us))
+                    found.append(
+                        Unfinished(whole_event_from_row(row), delivery.attempt, delivery.due_us)
+                    )
                     chars += len(row.data)
                     if chars >= MOST_CHARS:
                         return found, True

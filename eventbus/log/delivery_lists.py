@@ -14,7 +14,7 @@ from eventbus.log.database import Database
 from eventbus.log.dead_letters import DeadLetters
 from eventbus.log.deliveries import joined, values_of
 from eventbus.log.known_types import KnownTypes, type_matches
-from eventbus.log.rows import event_from_row
+from eventbus.log.rows import whole_event_from_row
 from eventbus.log.selections import Selection
 from eventbus.log.values import DeliveryPage, DeliveryState
 from eventbus.timestamps import to_microseconds
@@ -139,10 +139,13 @@ class DeliveryLists:
             return _ids(conn, name)
 
     def events(self, sequences: Sequence[int]) -> list[Event]:
-        """These events, ascending; a few hundred at most."""
+        """These events, whole and ascending, to be handled again; a few hundred at most."""
         query = select(_events).where(_events.c.sequence.in_(sequences))
         with self._database.reading() as conn:
-            return [event_from_row(row) for row in conn.execute(query.order_by(_events.c.sequence))]
+            return [
+                whole_event_from_row(row)
+                for row in conn.execute(query.order_by(_events.c.sequence))
+            ]
 
     def _count(self, selection: Selection, subscription: int, upto_us: int) -> int:
         if selection.deliveries is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
 
+from eventbus import lens
 from eventbus.log import schema
 from eventbus.log.known_types import matches_rows
 from eventbus.log.removals import recorded_before
@@ -147,5 +148,6 @@ def _from_row(row: Row[Any]) -> EdgeEvent:
         row.sequence, row.type, row.subject, from_microseconds(row.time_us),
         of_delivery.get("state"), of_delivery.get("attempt", 0),
         None if duration_us is None else duration_us / 1_000,
-        of_delivery.get("error_class"), of_delivery.get("error_message"),
+        of_delivery.get("error_class"),
+        None if lens.hides(row.type) else of_delivery.get("error_message"),
     )  # fmt: skip

@@ -29,7 +29,7 @@ from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.database import Database
 from eventbus.log.prepared import insert_rows
-from eventbus.log.rows import event_from_row
+from eventbus.log.rows import whole_event_from_row
 
 _SIDE_FILES = ("", "-wal", "-shm", "-journal", "-lock")
 _KEYS = 500
@@ -128,7 +128,11 @@ class Fold:
         if chars or len(rows) == limit:  # the last event's other deliveries may have been cut off
             position = rows[-1].sequence - 1
             rows = [row for row in rows if row.sequence <= position]
-        work = [(event_from_row(row), row.subscription) for row in rows if row.state == "succeeded"]
+        work = [
+            (whole_event_from_row(row), row.subscription)
+            for row in rows
+            if row.state == "succeeded"
+        ]
         holes = [(row.sequence, row.subscription) for row in rows if row.state != "succeeded"]
         return Page(work, holes, max(position, self.position))
 
@@ -163,7 +167,7 @@ class Fold:
                 row = rows.get(hole)
                 if row is None or row.state == "succeeded":
                     if row is not None:
-                        yield event_from_row(row), row.subscription
+                        yield whole_event_from_row(row), row.subscription
                     self.writer.execute(
                         delete(_holes).where(
                             _holes.c.sequence == hole[0], _holes.c.subscription == hole[1]

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from sqlalchemy import Connection, func, select
 
 from eventbus.event import Event
+from eventbus.lens import check_search
 from eventbus.log import event_filter, schema
 from eventbus.log.cursor import decode_place, encode_place
 from eventbus.log.database import Database
@@ -110,7 +111,9 @@ class HistoryReader:
         """Without one, words and times are found by looking at rows."""
 
     def page(self, query: EventQuery) -> EventPage:
-        """One page. Raises CursorError, and SearchTextError for a text without a word."""
+        """One page. Raises CursorError, HiddenTextError, SearchTextError (no word in the text)."""
+        if query.text:
+            check_search()
         words = Words.parse(query.text) if query.text else None
         low = 0 if query.after is None else max(0, query.after)
         high = self._last_sequence() + 1

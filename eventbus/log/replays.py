@@ -11,7 +11,7 @@ from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.database import Database
 from eventbus.log.known_types import KnownTypes, type_matches
-from eventbus.log.rows import event_from_row
+from eventbus.log.rows import whole_event_from_row
 from eventbus.log.selections import Replayed
 from eventbus.patterns import Pattern
 from eventbus.timestamps import to_microseconds
@@ -64,7 +64,7 @@ class ReplayReader:
         query = select(_events).where(*self._conditions(replayed, own, after, upto))
         with self._database.reading() as conn:
             rows = conn.execute(query.order_by(_events.c.sequence).limit(limit)).all()
-        found = [event_from_row(row) for row in rows]
+        found = [whole_event_from_row(row) for row in rows]
         return found, rows[-1].sequence if len(rows) == limit else upto
 
     def count(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row
 
+from eventbus import lens
 from eventbus.event import Event
 from eventbus.log.values import Attempt, ChainLink, Delivery, Intervention
 from eventbus.timestamps import from_microseconds
@@ -15,14 +17,26 @@ MOST_CHARS = 4 * 1024 * 1024
 
 
 def event_from_row(row: Row[Any], is_recorded: bool = True) -> Event:
-    """An Event from a row of ``events``, or of ``scheduled``, where it has no sequence yet."""
+    """An Event from a row of ``events``, or of ``scheduled``, where it has no sequence yet.
+
+    As it is to be shown in this thread (``eventbus.lens``).
+    """
+    return _event(row, lens.text(row.type, row.data), is_recorded)
+
+
+def whole_event_from_row(row: Row[Any], is_recorded: bool = True) -> Event:
+    """The same as it was recorded, whoever reads: for handlers, and for writing."""
+    return _event(row, row.data, is_recorded)
+
+
+def _event(row: Row[Any], data_json: str, is_recorded: bool) -> Event:
     return Event(
         row.id,
         row.source,
         row.type,
         row.subject,
         from_microseconds(row.time_us),
-        row.data,
+        data_json,
         sequence=row.sequence if is_recorded else None,
         correlationid=row.correlationid,
         causationid=row.causationid,
@@ -39,7 +53,14 @@ def delivery_from_row(
     interventions: list[Intervention],
     chain: list[ChainLink] | None = None,
 ) -> Delivery:
-    """A Delivery from a row of ``deliveries`` joined with its event and its subscription."""
+    """A Delivery from a row of ``deliveries`` joined with its event and its subscription.
+
+    What a handler raised may quote the payload: of events of which something is hidden in this
+    thread, only the error's class is told.
+    """
+    is_hidden = lens.hides(row.event_type)
+    if is_hidden:
+        attempts = [replace(each, error_message=None, traceback=None) for each in attempts]
     return Delivery(
         sequence=row.sequence,
         event_id=row.event_id,
@@ -52,7 +73,7 @@ def delivery_from_row(
         finished_at=None if row.finished_us is None else from_microseconds(row.finished_us),
         duration_ms=None if row.duration_us is None else row.duration_us / 1_000,
         error_class=row.error_class,
-        error_message=row.error_message,
+        error_message=None if is_hidden else row.error_message,
         attempts=attempts,
         round=round,
         interventions=interventions,

@@ -14,7 +14,7 @@ from eventbus.log import schema
 from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.database import Database
 from eventbus.log.prepared import insert_rows
-from eventbus.log.rows import event_from_row
+from eventbus.log.rows import event_from_row, whole_event_from_row
 from eventbus.log.unit import Unit
 from eventbus.scheduled import ScheduledEvent
 from eventbus.timestamps import to_microseconds
@@ -124,7 +124,7 @@ class Schedules:
             for row in conn.execute(select(_scheduled).where(_scheduled.c.id.in_(some))):
                 found[(row.source, row.id)] = _event(row)  # uq_scheduled_id_source
             for row in conn.execute(select(_events).where(_events.c.id.in_(some))):
-                found[(row.source, row.id)] = event_from_row(row)  # uq_events_id_source
+                found[(row.source, row.id)] = whole_event_from_row(row)  # uq_events_id_source
         return found
 
     # -- reading -----------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class Schedules:
     def find(self, id: str, source: str | None = None) -> list[ScheduledEvent]:
         """What is scheduled under an id; several sources may use the same one."""
         with self._database.reading() as conn:
-            return [_event(row) for row in conn.execute(_by_id(id, source))]
+            return [_shown(row) for row in conn.execute(_by_id(id, source))]
 
     def page(self, limit: int = 50, cursor: str | None = None) -> SchedulePage:
         """What is scheduled, the next one due first. Raises CursorError."""
@@ -147,7 +147,7 @@ class Schedules:
             rows = conn.execute(query.limit(limit + 1)).all()
         last = rows[limit - 1] if len(rows) > limit else None
         next_cursor = None if last is None else encode_cursor(last.due_us, last.number)
-        return SchedulePage([_event(row) for row in rows[:limit]], next_cursor)
+        return SchedulePage([_shown(row) for row in rows[:limit]], next_cursor)
 
     def count(self) -> int:
         """How many events are scheduled."""
@@ -203,4 +203,8 @@ def _delete(conn: Connection, rows: Sequence[Row[Any]]) -> None:
 
 
 def _event(row: Row[Any]) -> ScheduledEvent:
+    return ScheduledEvent.due(whole_event_from_row(row, is_recorded=False), row.due_us)
+
+
+def _shown(row: Row[Any]) -> ScheduledEvent:
     return ScheduledEvent.due(event_from_row(row, is_recorded=False), row.due_us)

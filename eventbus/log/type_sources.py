@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from eventbus import lens
 from eventbus.log import schema
 from eventbus.timestamps import from_microseconds
 
@@ -55,7 +56,10 @@ def sources(log: EventLog, type: str, limit: int = LOOKED_AT) -> list[SourceSeen
 
 
 def payloads(log: EventLog, type: str, limit: int = 100) -> list[dict[str, Any]]:
-    """The newest payloads of exactly this type that are there and not too large."""
+    """The newest payloads of exactly this type that are there and not too large.
+
+    As they are to be shown in this thread (``eventbus.lens``).
+    """
     query = (  # ix_events_type
         select(_events.c.data)
         .where(_events.c.type == type)
@@ -64,4 +68,8 @@ def payloads(log: EventLog, type: str, limit: int = 100) -> list[dict[str, Any]]
     )
     with log.reading() as conn:
         texts = conn.execute(query).scalars().all()
-    return [json.loads(text) for text in texts if text and len(text) <= _MOST_PAYLOAD_CHARS]
+    return [
+        json.loads(lens.text(type, text))
+        for text in texts
+        if text and len(text) <= _MOST_PAYLOAD_CHARS
+    ]

@@ -14,7 +14,7 @@ from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.dead_letters import Tally
 from eventbus.log.prepared import ManyRows, insert_rows, update_rows
-from eventbus.log.rows import event_from_row
+from eventbus.log.rows import whole_event_from_row
 from eventbus.log.storage import driver_error, write_failure
 from eventbus.log.unit import Apply, Unit
 from eventbus.timestamps import to_microseconds
@@ -210,7 +210,7 @@ class Writer:
                 select(_events).where(_events.c.id.in_(ids[start : start + _ID_LOOKUP]))
             )
             for row in rows:
-                found[(row.id, row.source)] = event_from_row(row)
+                found[(row.id, row.source)] = whole_event_from_row(row)
         return found
 
     def _finish(self, batch: list[Unit]) -> None:

@@ -77,8 +77,14 @@ class RawWebSocket:
     ``receive_buffer`` bounds what the kernel takes while nobody reads.
     """
 
-    def __init__(self, port: int, path: str, receive_buffer: int | None = None) -> None:
-        answer, self._sock = handshake(port, path)
+    def __init__(
+        self,
+        port: int,
+        path: str,
+        receive_buffer: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        answer, self._sock = handshake(port, path, headers)
         if answer.status != 101:
             raise HandshakeRefusedError(f"{answer.status}: {answer.text}")
         if receive_buffer is not None:

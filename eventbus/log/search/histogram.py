@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from eventbus.lens import check_search
 from eventbus.log import event_filter
 from eventbus.log.event_filter import EventFilter
 from eventbus.log.eventlog import EventLog
@@ -79,8 +80,10 @@ def histogram(
 ) -> Histogram | None:
     """At most ``most_bars`` columns for the query's filter, whatever its page; None for nothing.
 
-    Raises SearchTextError.
+    Raises SearchTextError, HiddenTextError.
     """
+    if query.text:
+        check_search()
     wanted = EventFilter.of(query, log.known_types)
     words = Words.parse(query.text) if query.text else None
     if wanted.types == ():
