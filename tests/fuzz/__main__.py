@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from tests.fuzz import http, sockets
-from tests.fuzz.aftermath import faults_of
+from tests.fuzz.aftermath import faults_of, faults_of_output
 from tests.helpers.pages import IMPATIENT, fill
 from tests.helpers.server import ServerProcess
 
@@ -50,6 +50,10 @@ def main() -> int:
             )  # fmt: skip
         attack.join()
         faults = [*requests.failures, *frames.failures, *faults_of(server, requests.acknowledged)]
+    with tempfile.TemporaryDirectory() as directory, ServerProcess(Path(directory)) as server:
+        access = http.Tally()
+        http.storm(server.url, MOST_EXAMPLES, access, number, is_access=True)
+        faults += [*access.failures, *faults_of_output(server)]
     print(f"answers by status: {dict(sorted(requests.statuses.items()))}")
     print(f"ends of connections: {dict(frames.closes)}")
     print(f"acknowledged events looked up in the log: {len(requests.acknowledged)}")

@@ -19,14 +19,18 @@ def faults_of(server: ServerProcess, acknowledged: Mapping[tuple[str, int], int]
         found += _of_the_running(server.new_api())
     except (AssertionError, OSError) as error:
         found.append(f"the server does not answer any more: {error}")
-    output = server.output()
-    if "Traceback" in output:
-        found.append(f"the server's log has a traceback:\n{output[-4000:]}")
+    found += faults_of_output(server)
     server.stop()
     report = IntegrityCheck(server.database, "full").run()
     assert report is not None, "nobody interrupts it"
     found += [*report.problems, *report.findings]
     return found + _of_the_log(server.database, acknowledged)
+
+
+def faults_of_output(server: ServerProcess) -> list[str]:
+    """Whether anything went wrong by its own word."""
+    output = server.output()
+    return [f"the server's log has a traceback:\n{output[-4000:]}"] if "Traceback" in output else []
 
 
 def _of_the_running(api: Api) -> list[str]:

@@ -52,15 +52,24 @@ class Tally:
         return sum(self.statuses.values())
 
 
-def storm(url: str, examples: int, tally: Tally, number: int | None = None) -> None:
+def storm(
+    url: str, examples: int, tally: Tally, number: int | None = None, *, is_access: bool = False
+) -> None:
     """``examples`` right and as many wrong requests of every operation at ``url``.
 
-    The same ones each time, unless a ``number`` chooses others.
+    The same ones each time, unless a ``number`` chooses others. With ``is_access`` those of users
+    and tokens, with a token: from the first one on nobody else is let in. Else all others.
     """
-    document = requests.get(f"{url}/openapi.json", timeout=10).json()
-    schema = schemathesis.openapi.from_dict(document)
     session = requests.Session()
+    if is_access:
+        first = {"name": "storm", "scopes": ["admin"]}
+        made = session.post(f"{url}/api/access/tokens", json=first, timeout=10).json()
+        session.headers["Authorization"] = f"Bearer {made['token']}"
+    document = session.get(f"{url}/openapi.json", timeout=10).json()
+    schema = schemathesis.openapi.from_dict(document)
     for operation, mode in _operations(schema):
+        if operation.path.startswith("/api/access") != is_access:
+            continue
         _run(operation, mode, examples, number, url, session, tally)
         if len(tally.failures) >= _MOST_FAILURES:
             return

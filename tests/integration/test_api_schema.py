@@ -37,6 +37,14 @@ def test_random_requests_are_answered_as_the_document_says(server: ServerProcess
     assert faults_of(server, tally.acknowledged) == []
 
 
+def test_random_users_and_tokens_are_answered_as_the_document_says(server: ServerProcess) -> None:
+    tally = Tally()
+    storm(server.url, 2 * EXAMPLES, tally, is_access=True)
+    assert tally.failures == [], "\n\n".join(tally.failures)
+    assert {200, 201, 400} <= tally.statuses.keys()
+    assert "Traceback" not in server.output()
+
+
 def strict(document: dict[str, Any]) -> dict[str, Any]:
     """The same, with no member allowed that is not told of."""
     found: dict[str, Any] = json.loads(json.dumps(document))
