@@ -68,7 +68,7 @@ _NOT_LINKED = {
     "publish_page.waiting", "event_page.payload", "event_page.progress", "event_page.raw",
     "event_page.take", "event_page.test", "evaluation_page.evaluation_by_id",
     "handlers_page.handler_by_name", "transfers_page.progress", "live.rows",
-    "health.healthz", "health.readyz",
+    "health.healthz", "health.readyz", "metrics.metrics", "people.confirm",
 }  # fmt: skip
 
 
@@ -86,6 +86,7 @@ def test_hostile_text_is_text_on_every_page(hostile: ServerProcess, visit: Visit
         "/events/at/1/progress", "/events/at/1/test", "/views", "/publish/receipt/1",
         "/retries/operations/1",
         f"/evaluations/by-id?eval_id={_quoted(ATTACK[:500])}", f"/alerts/{alert['id']}",
+        f"/retries/attempts?eval_id={_quoted(ATTACK[:500])}", "/login", "/account",
     ])  # fmt: skip
     page = crawl.page
     for path in crawl:

@@ -75,14 +75,16 @@ def test_the_filter_is_completed_from_types_seen_by_keyboard(
     expect(field).to_be_focused()
     page.keyboard.type("que")
     options = page.get_by_role("option")
-    expect(options).to_have_text(["queue.*13", "queue.task.added12", "queue.task.processed1"])
+    seen = ["queue.*13", "queue.task.added12", "queue.task.processed1"]
+    for place, text in enumerate(seen):  # before those that are declared and were never seen
+        expect(options.nth(place)).to_have_text(text)
     page.keyboard.press("ArrowDown")
     expect(options.first).to_have_attribute("aria-selected", "true")
     page.keyboard.press("Escape")
     expect(page.get_by_role("listbox")).to_be_hidden()
     expect(field).to_have_value("que")
     page.keyboard.press("ArrowDown")
-    expect(options).to_have_count(3)
+    expect(options.nth(2)).to_have_text(seen[2])
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
@@ -94,7 +96,8 @@ def test_types_that_contain_what_was_asked_for_are_answered_with_their_counts(
     busy: ServerProcess,
 ) -> None:
     answer = busy.new_api().get("/api/types", q="TASK").json
-    assert [(each["type"], each["count"]) for each in answer["types"]] == [
+    counts = [(each["type"], each["count"]) for each in answer["types"]]
+    assert [pair for pair in counts if pair[1]] == [
         ("queue.task.added", 12),
         ("queue.task.processed", 1),
     ]

@@ -116,7 +116,8 @@ def test_axe_finds_no_violation_in_the_menu_and_the_list_of_types(
         ("/api/views", {"name": "x", "type": "a*"}, 400, "/type"),
         ("/api/views", {}, 400, "/name"),
         ("/api/views/rename", {"name": "nobody", "to": "x"}, 404, None),
-        ("/api/views/delete", {"name": ["x"]}, 404, None),
+        ("/api/views/delete", {"name": "nobody"}, 404, None),
+        ("/api/views/delete", {"name": ["x"]}, 400, "/name"),
     ],
 )
 def test_a_wrong_view_is_refused_with_its_field(

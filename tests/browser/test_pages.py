@@ -371,7 +371,7 @@ def test_an_evaluation_shows_its_attempts_result_files_and_events(
     page.get_by_role("link", name="exhausted-1").click()
     attempts = page.locator(".gantt > li")
     expect(attempts).to_have_count(4)
-    expect(attempts.first).to_contain_text("retry 3")
+    expect(attempts.first).to_contain_text("attempt 4")
     expect(attempts.first).to_contain_text("RateLimitError: 429 Too Many Requests")
     page.goto("/evaluations/done-1")
     expect(page.get_by_role("group", name="result")).to_contain_text('"accuracy": 0.91')

@@ -120,7 +120,7 @@ def test_it_is_repeated_with_ids_of_their_own_and_can_be_stopped(
     page.get_by_text("Source, subject, id, later").click()
     page.get_by_label("Id", exact=True).fill("again")
     page.get_by_text("Repeat up to 1,000 times").click()
-    page.get_by_label("Times").fill("7")
+    page.get_by_role("spinbutton", name="Times").fill("7")
     page.get_by_label("Per second").fill("100")
     page.get_by_role("button", name="Begin").click()
     expect(page.locator("[data-repeat-state]")).to_contain_text("Done: 7 of 7 published")
@@ -129,7 +129,7 @@ def test_it_is_repeated_with_ids_of_their_own_and_can_be_stopped(
     assert [event["id"] for event in found] == [f"again-{n}" for n in range(1, 8)]
 
     page.get_by_label("Type", exact=True).fill("vendor.many")
-    page.get_by_label("Times").fill("5000")
+    page.get_by_role("spinbutton", name="Times").fill("5000")
     page.get_by_label("Per second").fill("5")
     page.get_by_role("button", name="Begin").click()
     wait_until(lambda: api.get("/api/events", type="vendor.many").json["events"], "it has begun")

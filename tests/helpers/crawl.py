@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from app import create_app
 
 # Hundreds of links of one kind lead to the same page with other events.
 _EACH = 4
-_DOWNLOADS = ("/raw", "/take/", "/static/", "/api/")
+_DOWNLOADS = re.compile(r"^/(api|static)/|/raw$|/take/")
 
 
 def page_kinds() -> set[str]:
@@ -46,7 +47,7 @@ class Crawl:
         while self._waiting:
             path = self._waiting.popleft()
             kind = self._kind(path)
-            if self._count.get(kind, 0) >= _EACH or any(one in path for one in _DOWNLOADS):
+            if self._count.get(kind, 0) >= _EACH or _DOWNLOADS.search(path):
                 continue
             self._count[kind] = self._count.get(kind, 0) + 1
             self.page.goto(path)

