@@ -27,10 +27,10 @@ from eventbus.errors import EventBusError
 
 IN_FLIGHT_S = 1
 KEPT_ALIVE_S = 0.2
-STOP_S = 0.8
-LAST_ANSWERS_S = 0.2
+STOP_S = 0.6
+LAST_ANSWERS_S = 0.1
 # From the signal on, for all of it; the arbiter kills after graceful_timeout.
-END_S = 2.2
+END_S = 2.0
 OTHER_WORKER_S = 6.0
 # glibc gives each of hundreds of threads a heap of its own if it may, and what one of them frees
 # stays there: after hours that is memory for nothing. (mallopt(3); other C libraries lack it)

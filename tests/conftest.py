@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,10 @@ from hypothesis import settings
 
 from tests.helpers.browser import find_browser
 from tests.helpers.server import ServerProcess
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No example has a deadline: how long one takes says more about the machine than about the code.
 # In CI hypothesis has chosen such a profile by itself.

@@ -355,6 +355,7 @@ def test_consumers_with_other_terms_are_refused_while_the_first_are_there(server
             answer, _ = handshake(server.port, other)
             assert answer.status == 409
         consumer.close()
+    wait_until(lambda: not subscription(server, name)["is_active"], "the first has left")
     with ConsumerSocket(server, name, f"{name}.other", timeout=3):
         assert subscription(server, name)["pattern"] == f"{name}.other"
 
