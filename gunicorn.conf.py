@@ -25,7 +25,7 @@ from app.config import Settings, SettingsError
 from app.pool import PatientPool
 from eventbus.errors import EventBusError
 
-IN_FLIGHT_S = 1
+IN_FLIGHT_S = 0.7
 KEPT_ALIVE_S = 0.2
 STOP_S = 0.6
 LAST_ANSWERS_S = 0.1
@@ -56,7 +56,7 @@ class BusWorker(ThreadWorker):
 
     def init_process(self) -> None:
         # This process's copy alone: the arbiter keeps its own, longer patience.
-        self.cfg.set("graceful_timeout", IN_FLIGHT_S)
+        self.cfg.settings["graceful_timeout"].value = IN_FLIGHT_S  # whose check takes whole seconds
         self.reading = {}  # connections that wait for the head of a request, and until when
         self.answering = set()  # those whose request the app has, until its answer is written
         super().init_process()
