@@ -7,9 +7,9 @@ from flask import Blueprint, Response
 from app.api.alerts import by
 from app.api.answers.work import OperationPage
 from app.api.common import BY, CURSOR, LIMIT, OPERATION_ID
-from app.api.parameters import MAX_SEQUENCE
 from app.api.shapes import answer, page
 from app.openapi.fields import Body
+from app.openapi.kinds import MAX_SEQUENCE
 from app.openapi.operation import operation as declare
 from app.problems import ProblemError
 from app.runtime import runtime

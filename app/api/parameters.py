@@ -1,18 +1,14 @@
-"""Query parameters and small bodies: each reader returns a checked value or raises the 400."""
+"""The text of query parameters and the object of small bodies, before their kinds are looked at."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from flask import request
 
-from app.openapi import kinds
-from app.openapi.kinds import MAX_SEQUENCE, MAX_TEXT_CHARS, Kind
+from app.openapi.kinds import MAX_TEXT_CHARS
 from app.problems import ProblemError
-from eventbus import Pattern
 from eventbus.cloudevents import decode_json
 from eventbus.validation import shown
 
@@ -35,50 +31,6 @@ def text(name: str) -> str | None:
             name, f"must not contain the control character U+{ord(found[0]):04X}"
         )
     return value or None
-
-
-def whole(name: str, default: int | None = None, low: int = 0, high: int = MAX_SEQUENCE) -> Any:
-    """The parameter as a whole number within bounds; ``default`` when it is missing or empty."""
-    return _read(name, kinds.whole(low, high), default)
-
-
-def limit(default: int = DEFAULT_LIMIT) -> int:
-    """How many items a page may have."""
-    value: int = whole("limit", default, low=1, high=MAX_LIMIT)
-    return value
-
-
-def seconds(name: str, default: float, high: float) -> float:
-    """The parameter as seconds, above 0 up to ``high``."""
-    value: float = _read(name, kinds.number(0, high, "seconds"), default)
-    return value
-
-
-def choice(name: str, allowed: Sequence[str], default: str | None = None) -> Any:
-    """The parameter as one of ``allowed``; ``default`` when it is missing or empty."""
-    return _read(name, kinds.choice(allowed), default)
-
-
-def time(name: str) -> datetime | None:
-    """The parameter as an RFC 3339 date-time, in UTC."""
-    value: datetime | None = _read(name, kinds.time(), None)
-    return value
-
-
-def pattern(name: str = "type") -> Pattern | None:
-    """The parameter as a pattern of event types."""
-    value: Pattern | None = _read(name, kinds.pattern(), None)
-    return value
-
-
-def _read(name: str, kind: Kind, default: Any) -> Any:
-    value = text(name)
-    if value is None:
-        return default
-    try:
-        return kind.parse(value)
-    except ValueError as error:
-        raise ProblemError.parameter(name, str(error)) from None
 
 
 def body_object(most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:

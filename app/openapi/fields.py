@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.api import parameters
+from app.api.parameters import MAX_BODY_BYTES
 from app.openapi import kinds
 from app.openapi.kinds import Errors, Kind
 from app.problems import ProblemError
-
-MAX_BODY_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from app.api.parameters import MAX_SEQUENCE
 from app.api.selections import MAX_RATE, MAX_REASON_CHARS
+from app.openapi.kinds import MAX_SEQUENCE
 from app.pages.times import parse_moment
 from eventbus import Pattern
 from eventbus.log import Replayed

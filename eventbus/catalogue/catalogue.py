@@ -44,10 +44,6 @@ class Found:
     mode: Mode
     compiled: CompiledSchema | None
 
-    @property
-    def is_checked(self) -> bool:
-        return self.compiled is not None and self.mode != "off"
-
 
 class Catalogue:
     """Given to an EventBus, it refuses what its declarations do not allow.

@@ -55,10 +55,6 @@ class Screen:
         return cls(sys.stdout, sys.stderr, colour)
 
     @property
-    def has_colour(self) -> bool:
-        return self._out_colour
-
-    @property
     def has_progress(self) -> bool:
         """Whether somebody sees what is drawn on the error output."""
         return self.err.isatty()
