@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
+from eventbus.log import ddl
+
 _FIRST_COUNTERS = (
     "evaluation.active",
     "evaluation.completed",
@@ -79,13 +81,13 @@ def _create_read_models(conn: Connection) -> None:
         "CREATE INDEX ix_alerts_state ON alerts (state, last_sequence)",
         "CREATE INDEX ix_alerts_open ON alerts (is_open, rank, last_sequence)",
     ):
-        conn.exec_driver_sql(statement)
+        ddl.run(conn, statement)
     for name in _FIRST_COUNTERS:
-        conn.exec_driver_sql(f"INSERT INTO handler_counters (name, value) VALUES ('{name}', 0)")
+        ddl.run(conn, f"INSERT INTO handler_counters (name, value) VALUES ('{name}', 0)")
 
 
 def _add_retry_at(conn: Connection) -> None:
-    conn.exec_driver_sql("ALTER TABLE evaluations ADD COLUMN retry_at BIGINT")
+    ddl.run(conn, "ALTER TABLE evaluations ADD COLUMN retry_at BIGINT")
 
 
 def _add_alert_history(conn: Connection) -> None:
@@ -104,13 +106,11 @@ def _add_alert_history(conn: Connection) -> None:
         "CREATE INDEX ix_alerts_severity ON alerts (severity, last_sequence)",
         "CREATE INDEX ix_alerts_severity_state ON alerts (severity, state, last_sequence)",
     ):
-        conn.exec_driver_sql(statement)
+        ddl.run(conn, statement)
 
 
 def _add_cancelled(conn: Connection) -> None:
-    conn.exec_driver_sql(
-        "INSERT INTO handler_counters (name, value) VALUES ('evaluation.cancelled', 0)"
-    )
+    ddl.run(conn, "INSERT INTO handler_counters (name, value) VALUES ('evaluation.cancelled', 0)")
 
 
 def _index_evaluation_list(conn: Connection) -> None:
@@ -121,7 +121,7 @@ def _index_evaluation_list(conn: Connection) -> None:
             first_sequence, state, task, model, attempt, eval_id, started_at, attempt_started_at,
             finished_at)""",
     ):
-        conn.exec_driver_sql(statement)
+        ddl.run(conn, statement)
 
 
 def _create_evaluation_inbox(conn: Connection) -> None:
@@ -142,29 +142,29 @@ def _create_evaluation_inbox(conn: Connection) -> None:
                 CASE WHEN length(error) <= 4000 THEN error END
             FROM evaluations WHERE state = 'exhausted'""",
     ):
-        conn.exec_driver_sql(statement)
+        ddl.run(conn, statement)
 
 
 def _add_saved_views(conn: Connection) -> None:
-    conn.exec_driver_sql(
+    ddl.run(
+        conn,
         """CREATE TABLE saved_views (
             name TEXT NOT NULL PRIMARY KEY, type TEXT NOT NULL, "by" TEXT,
-            saved_at BIGINT NOT NULL, last_sequence BIGINT NOT NULL) WITHOUT ROWID"""
+            saved_at BIGINT NOT NULL, last_sequence BIGINT NOT NULL) WITHOUT ROWID""",
     )
 
 
 def _add_evaluation_steps(conn: Connection) -> None:
-    conn.exec_driver_sql(
+    ddl.run(
+        conn,
         """CREATE TABLE evaluation_steps (
             first_sequence BIGINT NOT NULL, sequence BIGINT NOT NULL,
-            PRIMARY KEY (first_sequence, sequence)) WITHOUT ROWID"""
+            PRIMARY KEY (first_sequence, sequence)) WITHOUT ROWID""",
     )
 
 
 def _index_quiet_alerts(conn: Connection) -> None:
-    conn.exec_driver_sql(
-        "CREATE INDEX ix_alerts_quiet ON alerts (last_sequence, last_seen) WHERE is_open"
-    )
+    ddl.run(conn, "CREATE INDEX ix_alerts_quiet ON alerts (last_sequence, last_seen) WHERE is_open")
 
 
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (

@@ -11,11 +11,15 @@ import pytest
 from hypothesis import settings
 
 from tests.helpers.browser import find_browser
+from tests.helpers.databases import ON_POSTGRESQL, use_postgresql
 from tests.helpers.server import ServerProcess
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if ON_POSTGRESQL:
+    use_postgresql()
 
 # No example has a deadline: how long one takes says more about the machine than about the code.
 # In CI hypothesis has chosen such a profile by itself.

@@ -1,202 +1,72 @@
-"""The SQLite file: who may write it, how connections are set up, where they come from."""
+"""The database under a log, whichever it is: what the log needs of it, and opening it by URL."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import NullPool, QueuePool, StaticPool
+from sqlalchemy import Connection, make_url
+from sqlalchemy.exc import ArgumentError
 
-from eventbus.errors import LogDamagedError, LogError
-from eventbus.log.companions import COMPANIONS
-from eventbus.log.integrity import quick_check
-from eventbus.log.lockfile import LockFile
-from eventbus.log.storage import ADVICE, Storage, open_failure
-from eventbus.patterns import Pattern
-
-_BUSY_TIMEOUT_MS = 5_000
-_READ_POOL = 16
-# With 64 MiB commits read no less from a log of 400,000 events: what they touch is its end.
-_WRITER_CACHE_KIB = 16 * 1024
+from eventbus.errors import LogError
+from eventbus.log.storage import Storage
 
 
-class Database:
-    """One SQLite database, locked for this process as its only writer.
+class Database(Protocol):
+    """One database, which has this process as its only writer.
 
     ``writer`` is the single writing connection; whoever uses it holds the log's commit lock.
-    ``reading()`` lends a read-only connection, from any thread, on a snapshot of what is committed.
+    ``path`` is the database's file, or for a database on a server the stem of the files that are
+    kept here for it: what stands beside the log has that name and a suffix.
     """
 
-    def __init__(self, url: str) -> None:
-        """``url`` is ``sqlite:///path``; ``sqlite://`` is a temporary file that ``close`` removes.
+    path: Path
+    storage: Storage
+    writer: Connection
+    owes_check: bool
+    """Whether a holder before did not come to its end, and nobody has checked the file since."""
 
-        Raises LogError for a url that is not SQLite's or a file that cannot be opened,
-        LogLockedError when it is open elsewhere, LogDamagedError.
-        """
-        self._temporary: str | None = None
-        self.storage = Storage()
-        self.path = self._resolve(url)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = LockFile(self.path)
-        except OSError as error:
-            raise LogError(f"cannot open the log {self.path}: {error}") from error
-        try:
-            self._check_file()
-        except BaseException:
-            self._lock.close(is_clean=False)
-            raise
-        address = f"sqlite:///{self.path}"
-        try:
-            self._write_engine = _engine(address, begin="BEGIN IMMEDIATE", poolclass=StaticPool)
-            event.listen(self._write_engine, "connect", _set_up_writer)
-            self._read_engine = _engine(
-                address, begin="BEGIN", poolclass=QueuePool, pool_size=_READ_POOL,
-                max_overflow=_READ_POOL,
-            )  # fmt: skip
-            event.listen(self._read_engine, "connect", _set_up_reader)
-            self.writer: Connection = self._write_engine.connect()
-        except SQLAlchemyError as error:
-            self._lock.close(is_clean=not self.owes_check)
-            raise open_failure(self.path, error) from error
+    def begin(self) -> None:
+        """Begin a transaction on the writer's connection, past SQLAlchemy."""
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> AbstractContextManager[Connection]:
         """A read-only connection inside one transaction: everything read in it is one state.
 
         What the storage does to those who read in it is raised as LogReadError.
         """
-        try:
-            with self._read_engine.connect() as conn:
-                yield conn
-        except SQLAlchemyError as error:
-            failure = self.storage.read_failed(error)
-            if failure is None:
-                raise
-            raise failure from error
-        self.storage.read()
 
-    @contextmanager
-    def reading_beside(self, path: Path) -> Iterator[Connection]:
-        """As ``reading``, on a connection of its own that also sees the file ``path``, as "fresh".
-
-        Each of the two is seen as it is when it is first read from.
+    def reading_beside(self, path: Path) -> AbstractContextManager[Connection]:
+        """As ``reading``, on a connection of its own that also sees the SQLite file ``path``, as
+        "fresh". Each of the two is seen as it is when it is first read from.
         """
-        engine = _engine(f"sqlite:///{self.path}", begin="BEGIN", poolclass=NullPool)
-
-        @event.listens_for(engine, "connect")
-        def attach(dbapi_connection: Any, record: Any) -> None:
-            dbapi_connection.execute("ATTACH DATABASE ? AS fresh", (str(path),)).close()
-            _set_up_reader(dbapi_connection, record)
-
-        try:
-            with engine.connect() as conn:
-                yield conn
-        finally:
-            engine.dispose()
 
     def close(self) -> None:
-        """Close all connections (which folds the WAL into the file) and give the lock back."""
-        self._read_engine.dispose()
-        with suppress(SQLAlchemyError):  # a disk that fails cannot be written for the last time
-            self.writer.close()
-        self._write_engine.dispose()
-        if self.storage.is_damaged:
-            with suppress(OSError):
-                self._lock.mark("damaged")
-        self._lock.close(is_clean=not (self.owes_check or self.storage.is_damaged))
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary)
-
-    def _check_file(self) -> None:
-        """Refuse what would lose events if it were written to."""
-        is_there = self.path.exists()
-        wal = COMPANIONS[0].of(self.path)
-        has_wal = wal.exists() and wal.stat().st_size > 0
-        self.owes_check = is_there and (has_wal or bool(self._lock.found))
-        """Whether a holder before did not come to its end, and nobody has checked the file since:
-        its WAL or its mark is still there."""
-        if self._lock.found_state == "restoring":
-            self._lock.mark("restoring")  # still so, also for the next one
-            raise LogError(
-                f"a restore of {self.path} was cut off in the middle: run `flask restore` again"
-            )
-        if is_there and (links := self.path.stat().st_nlink) > 1:
-            raise LogError(
-                f"{self.path} has {links} names (hard links): SQLite keeps what was committed last "
-                "beside the name by which it was opened, so opening another one loses it; remove "
-                "the other names, or make copies with `flask backup`"
-            )
-        if self._lock.found_state == "damaged":
-            self._lock.mark("damaged")
-            problems = quick_check(self.path)
-            if problems:
-                raise LogDamagedError(
-                    f"the log {self.path} is damaged ({problems[0]}; {len(problems)} findings in "
-                    f"all): {ADVICE}"
-                )
-            self._lock.mark("running")
-
-    def _resolve(self, url: str) -> Path:
-        try:
-            parsed = make_url(url)
-        except ArgumentError as error:
-            raise LogError(
-                f"{url!r} is not a database URL; use sqlite:///path/to/events.db"
-            ) from error
-        if parsed.get_backend_name() != "sqlite":
-            shown = parsed.render_as_string(hide_password=True)
-            raise LogError(f"the log needs an sqlite:/// URL, not {shown}")
-        if parsed.database in (None, "", ":memory:"):
-            self._temporary = tempfile.mkdtemp(prefix="eventbus-")
-            return Path(self._temporary, "events.db")
-        return Path(parsed.database).resolve()  # a link must not get a lock of its own
+        """Close all connections and give the lock back."""
 
 
-def _engine(address: str, *, begin: str, **options: Any) -> Engine:
-    engine = create_engine(address, connect_args={"check_same_thread": False}, **options)
+def open_database(url: str, files: Path | None = None) -> Database:
+    """Open the log's database: ``sqlite:///path`` or ``postgresql://user@host/name``.
 
-    @event.listens_for(engine, "connect")
-    def own_the_transactions(dbapi_connection: Any, _record: Any) -> None:
-        dbapi_connection.isolation_level = None  # the driver must not begin or commit by itself
+    ``files`` is the folder for what is kept here of a database on a server. Raises LogError for
+    another URL or one that cannot be opened, LogLockedError when it is open elsewhere,
+    LogDamagedError.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise LogError(
+            f"{url!r} is not a database URL; use sqlite:///path/to/events.db or "
+            "postgresql://user:password@host/name"
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        from eventbus.log.sqlite import SqliteDatabase
 
-    @event.listens_for(engine, "begin")
-    def begin_explicitly(conn: Connection) -> None:
-        conn.exec_driver_sql(begin)
+        return SqliteDatabase(url)
+    if backend == "postgresql":
+        from eventbus.log.postgresql import PostgresqlDatabase
 
-    return engine
-
-
-def _set_up_writer(dbapi_connection: Any, _record: Any) -> None:
-    for pragma in (
-        "auto_vacuum = INCREMENTAL",  # only takes effect before the first table exists
-        "journal_mode = WAL",
-        "synchronous = FULL",  # an acknowledged publish survives a power cut, not only a crash
-        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
-        f"cache_size = -{_WRITER_CACHE_KIB}",
-        "temp_store = MEMORY",
-        "journal_size_limit = 67108864",
-    ):
-        dbapi_connection.execute(f"PRAGMA {pragma}").close()
-
-
-@lru_cache(maxsize=256)
-def _pattern(text: str) -> Pattern:
-    return Pattern(text)
-
-
-def _type_matches(pattern: str, type: str) -> bool:
-    return _pattern(pattern).matches(type)
-
-
-def _set_up_reader(dbapi_connection: Any, _record: Any) -> None:
-    dbapi_connection.create_function("eventbus_type_matches", 2, _type_matches, deterministic=True)
-    for pragma in (f"busy_timeout = {_BUSY_TIMEOUT_MS}", "query_only = ON", "temp_store = MEMORY"):
-        dbapi_connection.execute(f"PRAGMA {pragma}").close()
+        return PostgresqlDatabase(parsed, files)
+    shown = parsed.render_as_string(hide_password=True)
+    raise LogError(f"the log needs an sqlite:/// or postgresql:// URL, not {shown}")

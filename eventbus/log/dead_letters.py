@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from eventbus.log import schema
 from eventbus.log.database import Database
 from eventbus.log.selections import Selection
+from eventbus.log.upsert import larger, upsert
 from eventbus.timestamps import from_microseconds
 
 _events, _deliveries, _counts = schema.events, schema.deliveries, schema.dead_letters
@@ -23,12 +23,12 @@ _KEYS_AT_ONCE = 500
 Group = tuple[int, str, str]
 """A subscription's id, an event type, the class of the last error ("" for none)."""
 
-_ADD = insert(_counts)
+_ADD = upsert(_counts)
 _ADD = _ADD.on_conflict_do_update(
     index_elements=["subscription", "type", "error_class"],
     set_={
         "count": _counts.c.count + _ADD.excluded.count,
-        "newest_us": func.max(_counts.c.newest_us, _ADD.excluded.newest_us),
+        "newest_us": larger(_counts.c.newest_us, _ADD.excluded.newest_us),
     },
 )
 _TAKE = (

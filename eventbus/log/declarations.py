@@ -7,13 +7,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from eventbus.catalogue.declaration import Declaration
 from eventbus.errors import DeclarationError
 from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.unit import Unit
+from eventbus.log.upsert import upsert
 from eventbus.timestamps import from_microseconds, to_microseconds
 from eventbus.validation import encode_json
 
@@ -56,7 +56,7 @@ class DeclarationStore:
             "declared_us": to_microseconds(event.time),
             "declared_by": declaration.place,
         }
-        statement = insert(_declarations).values(type=declaration.type, **values)
+        statement = upsert(_declarations).values(type=declaration.type, **values)
 
         def save(conn: Connection) -> None:
             conn.execute(statement.on_conflict_do_update(index_elements=["type"], set_=values))

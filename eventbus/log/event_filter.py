@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, text
+from sqlalchemy import Connection, CursorResult, TextClause, text
 
 from eventbus.log.known_types import KnownTypes
 from eventbus.log.values import EventQuery
@@ -130,10 +130,10 @@ def opened(
         # ix_events_type: the walks of all types are merged; nothing beyond the limit is looked at.
         walks = " UNION ALL ".join(
             f"SELECT * FROM (SELECT sequence FROM events WHERE {' AND '.join(where)} "
-            f"AND type = :type_{number} ORDER BY sequence {order} LIMIT :limit)"
+            f"AND type = :type_{number} ORDER BY sequence {order} LIMIT :limit) AS walk_{number}"
             for number in range(len(types))
         )
-        where = [f"sequence IN (SELECT sequence FROM ({walks}) ORDER BY sequence {order} "
+        where = [f"sequence IN (SELECT sequence FROM ({walks}) AS walks ORDER BY sequence {order} "
                  "LIMIT :limit)"]  # fmt: skip
     elif types:
         # "+": else the planner would walk ix_events_type and sort rows with their payloads.
@@ -142,7 +142,7 @@ def opened(
     statement = (
         f"SELECT {columns} FROM events WHERE {' AND '.join(where)} ORDER BY sequence {order}"
     )
-    with conn.execute(text(f"{statement} LIMIT :limit"), params) as rows:
+    with conn.execute(_text(conn, f"{statement} LIMIT :limit"), params) as rows:
         yield rows
 
 
@@ -158,4 +158,11 @@ def chosen(
     statement = (
         f"SELECT {columns} FROM events WHERE {' AND '.join(where)} ORDER BY sequence {order}"
     )
-    return conn.execute(text(statement), params).all()
+    return conn.execute(_text(conn, statement), params).all()
+
+
+def _text(conn: Connection, statement: str) -> TextClause:
+    """The statement in the words of the connection's database."""
+    if conn.dialect.name == "postgresql":  # whose planner needs no "+", and whose LIKE minds case
+        statement = statement.replace("+type IN", "type IN").replace(" LIKE ", " ILIKE ")
+    return text(statement)

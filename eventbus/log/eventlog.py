@@ -18,7 +18,7 @@ from eventbus.log import schema
 from eventbus.log.commit import GroupCommit
 from eventbus.log.counts import TypeCount
 from eventbus.log.crashed import crashed
-from eventbus.log.database import Database
+from eventbus.log.database import open_database
 from eventbus.log.dead_letters import DeadLetters
 from eventbus.log.deliveries import DeliveryReader
 from eventbus.log.delivery_lists import DeliveryLists
@@ -58,7 +58,7 @@ AfterCommit = Callable[[Deliveries, list[Unit]], None]
 
 
 class EventLog:
-    """The durable log on SQLite.
+    """The durable log, in SQLite or PostgreSQL.
 
     Reading methods may be called from any thread. Writing goes through units: ``submit`` from
     an event loop, ``commit`` from a plain thread. After every commit, in its thread and under
@@ -66,9 +66,12 @@ class EventLog:
     listener the events: they must only hand over.
     """
 
-    def __init__(self, url: str) -> None:
-        """Open or create the log. Raises LogError, LogLockedError or SchemaError."""
-        self._database = Database(url)
+    def __init__(self, url: str, files: Path | None = None) -> None:
+        """Open or create the log; ``files`` is the folder for what stands beside one on a server.
+
+        Raises LogError, LogLockedError or SchemaError.
+        """
+        self._database = open_database(url, files)
         self.storage = self._database.storage
         try:
             conn = self._database.writer
@@ -90,7 +93,7 @@ class EventLog:
         except BaseException:
             self._database.close()
             raise
-        self._writer = Writer(conn, newest, self._subscribers.match, self._committed)
+        self._writer = Writer(self._database, newest, self._subscribers.match, self._committed)
         self._commit = GroupCommit(self._write)
         self.commits = CommitMeasures()
         self.tracing: Tracing | None = None
@@ -105,7 +108,7 @@ class EventLog:
         """Grows with every commit of any kind: whether anything changed."""
         self.removed_upto: int = removed or 0
         """The newest event of which retention has removed something; 0 for none."""
-        self.removed_count: int = gone or 0
+        self.removed_count: int = int(gone or 0)
         """How many events retention has removed."""
         self._reader = Reader(self._database, lambda: self.last_sequence, self.known_types)
         self.history = HistoryReader(self._database, lambda: self.last_sequence, self.known_types)

@@ -16,7 +16,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from eventbus.log import schema
 from eventbus.log.flow_tally import (
@@ -30,6 +29,7 @@ from eventbus.log.flow_tally import (
 )
 from eventbus.log.prepared import ManyRows
 from eventbus.log.unit import Unit
+from eventbus.log.upsert import upsert
 
 if TYPE_CHECKING:
     from eventbus.log.eventlog import EventLog
@@ -56,16 +56,17 @@ _open, _subscriptions = schema.flow_open, schema.subscriptions
 _ADD = ManyRows(
     lambda rows: (
         "INSERT INTO flow_counts (length_s, start_s, edge, measure, count) "
-        f"VALUES {rows} ON CONFLICT DO UPDATE SET count = count + excluded.count"
+        f"VALUES {rows} ON CONFLICT (length_s, start_s, edge, measure) "
+        "DO UPDATE SET count = flow_counts.count + excluded.count"
     ),
-    5,
+    ("INTEGER", "BIGINT", "INTEGER", "INTEGER", "BIGINT"),
 )
 _SEEN = ManyRows(
     lambda rows: (
-        "UPDATE flow_edges SET last_s = max(last_s, given.column2) "
-        f"FROM (VALUES {rows}) AS given WHERE flow_edges.id = given.column1"
+        "UPDATE flow_edges SET last_s = given.column2 FROM (VALUES "
+        f"{rows}) AS given WHERE flow_edges.id = given.column1 AND last_s < given.column2"
     ),
-    2,
+    ("BIGINT", "BIGINT"),
 )
 
 
@@ -257,14 +258,21 @@ def reopen(conn: Connection, subscription: int, sequences: Iterable[int]) -> Non
     )
     keys = [{"key": each} for each in sequences if each <= position + _STEP]
     if keys:
-        conn.execute(row.on_conflict_do_update(set_={"version": _open.c.version + 1}), keys)
+        conn.execute(
+            row.on_conflict_do_update(
+                index_elements=["sequence", "subscription"], set_={"version": _open.c.version + 1}
+            ),
+            keys,
+        )
 
 
 def _write_positions(conn: Connection, positions: dict[int, int]) -> None:
     if positions:
         row = upsert(_positions)
         conn.execute(
-            row.on_conflict_do_update(set_={"position": row.excluded.position}),
+            row.on_conflict_do_update(
+                index_elements=["subscription"], set_={"position": row.excluded.position}
+            ),
             [{"subscription": key, "position": value} for key, value in positions.items()],
         )
 

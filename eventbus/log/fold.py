@@ -27,9 +27,9 @@ from sqlalchemy import (
 
 from eventbus.event import Event
 from eventbus.log import schema
-from eventbus.log.database import Database
 from eventbus.log.prepared import insert_rows
 from eventbus.log.rows import whole_event_from_row
+from eventbus.log.sqlite import SqliteDatabase
 
 _SIDE_FILES = ("", "-wal", "-shm", "-journal", "-lock")
 _KEYS = 500
@@ -76,7 +76,7 @@ class Fold:
         What is committed survives a power cut only when ``is_durable``. Raises LogError and
         LogLockedError.
         """
-        self._database = Database("sqlite://" if path is None else f"sqlite:///{path}")
+        self._database = SqliteDatabase("sqlite://" if path is None else f"sqlite:///{path}")
         self.path = self._database.path
         self.writer: Connection = self._database.writer
         if not is_durable:

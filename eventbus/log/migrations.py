@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from eventbus.errors import SchemaError
-from eventbus.log import schema
+from eventbus.log import ddl, schema
+from eventbus.log.upsert import upsert
 
 Migration = Callable[[Connection], None]
 
@@ -44,10 +44,12 @@ def _create_log(conn: Connection) -> None:
             PRIMARY KEY (sequence, subscription, number)) WITHOUT ROWID""",
         "CREATE INDEX ix_attempts_subscription ON attempts (subscription)",
     ):
-        conn.exec_driver_sql(statement)
+        ddl.run(conn, statement)
 
 
 def _never_reuse_subscription_ids(conn: Connection) -> None:
+    if conn.dialect.name == "postgresql":
+        return  # which never does
     for statement in (
         """CREATE TABLE new_subscriptions (
             id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
@@ -66,7 +68,7 @@ def _never_reuse_subscription_ids(conn: Connection) -> None:
             WHERE state IN ('pending', 'retrying', 'dead') AND state != 'succeeded'
             AND subscription NOT IN (SELECT id FROM subscriptions)""",
     ):
-        conn.exec_driver_sql(statement)
+        ddl.run(conn, statement)
 
 
 def _add_operations(conn: Connection) -> None:
@@ -86,7 +88,7 @@ def _add_operations(conn: Connection) -> None:
             PRIMARY KEY (sequence, subscription, number)) WITHOUT ROWID""",
         "CREATE INDEX ix_interventions_operation ON interventions (operation)",
     ):
-        conn.exec_driver_sql(statement)
+        ddl.run(conn, statement)
 
 
 def _create_scheduled(conn: Connection) -> None:
@@ -99,19 +101,20 @@ def _create_scheduled(conn: Connection) -> None:
             CONSTRAINT uq_scheduled_id_source UNIQUE (id, source))""",
         "CREATE INDEX ix_scheduled_due ON scheduled (due_us)",
     ):
-        conn.exec_driver_sql(statement)
+        ddl.run(conn, statement)
 
 
 def _count_what_is_removed(conn: Connection) -> None:
-    conn.exec_driver_sql(
+    ddl.run(
+        conn,
         """CREATE TABLE removals (
             type TEXT NOT NULL PRIMARY KEY, events BIGINT NOT NULL, payloads BIGINT NOT NULL,
-            last_sequence BIGINT NOT NULL) WITHOUT ROWID"""
+            last_sequence BIGINT NOT NULL) WITHOUT ROWID""",
     )
 
 
 def _tell_events_from_payloads(conn: Connection) -> None:
-    conn.exec_driver_sql("ALTER TABLE removals ADD COLUMN events_upto BIGINT NOT NULL DEFAULT 0")
+    ddl.run(conn, "ALTER TABLE removals ADD COLUMN events_upto BIGINT NOT NULL DEFAULT 0")
 
 
 def _count_dead_letters(conn: Connection) -> None:
@@ -130,12 +133,12 @@ def _count_dead_letters(conn: Connection) -> None:
             JOIN events AS e ON e.sequence = d.sequence
             GROUP BY d.subscription, e.type, coalesce(d.error_class, '')""",
     ):
-        conn.exec_driver_sql(statement)
+        ddl.run(conn, statement)
 
 
 def _let_subscriptions_be_paused(conn: Connection) -> None:
     for column in ("paused_us BIGINT", "paused_by TEXT", "pause_reason TEXT"):
-        conn.exec_driver_sql(f"ALTER TABLE subscriptions ADD COLUMN {column}")
+        ddl.run(conn, f"ALTER TABLE subscriptions ADD COLUMN {column}")
 
 
 def _count_what_flows(conn: Connection) -> None:
@@ -154,14 +157,15 @@ def _count_what_flows(conn: Connection) -> None:
             sequence BIGINT NOT NULL, subscription INTEGER NOT NULL, attempts INTEGER NOT NULL,
             version INTEGER NOT NULL, PRIMARY KEY (sequence, subscription)) WITHOUT ROWID""",
     ):
-        conn.exec_driver_sql(statement)
+        ddl.run(conn, statement)
 
 
 def _keep_declarations(conn: Connection) -> None:
-    conn.exec_driver_sql(
+    ddl.run(
+        conn,
         """CREATE TABLE declarations (
             type TEXT NOT NULL PRIMARY KEY, declaration TEXT NOT NULL, declared_us BIGINT NOT NULL,
-            declared_by TEXT NOT NULL) WITHOUT ROWID"""
+            declared_by TEXT NOT NULL) WITHOUT ROWID""",
     )
 
 
@@ -198,7 +202,7 @@ def migrate(conn: Connection, component: str, migrations: Sequence[Migration]) -
     for number in range(version + 1, len(migrations) + 1):
         with conn.begin():
             migrations[number - 1](conn)
-            mark = insert(versions).values(component=component, version=number)
+            mark = upsert(versions).values(component=component, version=number)
             conn.execute(
                 mark.on_conflict_do_update(index_elements=["component"], set_={"version": number})
             )

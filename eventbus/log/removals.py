@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from eventbus.log import schema
 from eventbus.log.known_types import matches_rows
+from eventbus.log.upsert import larger, upsert
 from eventbus.patterns import Pattern
 
 _events, _deliveries, _removals = schema.events, schema.deliveries, schema.removals
@@ -172,7 +172,7 @@ def _note(conn: Connection, what: What, chosen: Iterable[Candidate]) -> None:
         }
         for type, found in by_type.items()
     ]
-    note = insert(_removals)
+    note = upsert(_removals)
     new = note.excluded
     conn.execute(
         note.on_conflict_do_update(
@@ -180,8 +180,8 @@ def _note(conn: Connection, what: What, chosen: Iterable[Candidate]) -> None:
             set_={
                 "events": _removals.c.events + new.events,
                 "payloads": _removals.c.payloads + new.payloads,
-                "last_sequence": func.max(_removals.c.last_sequence, new.last_sequence),
-                "events_upto": func.max(_removals.c.events_upto, new.events_upto),
+                "last_sequence": larger(_removals.c.last_sequence, new.last_sequence),
+                "events_upto": larger(_removals.c.events_upto, new.events_upto),
             },
         ),
         rows,
@@ -199,4 +199,4 @@ def newest_removed(conn: Connection, pattern: Pattern, after: int) -> int | None
 def removed_counts(conn: Connection) -> tuple[int, int]:
     """How many events and how many payloads were removed ever."""
     row = conn.execute(select(func.sum(_removals.c.events), func.sum(_removals.c.payloads))).one()
-    return row[0] or 0, row[1] or 0
+    return int(row[0] or 0), int(row[1] or 0)  # PostgreSQL sums to decimals

@@ -16,12 +16,15 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+ROW_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+"""Of a primary key: INTEGER is what makes it the number of the row in SQLite."""
+
 # INTEGER PRIMARY KEY is SQLite's rowid, and every index ends with it: an index on ``type`` gives
 # the events of a type in sequence order.
 events = Table(
     "events",
     metadata,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", ROW_NUMBER, primary_key=True, autoincrement=False),
     Column("id", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("type", Text, nullable=False),
@@ -51,7 +54,7 @@ ix_events_correlation = Index(
 subscriptions = Table(
     "subscriptions",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", ROW_NUMBER, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("pattern", Text, nullable=False),
     Column("created_us", BigInteger, nullable=False),
@@ -110,7 +113,7 @@ ix_attempts_subscription = Index("ix_attempts_subscription", attempts.c.subscrip
 operations = Table(
     "operations",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("id", ROW_NUMBER, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("selection", Text, nullable=False),  # JSON
@@ -152,7 +155,7 @@ ix_interventions_operation = Index("ix_interventions_operation", interventions.c
 scheduled = Table(
     "scheduled",
     metadata,
-    Column("number", Integer, primary_key=True),
+    Column("number", ROW_NUMBER, primary_key=True),
     Column("due_us", BigInteger, nullable=False),
     Column("id", Text, nullable=False),
     Column("source", Text, nullable=False),
@@ -200,7 +203,7 @@ dead_letters = Table(
 flow_edges = Table(
     "flow_edges",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", ROW_NUMBER, primary_key=True),
     Column("type", Text, nullable=False),
     Column("subscription", Integer, nullable=False),
     Column("caused", Text, nullable=False),

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -22,7 +22,11 @@ _STORAGE_CODES = frozenset(
     {"SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CORRUPT", "SQLITE_NOTADB",
      "SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_NOMEM", "SQLITE_PERM"}
 )  # fmt: skip
-_DAMAGE_CODES = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
+# The same of PostgreSQL: classes of SQLSTATE (PostgreSQL's manual, appendix A), and single ones.
+# Connection, resources, intervention of an operator, system error; read-only, damaged; deadlock.
+_STORAGE_CLASSES = frozenset({"08", "53", "57", "58"})
+_STORAGE_STATES = frozenset({"25006", "XX001", "XX002", "40001", "40P01", "55P03"})
+_DAMAGE_CODES = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "XX001", "XX002"})
 _PROBE_BYTES = 65_536
 
 ADVICE = "stop the server and restore a backup with `flask restore`; docs/reliability.md says more"
@@ -32,14 +36,26 @@ def driver_error(error: BaseException) -> BaseException | None:
     """The driver's own error, which SQLAlchemy wraps unless a statement bypassed it."""
     if isinstance(error, DBAPIError):
         return error.orig
-    return error if isinstance(error, sqlite3.Error) else None
+    return error if isinstance(error, sqlite3.Error) or hasattr(error, "sqlstate") else None
 
 
 def storage_code(error: BaseException) -> str | None:
-    """The base result code when the storage itself is at fault, None for any other error."""
-    name = getattr(driver_error(error), "sqlite_errorname", "") or ""
-    base = "_".join(name.split("_")[:2])
-    return base if base in _STORAGE_CODES else None
+    """The code when the storage itself is at fault, None for any other error.
+
+    SQLite's base result code, or PostgreSQL's SQLSTATE; "08000" when its server is not there.
+    """
+    original = driver_error(error)
+    if original is None:
+        return None
+    if not hasattr(original, "sqlstate"):
+        name = getattr(original, "sqlite_errorname", "") or ""
+        base = "_".join(name.split("_")[:2])
+        return base if base in _STORAGE_CODES else None
+    state: str | None = original.sqlstate
+    if state is None:  # it did not come from the server
+        is_away = type(original).__name__ in ("OperationalError", "InterfaceError")
+        return "08000" if is_away else None
+    return state if state[:2] in _STORAGE_CLASSES or state in _STORAGE_STATES else None
 
 
 def write_failure(error: Exception) -> LogWriteError | None:
@@ -56,7 +72,7 @@ def write_failure(error: Exception) -> LogWriteError | None:
     return LogWriteError(f"cannot write the log, nothing was recorded: {original} ({name})")
 
 
-def open_failure(path: Path, error: SQLAlchemyError) -> LogError:
+def open_failure(path: Path | str, error: SQLAlchemyError) -> LogError:
     """The LogError for a database that cannot be opened; says what to do."""
     original = getattr(error, "orig", None) or error
     if storage_code(error) in _DAMAGE_CODES:
@@ -175,8 +191,8 @@ def _writes(unit: Unit) -> bool:
 def _write_probe(conn: Connection) -> None:
     # In a commit of its own: pages that the same transaction frees again are not written at all.
     _remove_probe(conn)
-    conn.exec_driver_sql("CREATE TABLE storage_probe (data BLOB)")
-    conn.exec_driver_sql(f"INSERT INTO storage_probe VALUES (zeroblob({_PROBE_BYTES}))")
+    conn.exec_driver_sql("CREATE TABLE storage_probe (data TEXT)")
+    conn.execute(text("INSERT INTO storage_probe VALUES (:data)"), {"data": "0" * _PROBE_BYTES})
 
 
 def _remove_probe(conn: Connection) -> None:

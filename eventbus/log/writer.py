@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.errors import EffectError
 from eventbus.event import Event
 from eventbus.log import schema
+from eventbus.log.database import Database
 from eventbus.log.dead_letters import Tally
 from eventbus.log.prepared import ManyRows, insert_rows, update_rows
 from eventbus.log.rows import whole_event_from_row
@@ -36,7 +37,7 @@ _INSERT_ATTEMPT = ManyRows(
         "subscription = given.column2), column3, column4, column5, column6, column7, column8 "
         f"FROM (VALUES {rows}) AS given"
     ),
-    8,
+    ("BIGINT", "INTEGER", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT", "TEXT"),
 )
 _KEY = ("sequence", "subscription")
 # Unsubscribed while it ran: it must not come back as one to be retried.
@@ -59,12 +60,13 @@ class Writer:
 
     def __init__(
         self,
-        conn: Connection,
+        database: Database,
         last_sequence: int,
         match: Callable[[str], tuple[int, ...]],
         after_commit: Callable[[Deliveries, list[Unit]], None],
     ) -> None:
-        self._conn = conn
+        self._database = database
+        self._conn = database.writer
         self._match = match
         self._after_commit = after_commit
         self.last_sequence = last_sequence
@@ -133,12 +135,10 @@ class Writer:
             else:
                 # Most commits. Past SQLAlchemy, whose begin and commit cost half as much as the
                 # disk takes for a single event.
-                driver = self._conn.connection.driver_connection
-                assert driver is not None, "the writing connection is open"
-                driver.execute("BEGIN IMMEDIATE")
+                self._database.begin()
                 self._append(batch, recorded, is_suspicious)
                 self._finish(batch)
-                driver.commit()
+                self._conn.connection.commit()
         except BaseException:
             self._conn.connection.rollback()  # when COMMIT itself fails the transaction stays open
             self._take_back(batch, given, before)
@@ -259,5 +259,7 @@ def _needs_connection(unit: Unit) -> bool:
 
 
 def _is_integrity(error: Exception) -> bool:
-    name: str = getattr(driver_error(error), "sqlite_errorname", "")
-    return name.startswith("SQLITE_CONSTRAINT")
+    original = driver_error(error)
+    name: str = getattr(original, "sqlite_errorname", None) or ""
+    state: str = getattr(original, "sqlstate", None) or ""
+    return name.startswith("SQLITE_CONSTRAINT") or state.startswith("23")

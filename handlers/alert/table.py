@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from eventbus.log import EventLog
+from eventbus.log.schema import ROW_NUMBER
 from handlers import counters
 from handlers.alert import history
 from handlers.alert.changes import ChangeKind, change_of
@@ -35,7 +36,7 @@ _MOST_REMEMBERED_CHARS = 2_000
 alerts = Table(
     "alerts",
     metadata,
-    Column("first_sequence", Integer, primary_key=True, autoincrement=False),
+    Column("first_sequence", ROW_NUMBER, primary_key=True, autoincrement=False),
     Column("id", Text, nullable=False, unique=True),
     Column("fingerprint", Text, nullable=False),
     Column("service", Text, nullable=False),

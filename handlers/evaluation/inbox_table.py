@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from eventbus import Event
+from eventbus.log.schema import ROW_NUMBER
 from eventbus.timestamps import to_microseconds
 from handlers import payload
 from handlers.evaluation.facts import Facts
@@ -36,7 +37,7 @@ items = Table(
     "evaluation_inbox",
     metadata,
     # Of the event that told that the retries were used up: unique, and in order of arrival.
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", ROW_NUMBER, primary_key=True, autoincrement=False),
     Column("eval_id", Text, nullable=False),
     Column("opened_at", BigInteger, nullable=False),
     Column("failed_at", BigInteger, nullable=False),

@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from eventbus.log import EventLog
 from eventbus.log.prepared import insert_rows
+from eventbus.log.schema import ROW_NUMBER
 from handlers import counters
 from handlers.committed import CommittedRows
 from handlers.errors import StaleStateError
@@ -37,7 +38,7 @@ evaluations = Table(
     metadata,
     # The first event's sequence is unique and in order of arrival: as the primary key it makes
     # the newest-first list a walk of the table itself.
-    Column("first_sequence", Integer, primary_key=True, autoincrement=False),
+    Column("first_sequence", ROW_NUMBER, primary_key=True, autoincrement=False),
     Column("eval_id", Text, nullable=False, unique=True),
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False),

@@ -20,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from eventbus.log import ddl
 from eventbus.timestamps import from_microseconds, to_microseconds
 from handlers.webhook.webhook import Webhook
 
@@ -49,13 +50,14 @@ _webhooks = Table(
 
 def _create(conn: Connection) -> None:
     # Spelled out: a migration must do tomorrow what it did the day it was released.
-    conn.exec_driver_sql(
+    ddl.run(
+        conn,
         """CREATE TABLE webhooks (
             name TEXT NOT NULL PRIMARY KEY, pattern TEXT NOT NULL, url TEXT NOT NULL,
             mode TEXT NOT NULL, timeout_s FLOAT NOT NULL, max_attempts INTEGER NOT NULL,
             concurrency INTEGER NOT NULL, secret TEXT NOT NULL, previous_secret TEXT,
             previous_until BIGINT, created_at BIGINT NOT NULL, created_by TEXT NOT NULL,
-            changed_at BIGINT NOT NULL) WITHOUT ROWID"""
+            changed_at BIGINT NOT NULL) WITHOUT ROWID""",
     )
 
 

@@ -20,9 +20,9 @@ from app.config import Settings
 from eventbus.errors import BackupError, SchemaError
 from eventbus.log import EventLog
 from eventbus.log.backup import make_backup
-from eventbus.log.database import Database
 from eventbus.log.migrations import LOG_MIGRATIONS, migrate
 from eventbus.log.restore import restore_backup
+from eventbus.log.sqlite import SqliteDatabase
 from handlers.migrations import MIGRATIONS
 from handlers.subscriptions import COMPONENT
 from tests.helpers.server import ROOT, ServerProcess, clean_environment
@@ -33,7 +33,7 @@ FIRST, BEFORE = (1, 1), (len(LOG_MIGRATIONS) - 1, len(MIGRATIONS) - 1)
 
 def database_of(path: Path, versions: tuple[int, int]) -> None:
     """A database as a program of earlier versions left it: with an event that nobody handled."""
-    database = Database(f"sqlite:///{path}")
+    database = SqliteDatabase(f"sqlite:///{path}")
     conn = database.writer
     migrate(conn, "log", LOG_MIGRATIONS[: versions[0]])
     migrate(conn, COMPONENT, MIGRATIONS[: versions[1]])
@@ -95,7 +95,7 @@ def test_an_older_program_says_what_to_do_with_a_newer_database(tmp_path: Path) 
     path = tmp_path / "events.db"
     with app_on(path) as client:
         client.post("/api/events", json={"type": "a.b"})
-    database = Database(f"sqlite:///{path}")
+    database = SqliteDatabase(f"sqlite:///{path}")
     with database.writer.begin():
         database.writer.execute(text("UPDATE schema_versions SET version = version + 1"))
     database.close()
@@ -151,7 +151,7 @@ def test_a_backup_of_a_database_of_an_earlier_version_can_be_made_with_the_newer
         env=clean_environment(EVENTBUS_DATABASE_URL=f"sqlite:///{path}"),
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    database = Database(f"sqlite:///{copy}")
+    database = SqliteDatabase(f"sqlite:///{copy}")
     with database.writer.begin():
         found = dict(database.writer.execute(text("SELECT * FROM schema_versions")).all())
     database.close()
@@ -162,7 +162,7 @@ def test_restore_knows_each_part_of_a_database_that_the_app_has_made(tmp_path: P
     path = tmp_path / "events.db"
     with app_on(path) as client:
         assert client.get("/api/stats").status_code == 200
-    database = Database(f"sqlite:///{path}")
+    database = SqliteDatabase(f"sqlite:///{path}")
     found = dict(
         database.writer.execute(
             text("SELECT component, max(version) FROM schema_versions GROUP BY component")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text
 
+from eventbus.log import ddl
 from eventbus.log.migrations import Migration
 
 COMPONENT = "access"
@@ -75,7 +76,7 @@ def _create(conn: Connection) -> None:
             created_us BIGINT NOT NULL, seen_us BIGINT NOT NULL, address TEXT NOT NULL,
             agent TEXT NOT NULL) WITHOUT ROWID""",
     ):
-        conn.exec_driver_sql(statement)
+        ddl.run(conn, statement)
 
 
 MIGRATIONS: tuple[Migration, ...] = (_create,)

@@ -13,12 +13,16 @@ import pytest
 from eventbus import EventBus
 from eventbus.log import EventLog
 from tests.helpers.bus import open_bus
+from tests.helpers.databases import ON_POSTGRESQL, running_postgresql, schema_url
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """The URL of a database that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'events.db'}"
+    path = tmp_path / "events.db"
+    if ON_POSTGRESQL:
+        return schema_url(running_postgresql(), str(path))
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture

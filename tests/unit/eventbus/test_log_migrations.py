@@ -9,8 +9,8 @@ from sqlalchemy.exc import OperationalError
 from eventbus import Pattern
 from eventbus.errors import SchemaError
 from eventbus.log import EventLog, schema
-from eventbus.log.database import Database
 from eventbus.log.migrations import LOG_MIGRATIONS, migrate
+from eventbus.log.sqlite import SqliteDatabase
 
 
 def create(table: str) -> object:
@@ -125,7 +125,7 @@ def test_the_indexes_serve_what_they_are_for(log: EventLog, query: str, index: s
 
 @pytest.mark.parametrize("version", range(1, len(LOG_MIGRATIONS)))
 def test_a_log_of_every_earlier_version_becomes_one_of_now(url: str, version: int) -> None:
-    database = Database(url)
+    database = SqliteDatabase(url)
     migrate(database.writer, "log", LOG_MIGRATIONS[:version])
     with database.writer.begin():
         database.writer.execute(text(

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from eventbus import Event, EventBus
 from eventbus.errors import EventValidationError
 from eventbus.log import EventLog, migrations
-from eventbus.log.database import Database
+from eventbus.log.sqlite import SqliteDatabase
 from eventbus.scheduled import ScheduledEvent
 from eventbus.testing import FakeClock
 from tests.helpers.bus import LONG_S, Recorder, recorded
@@ -318,7 +318,7 @@ def test_a_disk_that_cannot_be_written_only_delays_it(
 
 def test_a_log_of_an_earlier_version_gets_a_schedule(url: str) -> None:
     at = migrations.LOG_MIGRATIONS.index(migrations._create_scheduled)
-    database = Database(url)
+    database = SqliteDatabase(url)
     migrations.migrate(database.writer, "log", migrations.LOG_MIGRATIONS[:at])
     with database.writer.begin():
         assert "scheduled" not in str(
