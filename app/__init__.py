@@ -20,10 +20,11 @@ from app import (
     security,
     tracing,
 )
-from app.config import PROJECT_ROOT, Settings
+from app.config import Settings
 from app.hooks import routes as hooks
 from app.proxies import behind_proxies
 from app.runtime import Runtime, runtime
+from app.variables import PROJECT_ROOT
 
 __all__ = ["create_app"]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.access.mask_rules import MaskError, MaskRule
@@ -13,6 +12,12 @@ from app.access.rate import RequestRate
 from app.access.scopes import Role
 from app.access_variables import ACCESS_VARIABLES
 from app.broker_variables import BROKER_VARIABLES, broker_problems
+from app.database_variables import (
+    DATABASE_VARIABLES,
+    DEFAULT_DATABASE_URL,
+    DEFAULT_FILES_FOLDER,
+    database_problems,
+)
 from app.hooks.hook import Hook
 from app.host_names import host, host_names
 from app.notify_variables import NOTIFY_VARIABLES
@@ -33,8 +38,6 @@ from handlers.notify import Channel, MailServer, RateLimit
 from handlers.retry_delays import RetryDelay, parse_delays
 from handlers.rules import MetricRule
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_DATABASE_URL = f"sqlite:///{PROJECT_ROOT / 'var' / 'events.db'}"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -57,7 +60,8 @@ class Settings:
     port: int = 8000
     insecure_bind: bool = False
     allowed_hosts: tuple[str, ...] = LOOPBACK_NAMES
-    database_url: str = DEFAULT_DATABASE_URL
+    database_url: str = field(default=DEFAULT_DATABASE_URL, repr=False)  # may have a password
+    files_folder: str = DEFAULT_FILES_FOLDER
     source: str = "/eventbus"
     max_event_bytes: int = 262_144
     max_body_bytes: int = 8_388_608
@@ -163,7 +167,7 @@ class Settings:
             except DeclarationError as error:
                 problems += [f"EVENTBUS_SCHEMAS={self.schemas!r} is wrong: {each.pointer}: "
                              f"{each.detail}" for each in error.errors[:20]]  # fmt: skip
-        problems += broker_problems(self.broker)
+        problems += broker_problems(self.broker) + database_problems(self.database_url)
         if self.max_event_bytes > self.max_body_bytes:
             problems.append(
                 f"EVENTBUS_MAX_EVENT_BYTES ({self.max_event_bytes}) is wrong; allowed: at most "
@@ -196,13 +200,6 @@ def _level(text: str) -> str:
     if text.lower() not in ("debug", "info", "warning", "error"):
         raise ValueError(text)
     return text.lower()
-
-
-def _database_url(text: str) -> str:
-    path, mark, options = text.removeprefix("sqlite:///").partition("?")
-    if not text.startswith("sqlite:///") or not path or path == ":memory:" or "\x00" in text:
-        raise ValueError(text)
-    return f"sqlite:///{PROJECT_ROOT / path}{mark}{options}"
 
 
 def _rules(text: str) -> tuple[MetricRule, ...]:
@@ -251,12 +248,7 @@ VARIABLES: tuple[Variable, ...] = (
         "The names under which the server may be asked, against DNS rebinding. Behind a proxy, "
         "its public name. Any name when `HOST` is not a loopback address.",
     ),
-    Variable(
-        "EVENTBUS_DATABASE_URL", "database_url", _database_url,
-        "`sqlite:///` and the path of a file: `sqlite:///var/events.db` below the project's "
-        "directory, `sqlite:////srv/events.db` from the root",
-        "Where the log and everything made from it is kept. One process at a time.",
-    ),
+    *DATABASE_VARIABLES,
     Variable(
         "EVENTBUS_SOURCE", "source", _source, "printable text of at most 1024 characters",
         "The `source` of events that come without one, and of those that handlers publish.",

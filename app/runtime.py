@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from flask import Flask, current_app
@@ -18,6 +17,7 @@ from flask import Flask, current_app
 from app.access.access import Access
 from app.catalogue import open_catalogue
 from app.config import Settings
+from app.database import open_log
 from app.rebuilds import Rebuilds
 from app.retention import Retentions
 from app.start_check import StartCheck
@@ -291,30 +291,30 @@ def runtime() -> Runtime:
     return found
 
 
-def database_path(settings: Settings) -> Path:
-    """The file that ``settings`` name."""
-    return Path(settings.database_url.removeprefix("sqlite:///").partition("?")[0])
-
-
 def _open_bus(settings: Settings, wait_for_lock_s: float) -> EventBus:
-    database_path(settings).parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait_for_lock_s
     catalogue = open_catalogue(settings)
     while True:
         try:
-            return EventBus.open(
-                settings.database_url,
-                source=settings.source,
-                retry=RetryPolicy(
-                    max_attempts=settings.max_attempts,
-                    timeout_s=settings.handler_timeout_s,
-                    base_delay_s=settings.backoff_first_s,
-                    max_delay_s=settings.backoff_max_s,
-                ),
-                max_event_bytes=settings.max_event_bytes,
-                catalogue=catalogue,
-            )
+            log = open_log(settings)
+            break
         except LogLockedError:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(_LOCK_POLL_S)
+    try:
+        return EventBus(
+            log,
+            source=settings.source,
+            retry=RetryPolicy(
+                max_attempts=settings.max_attempts,
+                timeout_s=settings.handler_timeout_s,
+                base_delay_s=settings.backoff_first_s,
+                max_delay_s=settings.backoff_max_s,
+            ),
+            max_event_bytes=settings.max_event_bytes,
+            catalogue=catalogue,
+        )
+    except BaseException:
+        log.close()
+        raise

@@ -15,6 +15,8 @@ def documentation_table() -> str:
         default = defaults[variable.field]
         if variable.field == "database_url":
             shown = "the file `var/events.db` of the project"
+        elif variable.field == "files_folder":
+            shown = "the folder `var` of the project"
         elif isinstance(default, bool):
             shown = "yes" if default else "no"
         elif isinstance(default, tuple):

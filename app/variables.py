@@ -6,9 +6,14 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^/@]*@")
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+# Up to the last "@": who forgets to write one in a password as "%40" shows no part of it.
+_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):\S*@")
+_PASSWORD_OPTION = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&\s]*", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?<=://)\S+")
 
 
@@ -25,7 +30,9 @@ class Variable:
 
     def shown(self, text: str) -> str:
         """A value as it may be shown: no password, and of a secret no address at all."""
-        return _ADDRESS.sub("***", text) if self.is_secret else _PASSWORD.sub(r"\1:***@", text)
+        if self.is_secret:
+            return _ADDRESS.sub("***", text)
+        return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

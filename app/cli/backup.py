@@ -10,7 +10,7 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 
 from app.access.store import schema
-from app.runtime import database_path
+from app.database import database_path
 from eventbus.errors import EventBusError
 from eventbus.log.backup import Progress, make_backup
 from eventbus.log.integrity import IntegrityCheck, IntegrityReport

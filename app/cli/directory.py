@@ -16,10 +16,9 @@ from app.access.directory import Directory
 from app.access.errors import AccessError
 from app.cli.server import server_at
 from app.config import Settings
-from app.runtime import database_path
+from app.database import open_log
 from eventbus.actor import Actor
 from eventbus.errors import EventBusError, LogLockedError
-from eventbus.log import EventLog
 
 Body = dict[str, Any]
 
@@ -64,8 +63,7 @@ def shown(body: Body) -> str:
 
 
 def _in_database(settings: Settings, locally: Callable[[Directory, str], Body]) -> Body:
-    database_path(settings).parent.mkdir(parents=True, exist_ok=True)
-    with closing(EventLog(settings.database_url)) as log:
+    with closing(open_log(settings)) as log:
         return locally(Directory(log), Actor(_by(), "command line"))
 
 

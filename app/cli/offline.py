@@ -11,12 +11,14 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from app.config import Settings
+from app.database import database_path, open_log
 from app.problems import as_problem, problem_response
-from app.runtime import Runtime, database_path, handler_settings
+from app.runtime import Runtime, handler_settings
 from eventbus import EventBus
 from eventbus.client.connection import Connection, Reply
 from eventbus.errors import TravelNotReadyError
 from eventbus.log import EventLog
+from eventbus.log.address import is_on_server
 from eventbus.log.search import Index
 from handlers import Handlers
 
@@ -73,11 +75,12 @@ class FallbackConnection:
 
     def _fall_back(self, method: str, path: str) -> None:
         """Raises what is being handled when the database cannot answer either."""
-        file = database_path(self._settings)
-        if method != "GET" or not path.startswith(_PATHS) or not file.exists():
+        url = self._settings.database_url
+        is_there = is_on_server(url) or database_path(self._settings).exists()
+        if method != "GET" or not path.startswith(_PATHS) or not is_there:
             raise
         self._closed = ClosedDatabase(self._app, self._settings)
-        self._tell(f"no server runs: read from {file}")
+        self._tell(f"no server runs: read from {self._closed.name}")
 
 
 class ClosedDatabase:
@@ -86,7 +89,8 @@ class ClosedDatabase:
     def __init__(self, app: Flask, settings: Settings) -> None:
         """Raises LogError, LogLockedError."""
         self._app = app
-        self._log = EventLog(settings.database_url)
+        self._log = open_log(settings)
+        self.name = self._log.storage.name
         self._before = app.extensions["eventbus"]
         app.extensions["eventbus"] = _Reading(app, settings, self._log)
 

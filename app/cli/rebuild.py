@@ -12,11 +12,11 @@ from flask.cli import with_appcontext
 
 from app.cli.server import server_at
 from app.config import Settings
+from app.database import open_log
 from app.rebuilds import described, finished, started
 from app.runtime import handler_settings
 from eventbus.command.server import Server
 from eventbus.errors import EventBusError
-from eventbus.log import EventLog
 from eventbus.log.unit import Unit
 from handlers.rebuild import rebuild as make_rebuild
 
@@ -67,7 +67,7 @@ def _on_server(server: Server, check: bool) -> dict[str, Any]:
 
 def _on_database(settings: Settings, check: bool) -> dict[str, Any]:
     by = getpass.getuser()
-    log = EventLog(settings.database_url)
+    log = open_log(settings)
     try:
         job = make_rebuild(log, handler_settings(settings), is_check=check)
         if not check:

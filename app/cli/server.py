@@ -8,7 +8,7 @@ import click
 
 from app.access.door import find_door
 from app.config import Settings
-from app.runtime import database_path
+from app.database import database_path
 from eventbus.command.server import Server
 
 TOKEN_VARIABLE = "EVENTBUS_TOKEN"

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from app.config import LOOPBACK_NAMES, PROJECT_ROOT
+from app.config import LOOPBACK_NAMES
 from app.demo.verdicts import Reader, ServerError
+from app.variables import PROJECT_ROOT
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 6.0

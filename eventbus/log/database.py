@@ -50,13 +50,13 @@ def open_database(url: str, files: Path | None = None) -> Database:
 
     ``files`` is the folder for what is kept here of a database on a server. Raises LogError for
     another URL or one that cannot be opened, LogLockedError when it is open elsewhere,
-    LogDamagedError.
+    LogDamagedError, MissingPackageError.
     """
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise LogError(
-            f"{url!r} is not a database URL; use sqlite:///path/to/events.db or "
+        raise LogError(  # not what was given: it may have a password
+            "that is not a database URL; use sqlite:///path/to/events.db or "
             "postgresql://user:password@host/name"
         ) from error
     backend = parsed.get_backend_name()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -14,7 +12,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from eventbus.errors import LogError, LogLockedError
+from eventbus.errors import LogError, LogLockedError, MissingPackageError
+from eventbus.log.address import files_stem
 from eventbus.log.lockfile import LockFile
 from eventbus.log.storage import Storage, open_failure
 
@@ -45,19 +44,17 @@ class PostgresqlDatabase:
     """
 
     def __init__(self, url: URL, files: Path | None = None) -> None:
-        """Raises LogError when it cannot be reached or the driver is not there, LogLockedError."""
-        try:
-            import psycopg  # noqa: F401
-        except ImportError as error:
-            raise LogError(
-                "a postgresql:// URL needs psycopg, which is not installed: pip install "
-                "'eventbus[postgresql]'"
-            ) from error
-        self.storage = Storage()
-        self.owes_check = False
+        """Raises LogError when it cannot be reached, LogLockedError, MissingPackageError."""
+        check_installed()
         self._name = url.render_as_string(hide_password=True)
+        self.storage = Storage(self._name, is_on_server=True)
+        self.owes_check = False
         self._address = url.set(drivername="postgresql+psycopg")
-        self.path = self._files(url, files)
+        self.path = files_stem(url, files)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LogError(f"cannot make the folder {self.path.parent}: {error}") from error
         self._lock = LockFile(self.path)
         try:
             self._write_engine = self._engine(poolclass=StaticPool)
@@ -140,15 +137,16 @@ class PostgresqlDatabase:
                 "EVENTBUS_DATABASE_URL"
             )
 
-    def _files(self, url: URL, files: Path | None) -> Path:
-        folder = files or Path(tempfile.gettempdir()) / "eventbus"
-        digest = hashlib.sha256(self._name.encode()).hexdigest()[:8]
-        name = f"{url.host or 'local'}-{url.database or 'default'}-{digest}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LogError(f"cannot make the folder {folder}: {error}") from error
-        return folder / f"{name}.pg"
+
+def check_installed() -> None:
+    """Raise MissingPackageError, which names the extra, when the driver is not installed."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:  # also when there is no libpq for it
+        raise MissingPackageError(
+            f"postgresql:// needs the package psycopg, which cannot be loaded ({error}): "
+            "pip install 'psycopg[binary]', the extra 'eventbus[postgresql]'"
+        ) from error
 
 
 def _make_functions(conn: Connection) -> None:

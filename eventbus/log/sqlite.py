@@ -41,8 +41,8 @@ class SqliteDatabase:
         elsewhere, LogDamagedError.
         """
         self._temporary: str | None = None
-        self.storage = Storage()
         self.path = self._resolve(url)
+        self.storage = Storage(str(self.path))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = LockFile(self.path)

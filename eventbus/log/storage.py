@@ -86,7 +86,10 @@ class Storage:
     Damage is for good: nothing more is written until a restart finds the file whole again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "", *, is_on_server: bool = False) -> None:
+        """``name`` is what people are shown: the file, or the URL without its password."""
+        self.name = name
+        self.is_on_server = is_on_server
         self._lock = threading.Lock()  # guards the three below
         self._write_failure: Trouble | None = None
         self._read_failure: Trouble | None = None

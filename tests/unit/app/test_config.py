@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields
 
 import pytest
 
-from app.config import PROJECT_ROOT, VARIABLES, Settings, SettingsError
+from app.config import VARIABLES, Settings, SettingsError
+from app.database import database_path
 from app.settings_table import documentation_table
+from app.variables import PROJECT_ROOT
 
 DOCUMENT = PROJECT_ROOT / "docs" / "configuration.md"
 
@@ -39,7 +42,8 @@ def test_values_are_read_from_their_variables() -> None:
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
 def test_a_wrong_value_is_refused_with_variable_value_and_rule(variable) -> None:
-    wrong = "no\x00pe;" if variable.name == "EVENTBUS_SOURCE" else "n/a;"
+    any_text = ("EVENTBUS_SOURCE", "EVENTBUS_FILES")
+    wrong = "no\x00pe;" if variable.name in any_text else "n/a;"
     message = refused(**{variable.name: wrong})
     assert f"{variable.name}={wrong!r}" in message
     assert variable.allowed.replace("`", "") in message
@@ -58,7 +62,11 @@ def test_a_wrong_value_is_refused_with_variable_value_and_rule(variable) -> None
         ("EVENTBUS_HANDLER_TIMEOUT_S", "0"),
         ("EVENTBUS_DATABASE_URL", "sqlite://"),
         ("EVENTBUS_DATABASE_URL", "sqlite:///:memory:"),
-        ("EVENTBUS_DATABASE_URL", "postgresql://somewhere/db"),
+        ("EVENTBUS_DATABASE_URL", "mysql://somewhere/db"),
+        ("EVENTBUS_DATABASE_URL", "postgresql://somewhere"),
+        ("EVENTBUS_DATABASE_URL", "postgresql://somewhere:port/db"),
+        ("EVENTBUS_DATABASE_URL", "postgresql://db/x?password=secret"),
+        ("EVENTBUS_FILES", str(PROJECT_ROOT / "wsgi.py")),
         ("EVENTBUS_INSECURE_BIND", "true"),
         ("EVENTBUS_ALLOWED_HOSTS", "a b"),
     ],
@@ -80,10 +88,37 @@ def test_all_wrong_variables_are_named_at_once() -> None:
     assert all(name in message for name in ("PORT", "MAX_ATTEMPTS", "LIVE_TICK_MS"))
 
 
-def test_a_password_in_a_refused_url_is_not_shown() -> None:
-    message = refused(EVENTBUS_DATABASE_URL="mysql://me:secret@db/x")
+def test_a_database_may_be_on_a_server_by_either_of_its_two_schemes() -> None:
+    for scheme in ("postgresql", "postgres"):
+        url = f"{scheme}://me:secret@db:5433/x?sslmode=require"
+        settings = Settings.from_environment({"EVENTBUS_DATABASE_URL": url, "EVENTBUS_FILES": "x"})
+        assert settings.database_url == "postgresql://me:secret@db:5433/x?sslmode=require"
+        assert "secret" not in repr(settings)
+        assert database_path(settings).parent == PROJECT_ROOT / "x"
+        assert "secret" not in database_path(settings).name
+
+
+def test_a_driver_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    message = refused(EVENTBUS_DATABASE_URL="postgresql://me:secret@db/x")
+    assert "EVENTBUS_DATABASE_URL cannot be used" in message
+    assert "pip install 'psycopg[binary]', the extra 'eventbus[postgresql]'" in message
     assert "secret" not in message
-    assert "me:***@db" in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://me:secret@db/x",
+        "postgresql://me:pass@secret@db/x",
+        "postgresql://me:pass/secret@db",
+        "postgresql://me@db/x?password=secret",
+    ],
+)
+def test_a_password_in_a_refused_url_is_not_shown(url: str) -> None:
+    message = refused(EVENTBUS_DATABASE_URL=url)
+    assert "secret" not in message
+    assert "me:***@db" in message or "me@db/x?password=***" in message
 
 
 def test_a_secret_in_a_refused_channel_or_mail_server_is_not_shown() -> None:

@@ -9,10 +9,10 @@ import pytest
 from flask import Flask
 from jinja2 import DictLoader
 
-from app.config import PROJECT_ROOT
 from app.live.fold import Fold, Row
 from app.live.fragments import Fragments, panels_partial
 from app.pages.filters import register_filters
+from app.variables import PROJECT_ROOT
 from eventbus import Event
 from tests.helpers.live_page import ShownFold, ShownRows, targets
 
