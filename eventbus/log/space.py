@@ -5,39 +5,33 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from eventbus.log import schema
+from eventbus.log.server_space import Pages, server_pages
 
 SQLITE_VERSION = sqlite3.sqlite_version
 
 _events = schema.events
 
 
-@dataclass(frozen=True, slots=True)
-class Pages:
-    """The database's pages of ``size`` bytes: all, and those that hold nothing."""
-
-    size: int
-    count: int
-    free: int
-
-    @property
-    def used_bytes(self) -> int:
-        return (self.count - self.free) * self.size
-
-
 def pages(conn: Connection) -> Pages:
     """As this connection's transaction sees them."""
+    if conn.dialect.name == "postgresql":
+        return server_pages(conn)
     size, count, free = (
         int(conn.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)
         for name in ("page_size", "page_count", "freelist_count")
     )
     return Pages(size, count, free)
+
+
+def gives_back(conn: Connection) -> bool:
+    """Whether free pages can be cut off; PostgreSQL's autovacuum keeps its own for what comes."""
+    return conn.dialect.name != "postgresql"
 
 
 def give_back(conn: Connection, count: int) -> None:

@@ -308,6 +308,9 @@ class Retention:
 
     def _give_back(self) -> None:
         """Cut free pages off the file's end, but for as many as will be used again soon."""
+        with self._log.reading() as conn:
+            if not space.gives_back(conn):
+                return
         before = None
         while True:
             with self._log.reading() as conn:

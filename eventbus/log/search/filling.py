@@ -1,8 +1,8 @@
 """Filling the index: one step takes a stretch of the log in, another makes a part afresh.
 
-All of it happens inside of SQLite, which does not hold the interpreter while it works: rows do
-not become Python objects, but for texts with words inside of others. Nothing here writes to the log
-or waits for its commits.
+All of it happens inside of SQLite, which does not hold the interpreter while it works: rows of a
+log in a file do not become Python objects, but for texts with words inside of others. Nothing here
+writes to the log or waits for its commits.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from eventbus.log.matcher import COLUMNS, PARTS, PLAIN_DATA, TABLE_OPTIONS, has_fts5
+from eventbus.log.search import source as sources
 from eventbus.log.search.index_file import ALL_TYPES, LEVELS_S, bounds, part_of
+from eventbus.log.search.source import Source
 
-# What one step takes in; less when payloads are large.
-_ROWS = 1_000
-_CHARS = 2 * 1024 * 1024
 MOST_TYPES = 5_000
 """Types that are counted each for itself; events of others are counted in the sum alone."""
 
@@ -61,8 +60,12 @@ def mark_stale(conn: sqlite3.Connection, parts: Iterable[int], removed_count: in
     conn.execute("COMMIT")
 
 
-def take_in(conn: sqlite3.Connection, work: Work, last_sequence: int) -> int:
-    """One step, in a transaction; the position that the part is complete up to then."""
+def take_in(conn: sqlite3.Connection, source: Source, work: Work, last_sequence: int) -> int:
+    """One step, in a transaction; the position that the part is complete up to then.
+
+    Raises sqlite3.Error, LogReadError.
+    """
+    source.bring(conn, work.position, _end(work.part, last_sequence))
     conn.execute("BEGIN")
     try:
         _make_table(conn, work.part)
@@ -83,8 +86,9 @@ def begin_afresh(conn: sqlite3.Connection, part: int) -> None:
     _make_table(conn, part)
 
 
-def take_in_afresh(conn: sqlite3.Connection, work: Work, last_sequence: int) -> int:
+def take_in_afresh(conn: sqlite3.Connection, source: Source, work: Work, last_sequence: int) -> int:
     """As ``take_in``, in the transaction that has begun."""
+    source.bring(conn, work.position, _end(work.part, last_sequence))
     return _step(conn, work.part, work.position, last_sequence)
 
 
@@ -101,15 +105,19 @@ def _make_table(conn: sqlite3.Connection, part: int) -> None:
         )
 
 
+def _end(part: int, last_sequence: int) -> int:
+    return min(bounds(part)[1] - 1, last_sequence)
+
+
 def _step(conn: sqlite3.Connection, part: int, after: int, last_sequence: int) -> int:
-    high = min(bounds(part)[1] - 1, last_sequence)
+    high = _end(part, last_sequence)
     upto, count = conn.execute(
         """SELECT max(sequence), count(*) FROM (
             SELECT sequence, sum(size) OVER (ORDER BY sequence) - size AS before FROM (
                 SELECT sequence, length(data) AS size FROM log.events
                 WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?))
         WHERE before < ?""",
-        (after, high, _ROWS, _CHARS),
+        (after, high, sources.ROWS, sources.CHARS),
     ).fetchone()
     if count == 0:
         upto = high  # retention has removed the rest

@@ -16,7 +16,9 @@ from eventbus.errors import LogReadError
 from eventbus.log.eventlog import EventLog
 from eventbus.log.matcher import has_fts5
 from eventbus.log.search import filling, index_file
+from eventbus.log.search.filler import Filler
 from eventbus.log.search.filling import Work
+from eventbus.log.search.source import source_of
 from eventbus.log.search.view import View
 from eventbus.threads import start_thread
 
@@ -31,6 +33,10 @@ _LONGEST_REST_S = 0.2
 # Parts that retention has touched are made afresh once it has been quiet for so long.
 QUIET_S = 5.0
 _AGAIN_S = 30.0
+# When a server is away, or another process has the index to fill: so long until the next look.
+_SERVER_AGAIN_S = 2.0
+# How often one looks for what other processes have removed from a log on a server.
+UNHEARD_S = 10.0
 _PRIORITY = 10
 _JOIN_S = 0.5
 _POOLED = 8
@@ -54,7 +60,8 @@ class Index:
     """Fills a file beside the log in one thread, "eventbus-history"; any thread may read it.
 
     It never takes the log's commit lock: what it makes of events is in a file of its own, in
-    which nothing is that the log has not, so it may be removed at any time.
+    which nothing is that the log has not, so it may be removed at any time. Of a log on a server
+    every machine has its own file: one of its processes fills it, the others read it.
     """
 
     def __init__(self, log: EventLog, quiet_s: float = QUIET_S) -> None:
@@ -69,6 +76,9 @@ class Index:
         self._removed_count = 0
         self._removed_at = 0.0
         self._pool: list[sqlite3.Connection] = []
+        self._source = source_of(log)
+        self._filler: Filler | None = None
+        self._unheard_at = 0.0
         self._conn: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._run, name="eventbus-history", daemon=True)
 
@@ -155,11 +165,19 @@ class Index:
         if sys.platform == "linux":  # where a thread has a priority of its own
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PRIORITY)
         while not self._closing.is_set():
+            again_s = _AGAIN_S
             try:
-                self._conn = index_file.open_for_filling(self._log.path)
-                self._is_readable = True
-                self._error = None
-                self._fill(self._conn)
+                if self._is_filler():
+                    self._conn = index_file.open_for_filling(self._log.path, self._source)
+                    self._is_readable = True
+                    self._error = None
+                    self._fill(self._conn)
+                else:
+                    again_s = _SERVER_AGAIN_S
+                    self._follow()
+            except LogReadError as error:  # what is indexed can be read all the same
+                self._error = str(error)
+                again_s = _SERVER_AGAIN_S
             except (sqlite3.Error, OSError) as error:
                 if not self._closing.is_set():
                     logger.error("the index of the history cannot be filled: %s", error)
@@ -169,7 +187,27 @@ class Index:
                 if self._conn is not None:
                     self._conn.close()
                     self._conn = None
-            self._closing.wait(_AGAIN_S)
+            self._closing.wait(again_s)
+        if self._filler is not None:
+            self._filler.close()
+
+    def _is_filler(self) -> bool:
+        """Whether this process fills the file; of a log in a file there is no other."""
+        if not self._log.storage.is_on_server:
+            return True
+        if self._filler is None:
+            self._filler = Filler(self._log.path)
+        return self._filler.is_here()
+
+    def _follow(self) -> None:
+        """Read what another process of this machine fills, also when it has made it afresh."""
+        assert self._filler is not None
+        if self._filler.is_new_file():
+            with self._lock:
+                while self._pool:
+                    self._pool.pop().close()
+        self._is_readable = self._filler.has_file and index_file.is_whole(self._log.path)
+        self._error = None
 
     def _give_up(self, error: Exception) -> None:
         """Stop reading it; a file that is damaged goes, since the log has all that was in it."""
@@ -186,6 +224,7 @@ class Index:
             if not self._is_readable:  # a reader has found it damaged
                 raise sqlite3.DatabaseError("a reader could not read it")
             self._note_removals(conn)
+            self._note_unheard(conn)
             last = self._log.last_sequence
             is_quiet = time.monotonic() > self._removed_at + self._quiet_s
             work = filling.next_work(conn, last, is_quiet)
@@ -195,7 +234,7 @@ class Index:
                 self._make_afresh(conn, work.part, last)
             else:
                 began = time.monotonic()
-                position = filling.take_in(conn, work, last)
+                position = filling.take_in(conn, self._source, work, last)
                 self._rest(began, last)
                 if position == self._log.last_sequence:
                     self._closing.wait(_EVERY_S)
@@ -207,6 +246,14 @@ class Index:
         if count:
             filling.mark_stale(conn, parts, count)
 
+    def _note_unheard(self, conn: sqlite3.Connection) -> None:
+        now = time.monotonic()
+        if not self._log.storage.is_on_server or now < self._unheard_at + UNHEARD_S:
+            return
+        if self._unheard_at:  # not at once: the file has been compared when it was opened
+            index_file.mark_unheard(conn, self._source)
+        self._unheard_at = now
+
     def _make_afresh(self, conn: sqlite3.Connection, part: int, last: int) -> None:
         low, high = index_file.bounds(part)
         end = min(high - 1, last)
@@ -215,7 +262,7 @@ class Index:
         try:
             while position < end:
                 began = time.monotonic()
-                position = filling.take_in_afresh(conn, Work(part, position), last)
+                position = filling.take_in_afresh(conn, self._source, Work(part, position), last)
                 self._rest(began, last)
                 if self._closing.is_set():
                     return

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from eventbus.log.matcher import know_parts
+from eventbus.log.search.source import Source
 
 SUFFIX = "-search"
 _FILES = ("", "-wal", "-shm", "-journal")
@@ -46,21 +48,27 @@ def bounds(part: int) -> tuple[int, int]:
     return part * PART_SIZE, (part + 1) * PART_SIZE + 1
 
 
-def open_for_filling(log_path: Path) -> sqlite3.Connection:
+def open_for_filling(log_path: Path, source: Source) -> sqlite3.Connection:
     """The one connection that writes, with the log attached as "log"; makes the file if need be.
 
-    What belongs to another log, or cannot be read, is made afresh. Raises sqlite3.Error, OSError.
+    What belongs to another log, or cannot be read, is made afresh. Raises sqlite3.Error, OSError,
+    LogReadError.
     """
     path = log_path.with_name(log_path.name + SUFFIX)
     try:
-        conn = _opened(path, log_path)
-        if _is_ours(conn):
-            return conn
+        conn = _opened(path, source)
+        try:
+            if _is_ours(conn, source):
+                return conn
+        except BaseException:
+            conn.close()
+            raise
         conn.close()
     except sqlite3.DatabaseError:
         pass
     remove(log_path)
-    conn = _opened(path, log_path)
+    conn = _opened(path, source)
+    source.bring_removals(conn)
     conn.execute("BEGIN")
     for statement in _SCHEMA:
         conn.execute(statement)
@@ -79,13 +87,19 @@ def open_for_reading(log_path: Path) -> sqlite3.Connection:
     return conn
 
 
+def is_whole(log_path: Path) -> bool:
+    """Whether an index is there that this software can read. Raises sqlite3.Error."""
+    with closing(open_for_reading(log_path)) as conn:
+        return bool(conn.execute("PRAGMA user_version").fetchone()[0] == _VERSION)
+
+
 def remove(log_path: Path) -> None:
     """Remove the index of a log."""
     for suffix in _FILES:
         log_path.with_name(log_path.name + SUFFIX + suffix).unlink(missing_ok=True)
 
 
-def _opened(path: Path, log_path: Path) -> sqlite3.Connection:
+def _opened(path: Path, source: Source) -> sqlite3.Connection:
     conn = sqlite3.connect(path.as_uri(), uri=True, isolation_level=None, check_same_thread=False)
     try:
         # NORMAL: a power cut takes the newest of it, never its consistency; the log has it all.
@@ -94,7 +108,7 @@ def _opened(path: Path, log_path: Path) -> sqlite3.Connection:
             "cache_size = -8192", "journal_size_limit = 16777216",
         ):  # fmt: skip
             conn.execute(f"PRAGMA {pragma}")
-        conn.execute("ATTACH DATABASE ? AS log", (f"{log_path.as_uri()}?mode=ro",))
+        source.attach(conn)
         know_parts(conn)
     except BaseException:
         conn.close()
@@ -102,24 +116,34 @@ def _opened(path: Path, log_path: Path) -> sqlite3.Connection:
     return conn
 
 
-def _is_ours(conn: sqlite3.Connection) -> bool:
+def _is_ours(conn: sqlite3.Connection, source: Source) -> bool:
     """Whether the file indexes this log: it has the event that was indexed last, with its id."""
     if conn.execute("PRAGMA main.user_version").fetchone()[0] != _VERSION:
         return False
     position, event_id, removed = conn.execute("SELECT * FROM notes").fetchone()
     if position == 0:
         return True
+    source.bring(conn, position - 1, position)
     found = conn.execute("SELECT id FROM log.events WHERE sequence = ?", (position,)).fetchone()
     if found is None or found[0] != event_id:
         return False
-    # Removed while the index did not hear of it: every part that could have had it is stale.
+    mark_unheard(conn, source)
+    return True
+
+
+def mark_unheard(conn: sqlite3.Connection, source: Source) -> None:
+    """Note what was removed while the index did not hear of it. Raises LogReadError.
+
+    Every part that could have had it is stale.
+    """
+    source.bring_removals(conn)
+    (removed,) = conn.execute("SELECT removed FROM notes").fetchone()
     now, upto = conn.execute(
         f"SELECT {REMOVED}, (SELECT coalesce(max(last_sequence), 0) FROM log.removals)"
     ).fetchone()
     if now != removed:
         conn.execute("UPDATE parts SET is_stale = 1 WHERE number <= ?", (part_of(max(1, upto)),))
         conn.execute("UPDATE notes SET removed = ?", (now,))
-    return True
 
 
 def file_size(log_path: Path) -> int:

@@ -13,7 +13,7 @@ import pytest
 from eventbus import EventBus, Pattern
 from eventbus.log import EventLog, EventQuery, removals
 from eventbus.log.removals import Candidate
-from eventbus.log.search import Index, filling, index_file
+from eventbus.log.search import Index, index_file, source
 from eventbus.log.search.histogram import histogram
 from tests.helpers.waiting import wait_until
 
@@ -104,8 +104,10 @@ def test_the_index_of_another_log_is_made_afresh(bus: EventBus, tmp_path: Path) 
         pass
     with EventBus.open(f"sqlite:///{tmp_path / 'other.db'}") as other:
         other.publish("shop.paid", {"n": 1, "word": "other"})
-        index_of = tmp_path / ("events.db" + index_file.SUFFIX)
-        index_of.rename(tmp_path / ("other.db" + index_file.SUFFIX))
+        first, second = (
+            log.path.with_name(log.path.name + index_file.SUFFIX) for log in (bus.log, other.log)
+        )
+        first.rename(second)
         with indexed(other.log) as index:
             assert candidates(index, "needle1") == []
             assert candidates(index, "other") == [1]
@@ -132,7 +134,7 @@ def test_without_fts5_words_are_looked_for_in_the_rows(
 
 def test_many_parts_are_as_one(bus: EventBus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_file, "PART_SIZE", 7)
-    monkeypatch.setattr(filling, "_ROWS", 3)
+    monkeypatch.setattr(source, "ROWS", 3)
     fill(bus)
     with indexed(bus.log) as index:
         assert find(bus.log, "needle*") == list(range(40, 0, -1))
