@@ -146,17 +146,18 @@ class Rebuild:
         keys: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
         examples: list[Difference] = []
         count = 0
-        with self._log.reading_beside(bus.path) as conn:
+        with self._log.reading() as conn:
             last_sequence(conn)  # from here on this is the state that is compared
             bus.fold(conn)
             self._note(bus, state="comparing")
-            for difference in differences(conn, self._tables):
-                keys[difference.table].append(tuple(difference.key.values()))
-                count += 1
-                if len(examples) < _MOST_SHOWN:
-                    examples.append(difference)
-                if self._stopping.is_set():
-                    raise _Stopped
+            with bus.reading() as fresh:
+                for difference in differences(conn, fresh, self._tables):
+                    keys[difference.table].append(tuple(difference.key.values()))
+                    count += 1
+                    if len(examples) < _MOST_SHOWN:
+                        examples.append(difference)
+                    if self._stopping.is_set():
+                        raise _Stopped
         if not self.progress.differences:  # else it is a second look
             self._note(bus, differences=count, examples=tuple(examples))
         return keys

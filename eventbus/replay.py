@@ -6,10 +6,9 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -88,10 +87,9 @@ class ReplayBus:
         self.failures: list[tuple[Event, str, BaseException]] = []
         self.log = _ScratchLog(self._fold, source, self._settle)
 
-    @property
-    def path(self) -> Path:
-        """The scratch database's file."""
-        return self._fold.path
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A read-only connection on the scratch database: what is folded now."""
+        return self._fold.reading()
 
     @property
     def position(self) -> int:

@@ -1,7 +1,4 @@
-"""Comparing tables row by row with those of a fold, and putting the fold's rows in their place.
-
-``conn`` is from ``EventLog.reading_beside``: it sees the log's database and, as "fresh", the fold.
-"""
+"""Comparing tables row by row with those of a fold, and putting the fold's rows in their place."""
 
 from __future__ import annotations
 
@@ -14,13 +11,11 @@ from sqlalchemy import (
     Connection,
     Float,
     FromClause,
-    MetaData,
     Table,
-    and_,
     delete,
     func,
     insert,
-    or_,
+    literal,
     select,
     tuple_,
 )
@@ -34,7 +29,11 @@ For tables that are tidied now and then: what is about to go is no difference.""
 _TOLERANCE = 1e-9
 _KEYS = 100
 
+_ROWS = 1_000
+
 Key = tuple[Any, ...]
+Values = Sequence[Any]
+Counted = tuple[Values, bool]
 Tables = Sequence[Table]
 
 
@@ -61,35 +60,31 @@ class Difference:
         return f"{self.table}[{at}]: {'; '.join(changed)}"
 
 
-def differences(conn: Connection, tables: Iterable[Table]) -> Iterator[Difference]:
-    """Every row that differs. Two walks of each table, with one look-up by key for a row."""
+def differences(
+    live: Connection, fresh: Connection, tables: Iterable[Table]
+) -> Iterator[Difference]:
+    """Every row of ``live``, on the log, that differs from that of ``fresh``, on a fold.
+
+    One walk of each table in both, in the order of what their rows are about, which is the same
+    in every database: text is ordered by its code points.
+    """
     for table in tables:
-        # Under other names: "x.column" alone could be the column of either.
-        live, fresh = table.alias("live"), table.to_metadata(MetaData(), schema="fresh").alias("f")
-        key = _identity(table)
-        same_key = and_(*(live.c[name] == fresh.c[name] for name in key))
         names = [column.name for column in table.c]
-        width = len(names)
-        is_other = or_(fresh.c[key[0]].is_(None), *_unequal(live, fresh, key))
-        changed = (
-            select(live, fresh)
-            .select_from(live.outerjoin(fresh, same_key))
-            .where(is_other, *_counts(table, live))
-        )
-        for row in conn.execute(changed):
-            found = dict(zip(names, row[:width], strict=True))
-            made = dict(zip(names, row[width:], strict=True))
-            is_there = made[key[0]] is not None
-            at = {name: found[name] for name in key}
-            yield Difference(table.name, at, found, made if is_there else None)
-        missing = (
-            select(fresh)
-            .select_from(fresh.outerjoin(live, same_key))
-            .where(live.c[key[0]].is_(None), *_counts(table, fresh))
-        )
-        for row in conn.execute(missing):
-            made = dict(zip(names, row, strict=True))
-            yield Difference(table.name, {name: made[name] for name in key}, None, made)
+        identity = _identity(table)
+        is_other = _comparison(table, identity)
+        for key, ours, made in _side_by_side(_walk(live, table), _walk(fresh, table)):
+            if ours is None:
+                assert made is not None, "one of them has the row"
+                is_found, counts = True, made[1]
+            else:
+                is_found, counts = made is None or is_other(ours[0], made[0]), ours[1]
+            if is_found and counts:
+                yield Difference(
+                    table.name,
+                    dict(zip(identity, key, strict=True)),
+                    None if ours is None else dict(zip(names, ours[0], strict=True)),
+                    None if made is None else dict(zip(names, made[0], strict=True)),
+                )
 
 
 def replace_rows(
@@ -121,18 +116,58 @@ def _identity(table: Table) -> list[str]:
     return unique[:1] or [column.name for column in table.primary_key]
 
 
-def _unequal(live: FromClause, fresh: FromClause, key: Sequence[str]) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    for column in live.c:
-        other = fresh.c[column.name]
-        if isinstance(column.type, Float) and not column.nullable:
-            size = func.max(1.0, func.abs(column), func.abs(other))
-            conditions.append(func.abs(column - other) > _TOLERANCE * size)
-        elif column.name not in key:
-            conditions.append(column.is_distinct_from(other))
-    return conditions
-
-
-def _counts(table: Table, side: FromClause) -> list[ColumnElement[bool]]:
+def _walk(conn: Connection, table: Table) -> Iterator[tuple[Key, Counted]]:
+    """Every row by its key, ascending, and whether it counts."""
+    names = [column.name for column in table.c]
+    identity = _identity(table)
+    places = [names.index(name) for name in identity]
     is_kept: Callable[[FromClause], ColumnElement[bool]] | None = table.info.get(IS_KEPT)
-    return [] if is_kept is None else [is_kept(side)]
+    query = select(*table.c, literal(True) if is_kept is None else is_kept(table))
+    rows = conn.execute(
+        query.order_by(*(table.c[name] for name in identity)),  # index of the key
+        execution_options={"yield_per": _ROWS},
+    )
+    for row in rows:
+        *values, counts = row
+        yield tuple(values[place] for place in places), (values, bool(counts))
+
+
+def _side_by_side(
+    ones: Iterator[tuple[Key, Counted]], others: Iterator[tuple[Key, Counted]]
+) -> Iterator[tuple[Key, Counted | None, Counted | None]]:
+    """Two ascending walks as one: of each key what either has, None for nothing."""
+    one, other = next(ones, None), next(others, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and one[0] < other[0]):
+            assert one is not None, "not both are at their end"
+            yield one[0], one[1], None
+            one = next(ones, None)
+        elif one is None or other[0] < one[0]:
+            yield other[0], None, other[1]
+            other = next(others, None)
+        else:
+            yield one[0], one[1], other[1]
+            one, other = next(ones, None), next(others, None)
+
+
+def _comparison(table: Table, identity: Sequence[str]) -> Callable[[Values, Values], bool]:
+    """Whether two rows with one key differ."""
+    inexact = [
+        place
+        for place, column in enumerate(table.c)
+        if isinstance(column.type, Float) and not column.nullable and column.name not in identity
+    ]
+
+    def is_other(one: Values, other: Values) -> bool:
+        if one == other:
+            return False
+        return any(
+            a != b and not (place in inexact and _is_near(a, b))
+            for place, (a, b) in enumerate(zip(one, other, strict=True))
+        )
+
+    return is_other
+
+
+def _is_near(a: float, b: float) -> bool:
+    return abs(a - b) <= _TOLERANCE * max(1.0, abs(a), abs(b))

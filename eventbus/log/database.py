@@ -36,11 +36,6 @@ class Database(Protocol):
         What the storage does to those who read in it is raised as LogReadError.
         """
 
-    def reading_beside(self, path: Path) -> AbstractContextManager[Connection]:
-        """As ``reading``, on a connection of its own that also sees the SQLite file ``path``, as
-        "fresh". Each of the two is seen as it is when it is first read from.
-        """
-
     def close(self) -> None:
         """Close all connections and give the lock back."""
 

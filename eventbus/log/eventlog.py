@@ -352,10 +352,6 @@ class EventLog:
         """A read-only connection on one committed state, for read models."""
         return self._database.reading()
 
-    def reading_beside(self, path: Path) -> AbstractContextManager[Connection]:
-        """As ``reading``, on a connection that also sees the database ``path``, as "fresh"."""
-        return self._database.reading_beside(path)
-
     def get(self, event_id: str, source: str | None = None) -> Event | None:
         return self._reader.get(event_id, source)
 

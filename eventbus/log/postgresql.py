@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +95,6 @@ class PostgresqlDatabase:
                 raise
             raise failure from error
         self.storage.read()
-
-    def reading_beside(self, path: Path) -> AbstractContextManager[Connection]:
-        raise LogError("comparing tables needs a log in SQLite")
 
     def close(self) -> None:
         """Close all connections; the lock goes with the writer's."""

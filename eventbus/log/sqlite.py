@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool, QueuePool, StaticPool
+from sqlalchemy.pool import QueuePool, StaticPool
 
 from eventbus.errors import LogDamagedError, LogError
 from eventbus.log.companions import COMPANIONS
@@ -87,25 +87,6 @@ class SqliteDatabase:
                 raise
             raise failure from error
         self.storage.read()
-
-    @contextmanager
-    def reading_beside(self, path: Path) -> Iterator[Connection]:
-        """As ``reading``, on a connection of its own that also sees the file ``path``, as "fresh".
-
-        Each of the two is seen as it is when it is first read from.
-        """
-        engine = _engine(f"sqlite:///{self.path}", begin="BEGIN", poolclass=NullPool)
-
-        @event.listens_for(engine, "connect")
-        def attach(dbapi_connection: Any, record: Any) -> None:
-            dbapi_connection.execute("ATTACH DATABASE ? AS fresh", (str(path),)).close()
-            _set_up_reader(dbapi_connection, record)
-
-        try:
-            with engine.connect() as conn:
-                yield conn
-        finally:
-            engine.dispose()
 
     def close(self) -> None:
         """Close all connections (which folds the WAL into the file) and give the lock back."""
