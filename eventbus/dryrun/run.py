@@ -27,6 +27,7 @@ from eventbus.event import Event
 from eventbus.failures import describe
 from eventbus.log.compare import Tables
 from eventbus.log.eventlog import EventLog
+from eventbus.log.ground import open_ground
 from eventbus.log.overlay import Overlay
 from eventbus.log.unit import Apply
 from eventbus.scheduled import ScheduledEvent
@@ -86,7 +87,8 @@ class DryRun:
             began = time.monotonic()
             late_at = began + within_s
             is_late = lambda: time.monotonic() > late_at  # noqa: E731
-            with Overlay(self._log.path, self._tables, is_late) as overlay:
+            with open_ground(self._log, self._tables, is_late) as ground:
+                overlay = Overlay(ground, self._tables)
                 bus = DryRunBus(self._log, overlay, self._source, self._check)
                 self._install(bus)
                 walk = _Walk(self._log, bus, overlay, self._subscriptions, late_at)

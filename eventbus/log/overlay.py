@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Delete,
-    Engine,
-    Select,
-    Table,
-    Update,
-    create_engine,
-    event,
-    insert,
-    select,
-)
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, Delete, Select, Table, Update, event, insert, select
 from sqlalchemy.sql import visitors
 
 from eventbus.errors import OverlayError
+from eventbus.log.ground import Ground, Row
 
 # Of one statement: a dry run is about a few events and the rows that belong to them.
 _MOST_ROWS = 2_000
-_STEPS = 20_000  # of SQLite's machine, between two looks at the clock: about a millisecond
 
 Key = tuple[Any, ...]
-Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,44 +32,20 @@ class RowChange:
 class Overlay:
     """One snapshot of a log's database, of which some tables can be written to without effect.
 
-    The file is opened for reading only, so nothing here can change it, nor does it hold any lock
-    that a writer waits for. Each table stands behind a temporary one of its own name, in memory.
-    A statement that asks for rows has them put there first; there they are changed and found
-    again. What would need more than a statement on one table of few rows raises OverlayError.
-    For one thread at a time.
+    Nothing here can change the database, nor does it hold any lock that a writer waits for. Each
+    table stands behind an empty one of its own name, in memory. A statement that asks for rows has
+    them put there first; there they are changed and found again. What would need more than a
+    statement on one table of few rows raises OverlayError. For one thread at a time.
     """
 
-    def __init__(self, path: Path, tables: Sequence[Table], is_late: Callable[[], bool]) -> None:
-        """``tables`` are those that may be written to; ``is_late()`` cuts a long query off."""
+    def __init__(self, ground: Ground, tables: Sequence[Table]) -> None:
+        """``tables`` are those that may be written to, for which ``ground`` was opened."""
+        self._ground = ground
         self._tables = {table.name: table for table in tables}
         self._known: dict[str, dict[Key, Row | None]] = {name: {} for name in self._tables}
         self._is_own = False  # a statement of the overlay itself
-        try:
-            self.conn = _engine(f"file:{quote(str(path))}?mode=ro").connect()
-        except SQLAlchemyError as error:
-            raise OverlayError(f"the log cannot be read: {error}") from error
-        try:
-            driver: Any = self.conn.connection.driver_connection
-            driver.set_progress_handler(is_late, _STEPS)
-            for table in tables:
-                self._shadow(table.name)
-        except SQLAlchemyError as error:
-            self.close()
-            raise OverlayError(f"the log cannot be read: {error}") from error
-        except BaseException:
-            self.close()
-            raise
+        self.conn = ground.conn
         event.listen(self.conn, "before_execute", self._before_execute)
-
-    def close(self) -> None:
-        """Forget all of it."""
-        self.conn.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @contextmanager
     def attempt(self) -> Iterator[Connection]:
@@ -116,15 +74,6 @@ class Overlay:
                     known[key] = after
         return sorted(found, key=lambda change: (change.table, str(change.key)))
 
-    def _shadow(self, name: str) -> None:
-        sql = self.conn.exec_driver_sql(
-            "SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,)
-        ).scalar()
-        if sql is None:
-            raise OverlayError(f"there is no table {name!r}: its migrations have not run")
-        # As it is kept there, this statement always begins with these two words.
-        self.conn.exec_driver_sql(sql.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
-
     def _before_execute(
         self, conn: Connection, statement: Any, many: Any, single: Any, options: Any
     ) -> None:
@@ -137,6 +86,8 @@ class Overlay:
                 raise OverlayError("a query on more than one table cannot be tried out")
             if not found and any(_tables_in(each) & self._tables.keys() for each in froms):
                 raise OverlayError("a query on joined tables cannot be tried out")
+            if self._ground.is_apart and not found and any(map(_tables_in, froms)):
+                raise OverlayError("a query on other tables cannot be tried out here")
             for table in found:
                 self._fetch(table, statement.whereclause, single or {})
         elif isinstance(statement, Update | Delete) and not _asks_further(statement):
@@ -151,7 +102,8 @@ class Overlay:
         query = select(table).limit(_MOST_ROWS + 1)
         if where is not None:
             query = query.where(where)
-        rows = self._own(query, params, schema_translate_map={None: "main"})
+        with self._by_itself():
+            rows = self._ground.rows(query, params)
         if len(rows) > _MOST_ROWS:
             raise OverlayError(
                 f"more than {_MOST_ROWS:,} rows of {table.name} are asked for at once; that cannot "
@@ -166,28 +118,18 @@ class Overlay:
         self._own(put, [dict(zip(names, row, strict=True)) for row in new])
         known.update((_key(table, row), row) for row in new)
 
-    def _own(self, statement: Any, params: Any = None, **options: Any) -> list[Row]:
+    def _own(self, statement: Any, params: Any = None) -> list[Row]:
+        with self._by_itself():
+            result = self.conn.execute(statement, params)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    @contextmanager
+    def _by_itself(self) -> Iterator[None]:
         self._is_own = True
         try:
-            result = self.conn.execute(statement, params, execution_options=options)
-            return [tuple(row) for row in result] if result.returns_rows else []
+            yield
         finally:
             self._is_own = False
-
-
-@lru_cache(maxsize=4)
-def _engine(address: str) -> Engine:
-    """Kept for the statements that it has compiled, which is most of the work; no connection is."""
-
-    def connect() -> sqlite3.Connection:
-        # For whichever thread has the overlay, one after the other.
-        driver = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
-        driver.execute("PRAGMA temp_store = MEMORY").close()
-        return driver
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
-    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN"))
-    return engine
 
 
 def _asks_further(statement: Any) -> bool:

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import delete
+from sqlalchemy.exc import DBAPIError
 
 from eventbus import Event, EventBus
 from eventbus.dryrun import DryRunResult
 from eventbus.errors import DryRunError, OverlayError
+from eventbus.log.ground import FileGround, open_ground
 from eventbus.log.overlay import Overlay
 from eventbus.scheduled import ScheduledEvent
 from handlers import EvaluationHandler, Handlers, install
@@ -178,7 +180,8 @@ def test_it_neither_waits_for_the_writer_nor_makes_it_wait(
 
     bus.log.between_commits(meanwhile)
     assert [f.event.type for f in found[0].further] == ["cleanup.evaluation"]
-    with Overlay(bus.log.path, metadata.sorted_tables, lambda: False):
+    with open_ground(bus.log, metadata.sorted_tables, lambda: False) as ground:
+        Overlay(ground, metadata.sorted_tables)
         publish(bus, "evaluation.completed", {"eval_id": "e1"})
     assert handlers.counters()["completed"] == 1
 
@@ -208,13 +211,24 @@ def test_a_handler_that_hangs_is_cut_off_and_nobody_waits_for_it(
     )  # fmt: skip
 
 
-def test_the_file_cannot_be_written_to_from_within(bus: EventBus, handlers: Handlers) -> None:
+def test_the_database_cannot_be_written_to_from_within(bus: EventBus, handlers: Handlers) -> None:
     with pytest.raises(OverlayError, match="cannot be read"):
-        Overlay(bus.log.path.with_name("nowhere.db"), [], lambda: False)
-    with Overlay(bus.log.path, metadata.sorted_tables, lambda: False) as overlay:
-        for statement in ("DELETE FROM main.handler_counters", "DELETE FROM events"):
-            with pytest.raises(OperationalError, match="readonly"):
-                overlay.conn.exec_driver_sql(statement)
+        FileGround(bus.log.path.with_name("nowhere.db"), [], lambda: False)
+    publish(bus, "evaluation.started", {"eval_id": "e1"})
+    before = handlers.counters()
+    everything = metadata.sorted_tables
+    removal = delete(metadata.tables["handler_counters"])
+    with (
+        open_ground(bus.log, everything, lambda: False) as ground,
+        pytest.raises((DBAPIError, OverlayError), match="read-?only"),
+    ):
+        ground.rows(removal, {})
+    with open_ground(bus.log, everything, lambda: False) as ground:
+        conn = Overlay(ground, everything).conn
+        conn.execute(removal)
+        with pytest.raises(DBAPIError, match="readonly|no such table"):
+            conn.exec_driver_sql("DELETE FROM events")
+    assert handlers.counters() == before
 
 
 def test_time_and_number_are_bounded(bus: EventBus, handlers: Handlers) -> None:
