@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.access.mask_rules import MaskError, MaskRule
+from app.access.oidc.client import RoleRule
 from app.access.rate import RequestRate
 from app.access.scopes import Role
 from app.access_variables import ACCESS_VARIABLES
@@ -22,16 +23,18 @@ from app.hooks.hook import Hook
 from app.host_names import host, host_names
 from app.notify_variables import NOTIFY_VARIABLES
 from app.observe_variables import OBSERVE_VARIABLES
+from app.oidc_variables import OIDC_VARIABLES, oidc_problems
 from app.proxies import Network
 from app.schema_variables import SCHEMA_VARIABLES
+from app.storage_variables import STORAGE_VARIABLES
 from app.variables import Variable, number, whole, yes_or_no
 from app.webhook_variables import WEBHOOK_VARIABLES
 from eventbus.brokers.address import BrokerAddress
 from eventbus.catalogue import ModeRule, read_folder
 from eventbus.catalogue.policy import Unknown
-from eventbus.errors import BrokerAddressError, DeclarationError, RetentionError
+from eventbus.errors import BrokerAddressError, DeclarationError
 from eventbus.patterns import Pattern
-from eventbus.retention import RetentionRule, RetentionRules
+from eventbus.retention import RetentionRule
 from handlers.addresses import AddressPolicy
 from handlers.errors import HookFileError, RuleError
 from handlers.notify import Channel, MailServer, RateLimit
@@ -101,6 +104,17 @@ class Settings:
     session_max_s: float = 604_800.0
     max_sockets_per_user: int = 100
     rate_limit: RequestRate | None = None
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    oidc_name: str = "single sign-on"
+    oidc_scopes: tuple[str, ...] = ("openid", "profile", "email")
+    oidc_name_claim: str = "preferred_username"
+    oidc_role_claim: str = "groups"
+    oidc_roles: tuple[RoleRule, ...] = ()
+    oidc_default_role: Role | None = None
+    oidc_audiences: tuple[str, ...] = ()
+    password_login: bool = True
     mask: tuple[MaskRule, ...] = ()
     mask_below: Role = "operator"
     broker: BrokerAddress | None = None
@@ -168,6 +182,7 @@ class Settings:
                 problems += [f"EVENTBUS_SCHEMAS={self.schemas!r} is wrong: {each.pointer}: "
                              f"{each.detail}" for each in error.errors[:20]]  # fmt: skip
         problems += broker_problems(self.broker) + database_problems(self.database_url)
+        problems += oidc_problems(self)
         if self.max_event_bytes > self.max_body_bytes:
             problems.append(
                 f"EVENTBUS_MAX_EVENT_BYTES ({self.max_event_bytes}) is wrong; allowed: at most "
@@ -207,17 +222,6 @@ def _rules(text: str) -> tuple[MetricRule, ...]:
         return tuple(MetricRule.parse(part) for part in text.split(";") if part.strip())
     except RuleError as error:
         raise ValueError(str(error)) from error
-
-
-def _retention(text: str) -> tuple[RetentionRule, ...]:
-    try:
-        return RetentionRules.parse(text).rules
-    except RetentionError as error:
-        raise ValueError(str(error)) from error
-
-
-def _limit(text: str) -> int:
-    return 0 if text == "0" else whole(1_048_576, 10**17)(text)
 
 
 def _source(text: str) -> str:
@@ -349,28 +353,13 @@ VARIABLES: tuple[Variable, ...] = (
         "pattern, the comparison >, >=, < or <=, the severity critical, warning or info",
         "Which metric values raise an alert.",
     ),
-    Variable(
-        "EVENTBUS_RETENTION", "retention", _retention,
-        "rules like `monitoring.* keep 7d payload 1d; # keep 90d`, separated by semicolons: a "
-        "pattern, how long events stay, how long their payloads; an age is a number with m, h, d, "
-        "w or y from 10m to 100y, or `forever`",
-        "What is removed when it is old; the first rule whose pattern matches holds. Without a "
-        "rule everything stays.",
-    ),
-    Variable(
-        "EVENTBUS_MAX_DATABASE_BYTES", "max_database_bytes", _limit,
-        "0 for no limit, or a whole number from 1048576",
-        "When the database is larger, the oldest events are removed.",
-    ),
+    *STORAGE_VARIABLES,
     *ACCESS_VARIABLES,
+    *OIDC_VARIABLES,
     *NOTIFY_VARIABLES,
     *SCHEMA_VARIABLES,
     *WEBHOOK_VARIABLES,
     *BROKER_VARIABLES,
-    Variable(
-        "EVENTBUS_TRAVEL_MAX_BYTES", "travel_max_bytes", _limit, "0 or a whole number from 1048576",
-        "The room that snapshots for time travel may take beside the database; 0 for none.",
-    ),
     Variable(
         "EVENTBUS_LOG_LEVEL", "log_level", _level, "debug, info, warning or error",
         "How much the server says on its standard error.",

@@ -17,6 +17,8 @@ from app.access.errors import (
     AccessError,
     AccessFieldError,
     LoginError,
+    NotAllowedError,
+    SignOnError,
     ThrottledError,
     UnknownError,
 )
@@ -240,7 +242,9 @@ def _no_access(error: AccessError) -> ProblemError:
             return ProblemError(400, "Wrong body", str(error), [error.field])
         case UnknownError():
             return ProblemError(404, "Not Found", str(error))
-        case LoginError():
+        case NotAllowedError():
+            return ProblemError(403, "Forbidden", str(error))
+        case LoginError() | SignOnError():
             return ProblemError(401, "Not signed in", str(error))
         case ThrottledError():
             wait = {"Retry-After": str(error.retry_after_s)}

@@ -27,9 +27,12 @@ class Variable:
     allowed: str
     meaning: str
     is_secret: bool = False
+    is_hidden: bool = False
 
     def shown(self, text: str) -> str:
-        """A value as it may be shown: no password, and of a secret no address at all."""
+        """A value as it may be shown: no password, of a secret no address, nothing hidden."""
+        if self.is_hidden:
+            return "***"
         if self.is_secret:
             return _ADDRESS.sub("***", text)
         return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))

@@ -41,14 +41,15 @@ class HttpAnswer:
 
 def post(
     url: str,
-    body: bytes,
+    body: bytes | None,
     headers: Mapping[str, str],
     timeout_s: float,
     *,
     method: str = "POST",
     policy: AddressPolicy | None = None,
+    most_bytes: int = MAX_ANSWER_BYTES,
 ) -> HttpAnswer:
-    """Send ``body``; whatever is answered is returned, a redirect too.
+    """Send ``body``; whatever is answered is returned, a redirect too, up to ``most_bytes`` of it.
 
     With a ``policy`` the address that is really connected to must be allowed by it: a name is
     looked up once, so it cannot lead elsewhere a moment later. Raises PostError, whose text never
@@ -70,7 +71,7 @@ def post(
             connection.sock = sock
             connection.request(method, target, body, sent)
             answer = connection.getresponse()
-            text = answer.read(MAX_ANSWER_BYTES).decode("utf-8", "replace")
+            text = answer.read(most_bytes).decode("utf-8", "replace")
             found = {name.lower(): value for name, value in answer.headers.items()}
             return HttpAnswer(host, answer.status, answer.reason, found, text)
     except (OSError, http.client.HTTPException) as error:

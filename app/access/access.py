@@ -13,6 +13,7 @@ from app.access.door import Door, close_door, open_door
 from app.access.errors import UnprotectedError
 from app.access.logins import Logins
 from app.access.mask import Mask
+from app.access.oidc.client import OidcClient, WaysIn, client_of
 from app.access.principal import Principal
 from app.access.rate import RateLimiter
 from app.access.sockets import Sockets
@@ -20,6 +21,7 @@ from eventbus.errors import EventBusError
 from eventbus.threads import start_thread
 
 if TYPE_CHECKING:
+    from app.access.oidc.provider import Provider
     from app.config import Settings
     from eventbus.log import EventLog
 
@@ -38,11 +40,15 @@ class Access:
 
     def __init__(self, log: EventLog, settings: Settings) -> None:
         """Raises UnprotectedError when strangers could come in, and the log's errors."""
-        is_closed = not settings.is_loopback and not settings.insecure_bind
+        client = client_of(settings)
+        is_reached = not settings.is_loopback and not settings.insecure_bind
         self.directory = Directory(
-            log, is_closed=is_closed, idle_s=settings.session_idle_s, most_s=settings.session_max_s
-        )
-        if is_closed and not (self.directory.users or self.directory.tokens):
+            log, is_closed=is_reached or client is not None, idle_s=settings.session_idle_s,
+            most_s=settings.session_max_s, ways=WaysIn(settings.password_login, client),
+        )  # fmt: skip
+        self.provider = None if client is None else _provider(client)
+        is_empty = not (self.directory.users or self.directory.tokens)
+        if is_reached and client is None and is_empty:
             raise UnprotectedError(
                 f"HOST={settings.host!r} opens the server to other machines, and there is neither "
                 "user nor token, so that anybody who reaches it could read and publish. Add one "
@@ -112,3 +118,9 @@ class Access:
                 log.exception("looking after users and tokens failed")
         with suppress(EventBusError):
             self.directory.tidy()
+
+
+def _provider(client: OidcClient) -> Provider:
+    from app.access.oidc.provider import Provider  # its packages are an extra
+
+    return Provider(client)

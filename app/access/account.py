@@ -36,6 +36,7 @@ def change_password() -> Response | tuple[str, int, dict[str, str]]:
     new, again = request.form.get("new", ""), request.form.get("again", "")
     access = runtime().access
     try:
+        users.check_password_is_ours(access.directory, users.named(access.directory, name))
         if new != again:
             raise AccessFieldError("again", "is not the same as the new password")
         access.logins.confirm(name, request.form.get("current", ""), address_of_request())
@@ -77,9 +78,13 @@ def _own_sessions() -> list[Session]:
 def _page(**more: Any) -> str:
     directory, known = runtime().access.directory, principal()
     seen = directory.sessions_seen
+    user, client = directory.users.get(known.id), directory.ways.client
+    by_provider = user is not None and user.issuer is not None and client is not None
     own = sorted(_own_sessions(), key=lambda each: -seen.get(each.digest, each.created_us))
     return render(
         "account.html", "account", min_chars=MIN_CHARS,
+        provider=client.name if by_provider and client is not None else None,
+        is_role_given=user is not None and directory.ways.decides_role_of(user),
         sessions=[
             {
                 "which": each.digest[:24], "is_this": each.digest == known.session,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from app.access.oidc.client import WaysIn
 from app.access.principal import EVERYBODY, LOCAL, NOBODY, Principal
 from app.access.scopes import SCOPES_OF
 from app.access.secret import LOCAL_PREFIX, digest, new_secret
@@ -38,16 +39,19 @@ class Directory:
         is_closed: bool = False,
         idle_s: float = IDLE_S,
         most_s: float = MOST_S,
+        ways: WaysIn | None = None,
     ) -> None:
         """``is_closed`` says that nobody may come in while there is neither user nor token.
 
-        A session ends ``idle_s`` after it was last seen, and ``most_s`` after it began. Blocks;
-        raises SchemaError, LogError.
+        A session ends ``idle_s`` after it was last seen, and ``most_s`` after it began; one of a
+        user who cannot sign in by any of the ``ways`` is void. Blocks; raises SchemaError,
+        LogError.
         """
         log.migrate(COMPONENT, MIGRATIONS)
         self._log = log
         self._is_closed = is_closed
         self._idle_s, self._most_s = idle_s, most_s
+        self.ways = ways or WaysIn()
         with log.reading() as conn:
             stored = rows.read_all(conn)
         self.lock = threading.RLock()
@@ -147,7 +151,7 @@ class Directory:
             )  # fmt: skip
         for session in self.sessions.values():
             user = self.users.get(session.user)
-            if user is not None and not user.is_disabled:
+            if user is not None and not user.is_disabled and self.ways.is_open_to(user):
                 known[session.digest] = Principal(
                     "user", user.name, SCOPES_OF[user.role], user.id, user.role,
                     session=session.digest,

@@ -34,6 +34,18 @@ class LoginError(AccessError):
     """Name or password is wrong; which of them is not told."""
 
 
+class SignOnError(AccessError):
+    """What came back from the OpenID provider lets nobody in; the message says why."""
+
+
+class NotAllowedError(AccessError):
+    """They are who they say, and may not come in."""
+
+
+class ProviderError(AccessError):
+    """The OpenID provider does not answer, or not as one."""
+
+
 class ThrottledError(AccessError):
     """Too many attempts failed; ``retry_after_s`` is when the next may be made."""
 

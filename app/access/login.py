@@ -1,54 +1,51 @@
-"""The login page, signing in and signing out."""
+"""The login page, signing in with a password and signing out."""
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, render_template, request
+from typing import Any
+from urllib.parse import quote
+
+from flask import Blueprint, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from app.access.cookie import drop_session, session_secret, set_session
 from app.access.errors import AccessError, LoginError, ThrottledError
 from app.access.guard import address_of_request, principal
 from app.pages.frame import is_local
-from app.problems import as_problem
+from app.problems import as_problem, wants_page
 from app.runtime import runtime
 
 MAX_FORM_BYTES = 16_384
-_NO_STORE = {"Cache-Control": "no-store"}
+NO_STORE = {"Cache-Control": "no-store"}
+
+Answer = str | Response
 
 blueprint = Blueprint("login", __name__)
 
 
 @blueprint.get("/login")
-def form() -> str | Response:
+def form() -> Answer:
     """The form; who has signed in goes on to where they wanted."""
-    wanted = _wanted(request.args.get("next", ""))
-    access = runtime().access
-    if not access.is_guarded or principal().kind == "user":
-        return redirect(wanted, 303)
-    has_users = bool(access.directory.users)
-    return render_template("login.html", next=wanted, name="", error=None, has_users=has_users)
+    path = wanted(request.args.get("next", ""))
+    if not runtime().access.is_guarded or principal().kind == "user":
+        return redirect(path, 303)
+    return _page(path)
 
 
 @blueprint.post("/login")
-def sign_in() -> Response | tuple[str, int, dict[str, str]]:
+def sign_in() -> Answer:
     """Check name and password, and begin a session; what the browser had before is void."""
     request.max_content_length = MAX_FORM_BYTES
     name, password = request.form.get("name", ""), request.form.get("password", "")
-    wanted = _wanted(request.form.get("next", ""))
-    access = runtime().access
+    path = wanted(request.form.get("next", ""))
     try:
-        secret = access.logins.sign_in(
+        secret = runtime().access.logins.sign_in(
             name, password, address_of_request(), request.headers.get("User-Agent", ""),
             session_secret(),
         )  # fmt: skip
     except AccessError as error:
-        problem = as_problem(error)
-        page = render_template(
-            "login.html", next=wanted, name=name[:64], error=_said(error),
-            has_users=bool(access.directory.users),
-        )  # fmt: skip
-        return page, problem.status, {**problem.headers, **_NO_STORE}
-    response = redirect(wanted, 303)
+        return _refused(error, path, name=name[:64], error=_said(error))
+    response = redirect(path, 303)
     set_session(response, secret)
     return response
 
@@ -66,8 +63,33 @@ def sign_out() -> Response:
     return response
 
 
-def _wanted(path: str) -> str:
+def wanted(path: str) -> str:
+    """Where to go after signing in: a path of this site, and not where one signs in or out."""
     return path if is_local(path) and not path.startswith(("/login", "/logout")) else "/"
+
+
+def refused(error: AccessError, path: str) -> Response:
+    """The login page with why somebody did not come in by the provider; raises for programs."""
+    if not wants_page():
+        raise error
+    return _refused(error, path, provider_error=_said(error))
+
+
+def _refused(what: AccessError, path: str, **more: Any) -> Response:
+    problem = as_problem(what)
+    return make_response(_page(path, **more), problem.status, {**problem.headers, **NO_STORE})
+
+
+def _page(path: str, **more: Any) -> str:
+    directory = runtime().access.directory
+    ways = directory.ways
+    has_users = any(user.issuer is None for user in list(directory.users.values()))
+    return render_template(
+        "login.html", next=path, provider=None if ways.client is None else ways.client.name,
+        provider_path="/login/oidc" + ("" if path == "/" else f"?next={quote(path)}"),
+        has_passwords=ways.has_passwords and has_users,
+        **{"name": "", "error": None, "provider_error": None, **more},
+    )  # fmt: skip
 
 
 def _said(error: AccessError) -> str:
@@ -75,4 +97,5 @@ def _said(error: AccessError) -> str:
         return "The name or the password is wrong."
     if isinstance(error, ThrottledError):
         return f"Too many attempts failed. The next one can be made in {error.retry_after_s} s."
-    return f"{error}."
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."

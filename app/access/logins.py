@@ -1,22 +1,33 @@
-"""Signing in and out: a password against a session, throttled, each with its event."""
+"""Signing in and out: a password, or a provider's word, against a session, each with its event."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.access import audit, passwords, users
 from app.access.directory import Directory
-from app.access.errors import LoginError, ThrottledError
+from app.access.errors import LoginError, NotAllowedError, ThrottledError
+from app.access.oidc.arrival import Arrival, arrive
+from app.access.oidc.person import Person
 from app.access.secret import digest, new_secret
 from app.access.store import rows
 from app.access.throttle import Throttle
-from app.access.values import Session
+from app.access.values import Session, User
 from eventbus.actor import Actor
 
 MOST_SESSIONS_PER_USER = 50
 _MOST_AGENT_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Browser:
+    """Where somebody signs in: the address, the browser's own word, and a session it had."""
+
+    address: str
+    agent: str
+    former: str | None
 
 
 class Logins:
@@ -34,9 +45,11 @@ class Logins:
         Takes as long for a name that nobody has. Blocks for about 0.2 s. Raises LoginError,
         ThrottledError, BusyError, LogWriteError.
         """
+        directory = self._directory
+        if not directory.ways.has_passwords:
+            raise NotAllowedError("nobody signs in with a password here (EVENTBUS_PASSWORD_LOGIN)")
         if wait_s := self._throttle.begin(name, address, time.monotonic()):
             raise ThrottledError(wait_s)
-        directory = self._directory
         user = users.find(directory, name)
         is_right = passwords.is_right(password, None if user is None else user.password)
         if user is None or not is_right or user.is_disabled:
@@ -48,32 +61,75 @@ class Logins:
             raise LoginError("the name or the password is wrong")
         self._throttle.succeeded(name, address)
         rehashed = passwords.hashed(password) if passwords.is_outdated(user.password) else None
-        secret = new_secret()
-        now_us = int(time.time() * 1_000_000)
-        session = Session(digest(secret), user.id, now_us, address, agent[:_MOST_AGENT_CHARS])
         with directory.lock:
             current = directory.users.get(user.id)
             if current is None or current.is_disabled or current.password != user.password:
                 raise LoginError("the name or the password is wrong")  # changed meanwhile
             updated = current if rehashed is None else replace(current, password=rehashed)
-            ended = self._ended(user.id, former)
+            changed = rehashed is not None
+            return self._begin(Arrival(updated, changed, ()), _Browser(address, agent, former))
 
-            def write(conn: Any) -> None:
-                rows.delete_sessions(conn, ended)
-                rows.insert_session(conn, session)
-                if rehashed is not None:
-                    rows.update_user(conn, updated)
+    def begin_by_provider(self, address: str) -> None:
+        """Count an attempt by a provider, whoever it will turn out to be. Raises ThrottledError."""
+        if wait_s := self._throttle.begin(None, address, time.monotonic()):
+            raise ThrottledError(wait_s)
 
-            told = audit.event(
-                audit.LOGIN_SUCCEEDED, user.name, user=user.name, **{"from": address}
+    def sign_in_by_provider(
+        self, person: Person, address: str, agent: str, former: str | None = None
+    ) -> str:
+        """As ``sign_in``, for somebody whom the OpenID provider knows, also for the first time.
+
+        Raises NotAllowedError, AccessConflictError, LogWriteError.
+        """
+        self._throttle.succeeded(None, address)
+        directory = self._directory
+        with directory.lock:
+            arrival = arrive(directory, person, address)
+            return self._begin(arrival, _Browser(address, agent, former))
+
+    def refused_by_provider(self, address: str, why: str, name: str | None = None) -> None:
+        """Record that somebody who came by the provider was not let in. Raises LogWriteError."""
+        client = self._directory.ways.client
+        told = audit.event(
+            audit.LOGIN_FAILED, name or "unknown", user=name, method="oidc", reason=why,
+            provider=None if client is None else client.name, **{"from": address},
+        )  # fmt: skip
+        self._directory.record(told)
+
+    def not_a_failure(self, address: str) -> None:
+        """Forgive an attempt that failed through no fault of who made it."""
+        self._throttle.succeeded(None, address)
+
+    def _begin(self, arrival: Arrival, browser: _Browser) -> str:
+        """Write a user as they arrive, with a new session; under the lock."""
+        directory = self._directory
+        secret = new_secret()
+        now_us = int(time.time() * 1_000_000)
+        ended = self._ended(arrival.user.id, browser.former)
+        made: list[tuple[User, Session]] = []
+
+        def write(conn: Any) -> None:
+            user = arrival.write(conn)
+            session = Session(
+                digest(secret), user.id, now_us, browser.address, browser.agent[:_MOST_AGENT_CHARS]
             )
-            directory.commit(write, [told])
-            for each in ended:
-                directory.forget_session(each)
-            directory.users[user.id] = updated
-            directory.sessions[session.digest] = session
-            directory.sessions_seen[session.digest] = directory.users_seen[user.id] = now_us
-            directory.changed()
+            rows.delete_sessions(conn, ended)
+            rows.insert_session(conn, session)
+            made.append((user, session))
+
+        how = {} if arrival.provider is None else {"method": "oidc", "provider": arrival.provider}
+        name = arrival.user.name
+        told = audit.event(
+            audit.LOGIN_SUCCEEDED, name, user=name, **how, **{"from": browser.address}
+        )
+        directory.commit(write, [*arrival.told, told])
+        user, session = made[-1]
+        for each in ended:
+            directory.forget_session(each)
+        directory.users[user.id] = user
+        directory.sessions[session.digest] = session
+        directory.sessions_seen[session.digest] = directory.users_seen[user.id] = now_us
+        directory.changed()
         return secret
 
     def confirm(self, name: str, password: str, address: str) -> None:

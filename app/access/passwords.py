@@ -31,13 +31,14 @@ def hashed(password: str) -> str:
 
 
 def is_right(password: str, stored: str | None) -> bool:
-    """Whether it is the password of a stored hash; as slow for None, when there is no such user.
+    """Whether it is the password of a stored hash; as slow without one, when there is no such user,
+    or one who signs in otherwise.
 
     Raises BusyError.
     """
     with _Room():
         is_same = check_password_hash(stored or _nobodys(), password)
-    return is_same and stored is not None
+    return is_same and bool(stored)
 
 
 def is_outdated(stored: str) -> bool:

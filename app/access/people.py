@@ -45,6 +45,7 @@ def confirm() -> str:
     match do:
         case "remove" | "password" | "disable" | "sign-out":
             context["user"] = users.named(directory, request.args.get("user"))
+            context["provider"] = directory.ways.client
         case "revoke":
             context["token"] = tokens.named(directory, request.args.get("token"))
         case _:
@@ -75,7 +76,7 @@ def change_user(name: str, action: str) -> Answer:
     except AccessError as error:
         if action == "password" and isinstance(error, AccessFieldError):
             context = {"do": action, "user": users.named(directory, name), "error": error.field,
-                       "min_chars": MIN_CHARS}  # fmt: skip
+                       "min_chars": MIN_CHARS, "provider": directory.ways.client}  # fmt: skip
             return _question(context), 400, {}
         return _refused(error, problem=str(error))
     return _done(action, name)
@@ -156,7 +157,8 @@ def _page(**more: Any) -> str:
         "people.html", "people", users=people[:_USERS_SHOWN], user_count=len(people),
         tokens=programs[:_TOKENS_SHOWN], token_count=len(programs), roles=ROLES,
         scopes=MEANINGS, days=_DAYS, is_guarded=runtime().access.is_guarded,
-        min_chars=MIN_CHARS, first_user=_FIRST.format(name="ana"), me=principal().name,
+        ways=directory.ways, min_chars=MIN_CHARS, first_user=_FIRST.format(name="ana"),
+        me=principal().name,
         **{
             "question": None, "said": None, "problem": None, "made": None, "user_errors": {},
             "user_form": {}, "token_errors": {}, "token_form": {}, **more,

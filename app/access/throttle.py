@@ -31,8 +31,11 @@ class Throttle:
         self._lock = threading.Lock()  # guards _tallies
         self._tallies: OrderedDict[tuple[str, str], _Tally] = OrderedDict()
 
-    def begin(self, name: str, address: str, now_s: float) -> int:
-        """Begin an attempt, and give 0; or the whole seconds to wait before it may be made."""
+    def begin(self, name: str | None, address: str, now_s: float) -> int:
+        """Begin an attempt, and give 0; or the whole seconds to wait before it may be made.
+
+        Without a ``name``, when nobody is claimed to be anybody yet, the address alone counts.
+        """
         keys = self._keys(name, address)
         with self._lock:
             wait_s = max(self._wait_s(key, now_s) for key in keys)
@@ -48,11 +51,12 @@ class Throttle:
                 self._tallies.popitem(last=False)
             return 0
 
-    def succeeded(self, name: str, address: str) -> None:
+    def succeeded(self, name: str | None, address: str) -> None:
         """The name is forgiven; of the address only this attempt, for others come from there."""
-        by_name, by_address = self._keys(name, address)
+        *by_name, by_address = self._keys(name, address)
         with self._lock:
-            self._tallies.pop(by_name, None)
+            for key in by_name:
+                self._tallies.pop(key, None)
             tally = self._tallies.get(by_address)
             if tally is not None:
                 tally.failures = max(0, tally.failures - 1)
@@ -71,5 +75,6 @@ class Throttle:
         return tally.last_s + wait_s - now_s
 
     @staticmethod
-    def _keys(name: str, address: str) -> tuple[tuple[str, str], tuple[str, str]]:
-        return ("name", name.casefold()[:64]), ("address", address)
+    def _keys(name: str | None, address: str) -> list[tuple[str, str]]:
+        by_name = [] if name is None else [("name", name.casefold()[:64])]
+        return [*by_name, ("address", address)]

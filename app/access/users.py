@@ -50,8 +50,7 @@ def add(directory: Directory, name: object, role: object, password: object, by: 
     with directory.lock:
         if find(directory, name) is not None:
             raise AccessConflictError(f"there is a user {name!r} already")
-        if len(directory.users) >= MOST_USERS:
-            raise AccessConflictError(f"there are {MOST_USERS} users, which is the most")
+        check_room(directory)
         if checked != "admin" and not _admins(directory):
             raise AccessConflictError(
                 "the first user must be an admin: nobody could change anything about users "
@@ -67,6 +66,12 @@ def add(directory: Directory, name: object, role: object, password: object, by: 
     return added
 
 
+def check_room(directory: Directory) -> None:
+    """Raises AccessConflictError when there are as many users as there may be."""
+    if len(directory.users) >= MOST_USERS:
+        raise AccessConflictError(f"there are {MOST_USERS} users, which is the most")
+
+
 def set_role(directory: Directory, name: object, role: object, by: str) -> User:
     """Give a user another role. Raises as ``add``, and UnknownError."""
     checked = _role(role)
@@ -74,6 +79,11 @@ def set_role(directory: Directory, name: object, role: object, by: str) -> User:
         user = named(directory, name)
         if user.role == checked:
             return user
+        if directory.ways.decides_role_of(user):
+            raise AccessConflictError(
+                f"what {user.name} may do is decided by {_provider(directory)}, which they sign in "
+                "with: it would be undone with their next login. Change it there"
+            )
         if checked != "admin":
             _keep_an_admin(directory, user)
         told = audit.event(
@@ -90,12 +100,21 @@ def set_password(
     Raises as ``set_role``.
     """
     user = named(directory, name)
+    check_password_is_ours(directory, user)
     stored = _hash(password, user.name)
     with directory.lock:
         user = named(directory, name)
         told = audit.event(audit.USER_PASSWORD_CHANGED, user.name, by, user=user.name)
         changed = replace(user, password=stored, password_us=_now_us())
-        return _update(directory, changed, told, _sessions_of(directory, user.id, keep))
+        return _update(directory, changed, told, sessions_of(directory, user.id, keep))
+
+
+def check_password_is_ours(directory: Directory, user: User) -> None:
+    """Raises AccessConflictError for who signs in otherwise."""
+    if user.issuer is not None:
+        raise AccessConflictError(
+            f"{user.name} has no password here: they sign in with {_provider(directory)}"
+        )
 
 
 def set_disabled(directory: Directory, name: object, is_disabled: bool, by: str) -> User:
@@ -108,7 +127,7 @@ def set_disabled(directory: Directory, name: object, is_disabled: bool, by: str)
             _keep_an_admin(directory, user)
         type = audit.USER_DISABLED if is_disabled else audit.USER_ENABLED
         told = audit.event(type, user.name, by, user=user.name)
-        ended = _sessions_of(directory, user.id) if is_disabled else []
+        ended = sessions_of(directory, user.id) if is_disabled else []
         return _update(directory, replace(user, is_disabled=is_disabled), told, ended)
 
 
@@ -119,7 +138,8 @@ def remove(directory: Directory, name: object, by: str, opens: bool = False) -> 
     """
     with directory.lock:
         user = named(directory, name)
-        if len(directory.users) + len(directory.tokens) == 1 and not opens:
+        is_last = len(directory.users) + len(directory.tokens) == 1
+        if is_last and not opens and directory.ways.client is None:
             raise last_credential()
         if len(directory.users) > 1:
             _keep_an_admin(directory, user)
@@ -127,7 +147,7 @@ def remove(directory: Directory, name: object, by: str, opens: bool = False) -> 
             lambda conn: rows.delete_user(conn, user.id),
             [audit.event(audit.USER_REMOVED, user.name, by, user=user.name, role=user.role)],
         )
-        for digest in _sessions_of(directory, user.id):
+        for digest in sessions_of(directory, user.id):
             directory.forget_session(digest)
         del directory.users[user.id]
         directory.users_seen.pop(user.id, None)
@@ -147,7 +167,7 @@ def end_sessions(
         user = named(directory, name)
         ended = [
             digest
-            for digest in _sessions_of(directory, user.id, keep)
+            for digest in sessions_of(directory, user.id, keep)
             if only is None or digest == only
         ]
         if ended:
@@ -184,7 +204,8 @@ def _update(directory: Directory, user: User, told: Event, ended: list[str] | No
     return user
 
 
-def _sessions_of(directory: Directory, user: int, keep: str | None = None) -> list[str]:
+def sessions_of(directory: Directory, user: int, keep: str | None = None) -> list[str]:
+    """The digests of a user's sessions but the one with the digest ``keep``."""
     sessions = list(directory.sessions.values())
     return [each.digest for each in sessions if each.user == user and each.digest != keep]
 
@@ -199,6 +220,11 @@ def _keep_an_admin(directory: Directory, user: User) -> None:
         raise AccessConflictError(
             f"{user.name} is the only admin who can sign in; make somebody else one first"
         )
+
+
+def _provider(directory: Directory) -> str:
+    client = directory.ways.client
+    return "an OpenID provider" if client is None else client.name
 
 
 def _role(role: object) -> Role:

@@ -9,7 +9,9 @@ from app.access.scopes import Role, Scope
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who may sign in. ``password`` is the hash."""
+    """Somebody who may sign in: with a password, of which ``password`` is the hash, or by an OpenID
+    provider, which knows them as ``subject`` at ``issuer``; then the hash is empty.
+    """
 
     id: int
     name: str
@@ -18,6 +20,8 @@ class User:
     is_disabled: bool
     created_us: int
     password_us: int
+    issuer: str | None = None
+    subject: str | None = None
 
     @property
     def key(self) -> str:

@@ -14,6 +14,7 @@ from flask import current_app
 from app.access import requests
 from app.access.directory import Directory
 from app.access.errors import AccessError
+from app.access.oidc.client import WaysIn, client_of
 from app.cli.server import server_at
 from app.config import Settings
 from app.database import open_log
@@ -63,8 +64,9 @@ def shown(body: Body) -> str:
 
 
 def _in_database(settings: Settings, locally: Callable[[Directory, str], Body]) -> Body:
+    ways = WaysIn(settings.password_login, client_of(settings))
     with closing(open_log(settings)) as log:
-        return locally(Directory(log), Actor(_by(), "command line"))
+        return locally(Directory(log, ways=ways), Actor(_by(), "command line"))
 
 
 def _by() -> str:

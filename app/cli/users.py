@@ -58,6 +58,7 @@ def list_(as_json: bool, url: str | None) -> None:
         return
     for user in found["users"]:
         state = "  disabled" if user["disabled"] else ""
+        state = f"  by {user['issuer']}{state}" if user["login"] == "oidc" else state
         seen = user["last_seen_at"] or "never"
         click.echo(f"{user['name']:<24} {user['role']:<9} last seen {seen}{state}")
     if not found["users"]:

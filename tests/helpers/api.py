@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; header names are in lower case."""
+    """What came back; header names are in lower case, each cookie has a line."""
 
     status: int
     headers: dict[str, str]
@@ -56,6 +56,8 @@ class Api:
             self._connection.close()
             raise
         fields = {name.lower(): value for name, value in response.getheaders()}
+        if cookies := response.headers.get_all("set-cookie"):
+            fields["set-cookie"] = "\n".join(cookies)
         return Answer(response.status, fields, content)
 
     def get(self, path: str, **query: object) -> Answer:

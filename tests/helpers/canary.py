@@ -88,6 +88,8 @@ def paths(visitor: Visitor) -> dict[str, list[str]]:
     return {
         "static": ["/static/js/app.js"],
         "login.form": ["/login"],
+        "oidc.begin": ["/login/oidc"],
+        "oidc.finish": ["/login/oidc/callback"],
         "account.account": ["/account"],
         "people.people": ["/access"],
         "people.confirm": ["/access/confirm"],

@@ -19,7 +19,8 @@ def read_all(conn: Connection) -> Stored:
     )
     return Stored(
         [User(row["id"], row["name"], row["role"], row["password"], bool(row["is_disabled"]),
-              row["created_us"], row["password_us"]) for row in people],
+              row["created_us"], row["password_us"], row["issuer"], row["subject"])
+         for row in people],
         [Token(row["id"], row["name"], row["digest"], _scopes(row["scopes"]), row["pattern"],
                row["created_by"], row["created_us"], row["expires_us"]) for row in programs],
         [Session(row["digest"], row["user"], row["created_us"], row["address"], row["agent"])
@@ -98,7 +99,7 @@ def _user_row(user: User) -> dict[str, object]:
     return {
         "name": user.name, "name_key": user.key, "role": user.role, "password": user.password,
         "is_disabled": int(user.is_disabled), "created_us": user.created_us,
-        "password_us": user.password_us,
+        "password_us": user.password_us, "issuer": user.issuer, "subject": user.subject,
     }  # fmt: skip
 
 

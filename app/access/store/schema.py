@@ -6,7 +6,7 @@ neither a rebuild nor retention nor an import touches them.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Connection, Index, Integer, MetaData, Table, Text
 
 from eventbus.log import ddl
 from eventbus.log.migrations import Migration
@@ -27,6 +27,9 @@ users = Table(
     Column("created_us", BigInteger, nullable=False),
     Column("password_us", BigInteger, nullable=False),
     Column("seen_us", BigInteger),
+    Column("issuer", Text),
+    Column("subject", Text),
+    Index("access_users_identity", "issuer", "subject", unique=True),
     sqlite_autoincrement=True,
 )
 
@@ -79,4 +82,14 @@ def _create(conn: Connection) -> None:
         ddl.run(conn, statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_create,)
+def _add_identities(conn: Connection) -> None:
+    """Whom an OpenID provider means; NULL, of which an index has any number, for passwords."""
+    for statement in (
+        "ALTER TABLE access_users ADD COLUMN issuer TEXT",
+        "ALTER TABLE access_users ADD COLUMN subject TEXT",
+        "CREATE UNIQUE INDEX access_users_identity ON access_users (issuer, subject)",
+    ):
+        conn.exec_driver_sql(statement)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_create, _add_identities)

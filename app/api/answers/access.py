@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from app.access.principal import Kind
 from app.access.scopes import Role, Scope
@@ -22,12 +22,17 @@ class Me(TypedDict):
 
 
 class UserShown(TypedDict):
-    """Somebody who may sign in, in so many browsers now."""
+    """Somebody who may sign in, in so many browsers now: with a password, or by the OpenID provider
+    `issuer`, which knows them as `subject`.
+    """
 
     name: str
     role: Role
     disabled: bool
     sessions: int
+    login: Literal["password", "oidc"]
+    issuer: str | None
+    subject: str | None
     created_at: datetime
     password_changed_at: datetime
     last_seen_at: datetime | None

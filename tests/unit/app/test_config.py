@@ -7,6 +7,7 @@ from dataclasses import fields
 
 import pytest
 
+from app.access.oidc.client import client_of
 from app.config import VARIABLES, Settings, SettingsError
 from app.database import database_path
 from app.settings_table import documentation_table
@@ -42,10 +43,11 @@ def test_values_are_read_from_their_variables() -> None:
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
 def test_a_wrong_value_is_refused_with_variable_value_and_rule(variable) -> None:
-    any_text = ("EVENTBUS_SOURCE", "EVENTBUS_FILES")
-    wrong = "no\x00pe;" if variable.name in any_text else "n/a;"
+    any_text = variable.name in ("EVENTBUS_SOURCE", "EVENTBUS_FILES")
+    wrong = "no\x00pe;" if any_text or variable.field.startswith("oidc_") else "n/a;"
     message = refused(**{variable.name: wrong})
-    assert f"{variable.name}={wrong!r}" in message
+    shown = "***" if variable.is_hidden else wrong
+    assert f"{variable.name}={shown!r}" in message
     assert variable.allowed.replace("`", "") in message
 
 
@@ -144,6 +146,50 @@ def test_channels_and_their_server_are_read() -> None:
     assert [channel.name for channel in settings.channels] == ["ops", "night"]
     assert settings.notify_limit.window_s == 3600
     assert "token" not in repr(settings) and "secret" not in repr(settings)
+
+
+OIDC = {
+    "EVENTBUS_OIDC_ISSUER": "https://id.example.org/realms/a",
+    "EVENTBUS_OIDC_CLIENT_ID": "bus",
+    "EVENTBUS_OIDC_CLIENT_SECRET": "hunter22",
+    "EVENTBUS_OIDC_ROLES": "CN=ops,OU=groups=operator; https://x/y=admin",
+}
+
+
+def test_a_provider_is_read_with_what_its_groups_may_do() -> None:
+    settings = Settings.from_environment(OIDC)
+    client = client_of(settings)
+    assert client is not None and client.scopes == ("openid", "profile", "email")
+    assert client.role_of({"groups": ["CN=ops,OU=groups"]}) == "operator"
+    assert client.role_of({"groups": ["https://x/y", "CN=ops,OU=groups"]}) == "admin"
+    assert client.role_of({"groups": ["ops"]}) is client.role_of({"groups": 7}) is None
+    assert "hunter22" not in repr(settings) + repr(client)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"EVENTBUS_OIDC_CLIENT_ID": ""}, "needs EVENTBUS_OIDC_CLIENT_ID"),
+        ({"EVENTBUS_OIDC_ROLES": ""}, "lets nobody in"),
+        ({"EVENTBUS_OIDC_ISSUER": ""}, "needs EVENTBUS_OIDC_ISSUER"),
+        ({"EVENTBUS_OIDC_ISSUER": "http://id.example.org"}, "EVENTBUS_OIDC_ISSUER='http:"),
+        ({"EVENTBUS_OIDC_ISSUER": "https://me:pw@id.example.org"}, "EVENTBUS_OIDC_ISSUER='https:"),
+        ({"EVENTBUS_OIDC_ROLES": "ops=god"}, "EVENTBUS_OIDC_ROLES='ops=god'"),
+        ({"EVENTBUS_OIDC_ROLES": "=admin"}, "EVENTBUS_OIDC_ROLES='=admin'"),
+    ],
+)
+def test_a_provider_that_cannot_be_used_is_refused(changes: dict[str, str], said: str) -> None:
+    assert said in refused(**{**OIDC, **changes})
+
+
+def test_without_passwords_and_without_a_provider_nobody_could_sign_in() -> None:
+    assert "nobody could sign in" in refused(EVENTBUS_PASSWORD_LOGIN="no")
+    assert not Settings.from_environment({**OIDC, "EVENTBUS_PASSWORD_LOGIN": "no"}).password_login
+
+
+def test_single_sign_on_names_the_extra_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "joserfc", None)
+    assert "pip install 'eventbus[oidc]'" in refused(**OIDC)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "events.example.org"])

@@ -13,6 +13,8 @@ from app.access import passwords, tokens, users
 from app.access.directory import Directory
 from app.access.errors import AccessConflictError, LoginError
 from app.access.logins import MOST_SESSIONS_PER_USER, Logins
+from app.access.oidc.client import OidcClient, WaysIn
+from app.access.oidc.person import Person
 from app.access.principal import EVERYBODY, NOBODY
 from app.access.secret import is_token
 from eventbus.log import EventLog
@@ -183,3 +185,37 @@ def _took_s(directory: Directory, value: str) -> float:
     for _ in range(1_000):
         directory.of_token(value)
     return (time.perf_counter() - began) / 1_000
+
+
+PROVIDER = OidcClient("https://id.example.org", "bus", name="Example ID", default_role="viewer")
+
+
+def by_provider(directory: Directory, name: str = "cleo", subject: str = "1") -> str:
+    person = Person(PROVIDER.issuer, subject, name, None)
+    return Logins(directory).sign_in_by_provider(person, "10.0.0.1", "a browser")
+
+
+def test_sessions_are_void_while_their_way_in_is_closed(log: EventLog) -> None:
+    directory = Directory(log, ways=WaysIn(client=PROVIDER))
+    users.add(directory, "Ada", "admin", PASSWORD, "tests")
+    password, provider = sign_in(directory), by_provider(directory)
+
+    def found(ways: WaysIn) -> list[bool]:
+        again = Directory(log, ways=ways)
+        return [again.of_session(each) is not None for each in (password, provider)]
+
+    assert found(WaysIn(client=PROVIDER)) == [True, True]
+    assert found(WaysIn(has_passwords=False, client=PROVIDER)) == [False, True]
+    assert found(WaysIn()) == [True, False]
+    other = replace(PROVIDER, issuer="https://other.example.org")
+    assert found(WaysIn(client=other)) == [True, False]
+
+
+def test_without_rules_a_role_that_an_admin_gave_stays(log: EventLog) -> None:
+    directory = Directory(log, ways=WaysIn(client=PROVIDER))
+    by_provider(directory)
+    users.set_role(directory, "cleo", "admin", "ada")
+    by_provider(directory, name="cleo-renamed")
+    assert [(user.name, user.role) for user in directory.users.values()] == [("cleo", "admin")]
+    by_provider(directory, name="other", subject="2")
+    assert len(Directory(log).users) == 2

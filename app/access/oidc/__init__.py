@@ -1,0 +1,1 @@
+"""Single sign-on by OpenID Connect: people come in with what a provider says of them."""
