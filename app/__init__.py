@@ -21,6 +21,7 @@ from app import (
     tracing,
 )
 from app.config import Settings
+from app.hooks import handshake
 from app.hooks import routes as hooks
 from app.proxies import behind_proxies
 from app.runtime import Runtime, runtime
@@ -58,6 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     live.register(app)
     consume.register(app)
     hooks.register(app)
+    handshake.register(app)
     pages.register(app)
     demo.register(app)
     metrics.register(app)

@@ -103,8 +103,9 @@ class HookType:
 class Hook:
     """One hook, at ``/hooks/NAME``; ``max_bytes`` bounds a request's body, 0 for the default.
 
-    The last four are of the scheme ``hmac``: the header with the signature, what stands before it,
-    its encoding, and the header with the time (Unix seconds) that is signed with the body.
+    ``origins`` are who is told that they may send (app/hooks/handshake.py). The last four are of
+    the scheme ``hmac``: the header with the signature, what stands before it, its encoding, and the
+    header with the time (Unix seconds) that is signed with the body.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Hook:
     id: Place | None = None
     subject: Place | None = None
     max_bytes: int = 0
+    origins: tuple[str, ...] = ()
     tolerance_s: float = 300.0
     signature_header: str = "x-signature"
     signature_prefix: str = ""

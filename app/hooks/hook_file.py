@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.hooks.hook import SCHEMES, Hook, HookType, Place
+from eventbus.validation import shown
 from handlers.errors import HookFileError
 from handlers.standard_webhooks import key_of
 
@@ -15,8 +16,12 @@ MOST_HOOKS = 100
 MIN_SECRET_CHARS = 16
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_MOST_ORIGINS = 50
+_ORIGIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
-_KEYS = frozenset({"scheme", "secret", "secret_file", "type", "id", "subject", "max_bytes"})
+_KEYS = frozenset(
+    {"scheme", "secret", "secret_file", "type", "id", "subject", "max_bytes", "origins"}
+)
 _TIMED = _KEYS | {"tolerance_s"}
 _KEYS_OF = {
     "standard": _TIMED,
@@ -70,6 +75,7 @@ class _Section:
             id=self._place("id", _IDS.get(scheme)),
             subject=self._place("subject", None),
             max_bytes=int(self._number("max_bytes", 0, 0, 16_777_216)),
+            origins=self._origins(),
             tolerance_s=self._number("tolerance_s", 300, 1, 86_400),
             signature_header=self._header("header", "x-signature") or "",
             signature_prefix=self._text("prefix", ""),
@@ -115,6 +121,15 @@ class _Section:
             return Place.parse(str(text))
         except ValueError as error:
             raise self._wrong(key, f"is wrong: {error}") from None
+
+    def _origins(self) -> tuple[str, ...]:
+        given = self._values.get("origins", [])
+        if not isinstance(given, list) or len(given) > _MOST_ORIGINS:
+            raise self._wrong("origins", f"must be a list of at most {_MOST_ORIGINS} host names")
+        for each in given:
+            if each != "*" and not (isinstance(each, str) and _ORIGIN.fullmatch(each)):
+                raise self._wrong("origins", f"must have host names or *, not {shown(each)}")
+        return tuple(each.lower() for each in given)
 
     def _header(self, key: str, default: str | None) -> str | None:
         name = self._values.get(key, default)

@@ -30,6 +30,10 @@ def test_a_token_does_what_its_scopes_say(shared_server: ServerProcess, admin: V
     assert reader.get("/api/events").status == 200
     assert reader.post("/api/events", {"type": "a.b"}).status == 403
     assert reader.get("/api/access/me").json["name"] == "reader"
+    # Who asks before whether its events are wanted (CloudEvents webhooks, §4) is told by its token.
+    for who, allowed in ((producer, "a.example"), (reader, None)):
+        asked = who.request("OPTIONS", "/api/events", WebHook_Request_Origin="a.example")
+        assert (asked.status, asked.headers.get("webhook-allowed-origin")) == (200, allowed)
 
 
 def test_a_pattern_bounds_what_may_be_published(
@@ -133,9 +137,12 @@ def test_requests_are_limited_when_that_is_wanted(
     start_server: Callable[..., ServerProcess],
 ) -> None:
     server = start_server(EVENTBUS_RATE_LIMIT="5/1h")
+    asked = {"WebHook-Request-Origin": "a.example", "WebHook-Request-Rate": "500"}
+    granted = server.api.request("OPTIONS", "/api/events", headers=asked)
+    assert granted.headers["webhook-allowed-rate"] == "1"
     answers = [server.api.get("/api/stats") for _ in range(20)]
     first = next(n for n, answer in enumerate(answers) if answer.status == 429)
-    assert first <= 5
+    assert first <= 4
     assert all(answer.status == 429 for answer in answers[first:])
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 3600
     assert answers[-1].headers["content-type"] == "application/problem+json"

@@ -47,6 +47,7 @@ header = "X-Shop-Hmac"
 encoding = "base64"
 type = "shop.order"
 id = "/id"
+origins = ["events.shop.example", "Other.Example"]
 
 [timed]
 scheme = "hmac"
@@ -249,3 +250,28 @@ def test_a_wrong_file_stops_the_start_and_says_where(
         Settings.from_environment({"EVENTBUS_HOOKS": str(tmp_path / "hooks.toml")})
     assert message in str(caught.value)
     assert "0123456789abcde" not in str(caught.value)
+
+
+def asked(server: ServerProcess, path: str, **headers: str) -> tuple[str | None, str | None]:
+    """What OPTIONS says of who may send, and how fast."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = server.new_api().request("OPTIONS", path, headers=named)
+    assert "POST" in answer.headers["allow"]
+    return (
+        answer.headers.get("webhook-allowed-origin"), answer.headers.get("webhook-allowed-rate")
+    )  # fmt: skip
+
+
+def test_a_sender_that_asks_first_is_told_where_its_events_are_wanted(
+    server: ServerProcess,
+) -> None:
+    for origin in ("events.shop.example", "OTHER.example"):
+        assert asked(server, "/hooks/shop", WebHook_Request_Origin=origin) == (origin, "*")
+    for path, origin in (
+        ("/hooks/shop", "evil.example"), ("/hooks/shop", ""), ("/hooks/timed", "other.example"),
+        ("/hooks/nowhere", "other.example"), ("/api/evaluations/x/retry", "other.example"),
+    ):  # fmt: skip
+        assert asked(server, path, WebHook_Request_Origin=origin) == (None, None)
+    assert asked(server, "/api/events", WebHook_Request_Origin="a.example") == ("a.example", "*")
+    for wrong in ("a b", "*", "a/b", "-a", "ä", "x" * 300):
+        assert asked(server, "/api/events", WebHook_Request_Origin=wrong)[0] is None
