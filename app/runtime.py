@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 from flask import Flask, current_app
 
@@ -149,7 +150,8 @@ class Runtime:
         base_url = settings.public_url or f"http://{settings.bind}"
         self.notifier = Notifier(bus, notify_settings(settings), base_url, settings.source)
         self.notifier.start()
-        self.webhooks = Webhooks(bus, settings.webhook_networks or AddressPolicy())
+        origin = urlsplit(settings.public_url).hostname or ""
+        self.webhooks = Webhooks(bus, settings.webhook_networks or AddressPolicy(), origin)
         self.webhooks.start()
         self.handlers = install(bus, live_handler_settings(settings))
         background: list[Callable[[], None]] = []

@@ -44,6 +44,8 @@ def create_webhook(parts: Runtime, body: Mapping[str, Any], by: str) -> Webhook:
         made = parts.webhooks.create(read_terms(body), by)
     except EventValidationError as error:
         raise _wrong(error) from None
+    except WebhookError as error:
+        raise _wrong(EventValidationError([FieldError("/url", str(error))])) from None
     except SubscriptionError as error:
         raise ProblemError(409, "Name is taken", str(error)) from None
     if made is not None:
@@ -61,6 +63,8 @@ def change_webhook(parts: Runtime, name: str, body: Mapping[str, Any], by: str) 
         changed = parts.webhooks.change(name, read_changes(body), by)
     except EventValidationError as error:
         raise _wrong(error) from None
+    except WebhookError as error:
+        raise _wrong(EventValidationError([FieldError("/url", str(error))])) from None
     except SubscriptionError as error:
         raise ProblemError(409, "Conflict", str(error)) from None
     return changed or found(parts, name)

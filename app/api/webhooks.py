@@ -66,6 +66,11 @@ _OPTIONS = (
         "concurrency", {"type": "integer", "minimum": 1, "maximum": terms.MAX_CONCURRENCY},
         f"Requests at a time, of one subject one; {terms.DEFAULT_CONCURRENCY} when left out.",
     ),
+    _field(
+        "handshake", {"type": "boolean"},
+        "Ask the URL first by `OPTIONS` whether it wants events (CloudEvents, webhooks, §4); "
+        "without its consent nothing is changed.",
+    ),
 )  # fmt: skip
 _SECRET = _field(
     "secret", {"type": "string"},

@@ -75,12 +75,14 @@ def change() -> str | Response:
 
 def _create() -> Response:
     values = {name: request.form.get(name, "").strip() for name in _FIELDS}
+    asks = request.form.get("handshake") == "yes"
     try:
-        made = create_webhook(runtime(), values, who())
+        made = create_webhook(runtime(), {**values, "handshake": asks}, who())
     except ProblemError as problem:
         errors: dict[str, list[str]] = {}
         for each in problem.errors:
             errors.setdefault(each["pointer"][1:], []).append(each["detail"])
+        values["handshake"] = "yes" if asks else ""
         return make_response(_page(Form(values, errors or {"name": [problem.detail]})), 422)
     return _secret_page(made, "is made")
 

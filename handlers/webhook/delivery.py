@@ -20,6 +20,7 @@ from handlers.addresses import AddressPolicy
 from handlers.errors import PostError, WebhookBusyError, WebhookError
 from handlers.http_post import HttpAnswer
 from handlers.standard_webhooks import key_of, signed_headers
+from handlers.webhook.handshake import ORIGIN_HEADER
 from handlers.webhook.webhook import Webhook
 
 GONE = 410
@@ -42,12 +43,20 @@ class WebhookDelivery:
     """Called in threads of the bus, ``concurrency`` at a time; ``webhook`` may be replaced."""
 
     def __init__(
-        self, webhook: Webhook, policy: AddressPolicy, pause: Callable[[Webhook, str], None]
+        self,
+        webhook: Webhook,
+        policy: AddressPolicy,
+        pause: Callable[[Webhook, str], None],
+        origin: str = "",
     ) -> None:
-        """``pause`` is called with the webhook and a reason when its endpoint is gone."""
+        """``pause`` is called with the webhook and a reason when its endpoint is gone.
+
+        ``origin`` is the host that we send as, if it has a name.
+        """
         self.webhook = webhook
         self._policy = policy
         self._pause = pause
+        self._named = {ORIGIN_HEADER: origin} if origin else {}
 
     def handle(self, event: Event) -> None:
         """Raises WebhookError for another attempt."""
@@ -58,6 +67,7 @@ class WebhookDelivery:
         webhook = self.webhook
         started = time.monotonic()
         body, headers = _message(webhook, event)
+        headers |= self._named
         try:
             answer = http_post.post(
                 webhook.url, body, headers, webhook.timeout_s, policy=self._policy

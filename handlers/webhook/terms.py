@@ -21,13 +21,19 @@ DEFAULT_MAX_ATTEMPTS = 20
 DEFAULT_CONCURRENCY = 4
 MAX_TIMEOUT_S, MAX_ATTEMPTS, MAX_CONCURRENCY = 60.0, 100, 16
 
-FIELDS = ("name", "pattern", "url", "mode", "timeout_s", "max_attempts", "concurrency", "secret")
+FIELDS = (
+    "name", "pattern", "url", "mode", "timeout_s", "max_attempts", "concurrency", "secret",
+    "handshake",
+)  # fmt: skip
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What can be chosen; None leaves it to the default, or as it was. Sizes as in Webhook."""
+    """What can be chosen; None leaves it to the default, or as it was. Sizes as in Webhook.
+
+    ``handshake`` has the endpoint asked first whether it wants our events.
+    """
 
     name: str | None = None
     pattern: str | None = None
@@ -37,6 +43,7 @@ class Terms:
     max_attempts: int | None = None
     concurrency: int | None = None
     secret: str | None = field(default=None, repr=False)
+    handshake: bool = False
 
 
 def read_terms(body: Mapping[str, Any]) -> Terms:
@@ -65,7 +72,7 @@ class _Reading:
             self._name(), self._pattern(), self._url(), self._mode(),
             self._number("timeout_s", 1.0, MAX_TIMEOUT_S),
             self._whole("max_attempts", MAX_ATTEMPTS), self._whole("concurrency", MAX_CONCURRENCY),
-            self._secret(),
+            self._secret(), self._handshake(),
         )  # fmt: skip
         if self._errors:
             raise EventValidationError(self._errors)
@@ -128,6 +135,13 @@ class _Reading:
             self._wrong(name, f"must be a whole number, not {shown(self._body[name])}")
             return None
         return None if number is None else int(number)
+
+    def _handshake(self) -> bool:
+        wanted = self._body.get("handshake", False)
+        if not isinstance(wanted, bool):
+            self._wrong("handshake", f"must be true or false, not {shown(wanted)}")
+            return False
+        return wanted
 
     def _secret(self) -> str | None:
         secret = self._body.get("secret")

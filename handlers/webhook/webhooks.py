@@ -20,6 +20,7 @@ from handlers.addresses import AddressPolicy
 from handlers.errors import WebhookError
 from handlers.webhook import table
 from handlers.webhook.delivery import Sent, WebhookDelivery
+from handlers.webhook.handshake import check_consent
 from handlers.webhook.terms import (
     DEFAULT_CONCURRENCY,
     DEFAULT_MAX_ATTEMPTS,
@@ -44,9 +45,11 @@ logger = logging.getLogger("eventbus.handlers")
 class Webhooks:
     """Any plain thread may call it; ``_changing`` guards the deliveries, and changes wait in it."""
 
-    def __init__(self, bus: EventBus, policy: AddressPolicy) -> None:
+    def __init__(self, bus: EventBus, policy: AddressPolicy, origin: str = "") -> None:
+        """``origin`` is the host that events are sent as, empty when it has no name."""
         self._bus = bus
         self._policy = policy
+        self._origin = origin
         self._changing = threading.Lock()
         self._deliveries: dict[str, WebhookDelivery] = {}
 
@@ -72,8 +75,10 @@ class Webhooks:
     def create(self, terms: Terms, by: str) -> Webhook | None:
         """Store and serve a new one; None when there is one of this name, or there are too many.
 
-        Raises SubscriptionError when its subscription's name is taken, LogWriteError.
+        Raises SubscriptionError when its subscription's name is taken, LogWriteError, and
+        WebhookError when the endpoint was to be asked, and does not want it.
         """
+        self._ask(terms, terms.url, terms.timeout_s)
         with self._changing:
             stored = self._stored()
             is_known = any(webhook.name == terms.name for webhook in stored)
@@ -106,7 +111,13 @@ class Webhooks:
             return webhook
 
     def change(self, name: str, terms: Terms, by: str) -> Webhook | None:
-        """Change what ``terms`` name; what is pending goes by the new ones. None for none."""
+        """Change what ``terms`` name; what is pending goes by the new ones. None for none.
+
+        Raises as ``create``.
+        """
+        before = self.get(name)
+        if before is not None:
+            self._ask(terms, terms.url or before.url, terms.timeout_s or before.timeout_s)
         given = {
             field: value
             for field in ("pattern", "url", "mode", "timeout_s", "max_attempts", "concurrency")
@@ -175,10 +186,18 @@ class Webhooks:
         self._tell(webhook, by, {"answer": sent.answer, "duration_ms": sent.duration_ms})
         return sent
 
+    def _ask(self, terms: Terms, url: str | None, timeout_s: float | None) -> None:
+        """Before anything is held: it takes as long as the endpoint does."""
+        if not terms.handshake:
+            return
+        if not self._origin:
+            raise WebhookError("cannot be asked: EVENTBUS_PUBLIC_URL must say who we are")
+        check_consent(url or "", self._origin, timeout_s or DEFAULT_TIMEOUT_S, self._policy)
+
     # -- serving -------------------------------------------------------------------------------
 
     def _serve(self, webhook: Webhook) -> None:
-        delivery = WebhookDelivery(webhook, self._policy, self._gone)
+        delivery = WebhookDelivery(webhook, self._policy, self._gone, self._origin)
         self._bus.subscribe(
             webhook.pattern,
             delivery.handle,

@@ -25,13 +25,16 @@ class Taken:
 class HttpReceiver:
     """Takes every POST; the next answers come from ``answers``, then 200.
 
-    An answer is a status, or a status with headers and a body; a callable is called with the
+    ``consent`` are headers of what is answered to OPTIONS; ``asked_by`` is who asked. An answer is
+    a status, or a status with headers and a body; a callable is called with the
     handler and answers itself.
     """
 
     def __init__(self) -> None:
         self.taken: list[Taken] = []
         self.answers: list[Any] = []
+        self.asked_by: list[str] = []
+        self.consent: dict[str, str] = {}
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -48,6 +51,14 @@ class HttpReceiver:
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(text)
+
+            def do_OPTIONS(self) -> None:
+                receiver.asked_by.append(self.headers["WebHook-Request-Origin"])
+                self.send_response(200)
+                for name, value in receiver.consent.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 pass

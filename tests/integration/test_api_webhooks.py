@@ -113,6 +113,8 @@ def test_a_test_that_is_not_taken_says_why(api: Api, http: HttpReceiver) -> None
         ({"name": "a", "pattern": "a.*", "url": "http://x", "color": 1}, {"/color"}),
         ({"name": "A", "pattern": "", "url": "file:///etc"}, {"/name", "/pattern", "/url"}),
         ({"name": "a", "pattern": "a.*", "url": "http://x", "secret": "s"}, {"/secret"}),
+        ({"name": "a", "pattern": "a.*", "url": "http://x", "handshake": 1}, {"/handshake"}),
+        ({"name": "a", "pattern": "a.*", "url": "http://x", "handshake": True}, {"/url"}),
     ],
 )
 def test_a_wrong_webhook_names_each_field(api: Api, body: Any, pointers: set[str]) -> None:

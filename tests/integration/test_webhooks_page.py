@@ -24,7 +24,10 @@ def http() -> Iterator[HttpReceiver]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     directory = tmp_path_factory.mktemp("server")
-    with ServerProcess(directory, EVENTBUS_WEBHOOK_NETWORKS="127.0.0.0/8") as server:
+    with ServerProcess(
+        directory, EVENTBUS_WEBHOOK_NETWORKS="127.0.0.0/8",
+        EVENTBUS_PUBLIC_URL="https://bus.example.org",
+    ) as server:  # fmt: skip
         yield server
 
 
@@ -79,3 +82,14 @@ def test_a_name_that_is_taken_and_actions_on_nothing_are_said(
     for do in ("rotate", "delete", "test"):
         assert send(server, do=do, name="nobody").status == 404
     assert send(server, do="explode", name="twice").status == 400
+
+
+def test_an_endpoint_that_is_asked_first_has_to_consent(
+    server: ServerProcess, http: HttpReceiver
+) -> None:
+    form = {"name": "asked", "pattern": "a.*", "url": http.url, "handshake": "yes"}
+    refused = send(server, **form)
+    assert refused.status == 422 and "does not say that bus.example.org may send" in refused.text
+    assert 'value="yes" checked' in refused.text
+    http.consent = {"WebHook-Allowed-Origin": "bus.example.org"}
+    assert "whsec_" in send(server, **form).text

@@ -339,3 +339,32 @@ def test_wrong_terms_name_the_field(field: str, value: Any) -> None:
     with pytest.raises(EventValidationError) as caught:
         read_terms(body)
     assert [error.pointer for error in caught.value.errors] == [f"/{field}"]
+
+
+def test_an_endpoint_that_is_asked_first_and_does_not_consent_gets_nothing(
+    bus: EventBus, http: HttpReceiver
+) -> None:
+    webhooks = Webhooks(bus, LOCAL, "bus.example.org")
+    webhooks.start()
+    for consent, said in (
+        ({}, "without WebHook-Allowed-Origin"),
+        ({"WebHook-Allowed-Origin": "other.example.org"}, "allows 'other.example.org'"),
+    ):
+        http.consent = consent
+        with pytest.raises(WebhookError, match=said):
+            create(webhooks, http.url, handshake=True)
+    assert webhooks.all() == [] and events(bus, "webhook.*") == []
+    http.consent = {"WebHook-Allowed-Origin": "Bus.Example.org"}
+    create(webhooks, http.url, handshake=True)
+    bus.publish("order.placed").wait()
+    assert bus.drain(LONG_S)
+    assert lower(http.taken[0])["webhook-request-origin"] == "bus.example.org"
+    http.consent = {}
+    with pytest.raises(WebhookError):
+        webhooks.change("shop", read_changes({"mode": "binary", "handshake": True}), "ana")
+    http.consent = {"WebHook-Allowed-Origin": "*"}
+    changed = webhooks.change("shop", read_changes({"mode": "binary", "handshake": True}), "ana")
+    assert changed is not None and changed.mode == "binary"
+    assert http.asked_by == ["bus.example.org"] * 5
+    with pytest.raises(WebhookError, match="EVENTBUS_PUBLIC_URL"):
+        create(Webhooks(bus, LOCAL), http.url, handshake=True)
