@@ -81,10 +81,10 @@ class Logins:
 
         Raises NotAllowedError, AccessConflictError, LogWriteError.
         """
-        self._throttle.succeeded(None, address)
         directory = self._directory
         with directory.lock:
             arrival = arrive(directory, person, address)
+            self._throttle.succeeded(None, address)
             return self._begin(arrival, _Browser(address, agent, former))
 
     def refused_by_provider(self, address: str, why: str, name: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,6 @@ from app.access.login import NO_STORE, Answer, refused, wanted
 from app.access.oidc.attempt import MAX_AGE_S, Attempt, id_of
 from app.access.oidc.person import Person
 from app.runtime import runtime
-from eventbus.validation import shown
 
 if TYPE_CHECKING:
     from app.access.oidc.provider import Provider
@@ -43,7 +43,13 @@ _SAID = {
     "temporarily_unavailable": "cannot sign anybody in at the moment",
     "server_error": "cannot sign anybody in at the moment",
 }
+_NOT_BEGUN = (
+    "this sign-in was begun in another browser, at another address of this server, or too long "
+    "ago; begin again"
+)
 _DOWN = ("temporarily_unavailable", "server_error")
+
+log = logging.getLogger(__name__)
 
 blueprint = Blueprint("oidc", __name__)
 
@@ -58,6 +64,8 @@ def begin() -> Answer:
     try:
         url = _provider().authorization_url(attempt, callback_url())
     except AccessError as error:
+        if isinstance(error, ProviderError):
+            log.warning("single sign-on: %s", error)
         return refused(error, path)
     response = redirect(url, 303)
     response.headers.update(NO_STORE)
@@ -71,7 +79,11 @@ def finish() -> Answer:
     state, address = request.args.get("state", ""), address_of_request()
     attempt = Attempt.of(attempt_cookie(id_of(state)), state)
     logins = runtime().access.logins
-    path = "/" if attempt is None else wanted(attempt.next)
+    if attempt is None:
+        # Not counted and not recorded: the cookie stays away when another site has a browser ask,
+        # and nothing is tried without it.
+        return refused(SignOnError(_NOT_BEGUN), "/")
+    path = wanted(attempt.next)
     person: Person | None = None
     try:
         provider = _provider()
@@ -84,6 +96,7 @@ def finish() -> Answer:
         logins.refused_by_provider(address, str(error), None if person is None else person.name)
         return _without(attempt, refused(error, path))
     except ProviderError as error:
+        log.warning("single sign-on: %s", error)
         logins.not_a_failure(address)
         return _without(attempt, refused(error, path))
     except AccessError as error:  # too many attempts: this one can be made again
@@ -101,22 +114,17 @@ def callback_url() -> str:
     return base + CALLBACK_PATH
 
 
-def _person(provider: Provider, attempt: Attempt | None) -> Person:
+def _person(provider: Provider, attempt: Attempt) -> Person:
     """Who came back. Raises SignOnError, ProviderError."""
     given = request.args
     name = provider.client.name
-    if attempt is None:
-        raise SignOnError(
-            "this sign-in was begun in another browser, at another address of this server, or too "
-            "long ago; begin again"
-        )
     provider.check_sender(given.get("iss"))
     if error := given.get("error"):
         said = _SAID.get(error) or "refused: " + (error if _ERROR.fullmatch(error) else "an error")
         raise (ProviderError if error in _DOWN else SignOnError)(f"{name} {said}")
     code = given.get("code", "")
     if not code or len(code) > _MOST_CODE_CHARS or not code.isascii() or not code.isprintable():
-        raise SignOnError(f"{name} sent no code that can be used: {shown(code)}")
+        raise SignOnError(f"{name} sent no code that can be used")
     claims = provider.claims(code, attempt, callback_url())
     return Person.of(claims, provider.client)
 
@@ -128,8 +136,8 @@ def _provider() -> Provider:
     return provider
 
 
-def _without(attempt: Attempt | None, answer: Answer) -> Answer:
+def _without(attempt: Attempt, answer: Answer) -> Answer:
     """The answer, and the attempt is over: its code is used up."""
-    if attempt is not None and isinstance(answer, Response):
+    if isinstance(answer, Response):
         drop_attempt(answer, id_of(attempt.state))
     return answer
