@@ -59,6 +59,8 @@ NOTIFY_VARIABLES: tuple[Variable, ...] = (
     Variable(
         "EVENTBUS_PUBLIC_URL", "public_url", _public_url,
         "an http or https URL without a query",
-        "What links in notifications begin with; without it, the address that is listened on.",
+        "The address that people use: what links in notifications and the way back from single "
+        "sign-on begin with, and whose host outgoing webhooks are sent as; without it, the address "
+        "that is listened on.",
     ),
 )  # fmt: skip
