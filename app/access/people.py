@@ -135,7 +135,8 @@ def _said() -> str | None:
 def _question(context: dict[str, Any]) -> str:
     if is_htmx():
         return render_template("people/_confirm.html", **context)
-    return render("people.html", "people", question=context, **context)
+    ways = runtime().access.directory.ways
+    return render("people.html", "people", question=context, ways=ways, **context)
 
 
 def _refused(error: AccessError, **more: Any) -> Answer:

@@ -77,7 +77,9 @@ def test_somebody_new_comes_in_with_the_role_of_their_group_and_is_in_the_trail(
         "user": "ana", "method": "oidc", "provider": "Example ID", "from": "127.0.0.1",
     }  # fmt: skip
     people = signed_in(server).get("/access").text
-    assert "with Example ID" in people and 'aria-label="Role of ana"' not in people
+    assert 'signs in with">Example ID' in people and 'aria-label="Role of ana"' not in people
+    question = signed_in(server).get("/access/confirm?do=remove&user=ana").text
+    assert "when they next sign in with Example ID" in question
     shown = {u["name"]: u for u in signed_in(server).get("/api/access/users").json["users"]}
     assert (shown["ana"]["login"], shown["ada"]["login"]) == ("oidc", "password")
     assert "no password here" in guest.get("/account").text
