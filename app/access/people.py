@@ -135,8 +135,11 @@ def _said() -> str | None:
 def _question(context: dict[str, Any]) -> str:
     if is_htmx():
         return render_template("people/_confirm.html", **context)
-    ways = runtime().access.directory.ways
-    return render("people.html", "people", question=context, ways=ways, **context)
+    access = runtime().access
+    return render(
+        "people.html", "people", question=context, ways=access.directory.ways,
+        is_guarded=access.is_guarded, **context,
+    )  # fmt: skip
 
 
 def _refused(error: AccessError, **more: Any) -> Answer:

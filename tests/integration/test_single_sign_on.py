@@ -80,6 +80,7 @@ def test_somebody_new_comes_in_with_the_role_of_their_group_and_is_in_the_trail(
     assert 'signs in with">Example ID' in people and 'aria-label="Role of ana"' not in people
     question = signed_in(server).get("/access/confirm?do=remove&user=ana").text
     assert "when they next sign in with Example ID" in question
+    assert "Nobody has to sign in" not in question
     shown = {u["name"]: u for u in signed_in(server).get("/api/access/users").json["users"]}
     assert (shown["ana"]["login"], shown["ada"]["login"]) == ("oidc", "password")
     assert "no password here" in guest.get("/account").text

@@ -89,7 +89,7 @@ def _add_identities(conn: Connection) -> None:
         "ALTER TABLE access_users ADD COLUMN subject TEXT",
         "CREATE UNIQUE INDEX access_users_identity ON access_users (issuer, subject)",
     ):
-        conn.exec_driver_sql(statement)
+        ddl.run(conn, statement)
 
 
 MIGRATIONS: tuple[Migration, ...] = (_create, _add_identities)
