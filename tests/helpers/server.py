@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from typing import Self
 from simple_websocket import Client
 
 from tests.helpers.api import Api
+from tests.helpers.server_zygote import ForkedServer, server_zygote
 from tests.helpers.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,7 @@ class ServerProcess:
         self._app = app
         self._variables = variables
         self._log = directory / "server.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ForkedServer | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -102,17 +103,8 @@ class ServerProcess:
                 **self._variables,
             }
         )
-        command = [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", self._app]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._process = server_zygote().fork(self._app, environment, log)
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> float:
         """Ask it to end as a supervisor does; gives the seconds that it took."""
@@ -132,6 +124,8 @@ class ServerProcess:
         """Kill it at whatever instruction it is."""
         os.killpg(self.pid, signal.SIGKILL)
         self.wait_ended()
+        # The arbiter is gone, but its worker may have the port and the database a moment longer.
+        wait_until(lambda: not _has_members(self.pid), "all of a killed server is gone")
 
     def wait_ended(self) -> int:
         """Wait for its end; gives the exit code. It is killed and an error if it does not end."""
@@ -170,3 +164,13 @@ class ServerProcess:
             return False
         finally:
             api.close()
+
+
+def _has_members(group: int) -> bool:
+    """Whether a living process belongs to the process group; told only where there is /proc."""
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = file.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
