@@ -126,9 +126,10 @@ class Vitals:
         bus, settings = self._bus, self._settings
         free, _ = disk_bytes(bus.log.path)
         if free < settings.warn_disk_bytes:
+            what = "files beside the database" if bus.log.storage.is_on_server else "database"
             yield _warning(
                 "disk",
-                f"{free / 1e6:,.0f} MB are left on the disk of the database, less than the "
+                f"{free / 1e6:,.0f} MB are left on the disk of the {what}, less than the "
                 f"{settings.warn_disk_bytes / 1e6:,.0f} MB of EVENTBUS_WARN_DISK_BYTES",
             )
         if settings.warn_lag_s:

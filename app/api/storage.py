@@ -29,7 +29,6 @@ def storage() -> Response:
     """Sizes, the oldest event, growth, when the disk is full; retention; the search index."""
     parts = runtime()
     found = record(measure(parts.bus.log, parts.retentions.max_bytes, parts.bus.now()))
-    found["path"] = str(found["path"])
     found["growth_bytes_per_day"] = found.pop("growth_bytes")
     return answer(
         {**found, "retention": _state(parts.retentions), "search_index": parts.index.state()}

@@ -12,6 +12,7 @@ from flask.cli import with_appcontext
 from app.access.store import schema
 from app.database import database_path
 from eventbus.errors import EventBusError
+from eventbus.log.address import is_on_server, shown_url
 from eventbus.log.backup import Progress, make_backup
 from eventbus.log.integrity import IntegrityCheck, IntegrityReport
 from eventbus.log.restore import prove_backup, restore_backup
@@ -43,6 +44,7 @@ def backup(path: Path) -> None:
 
     The copy is of one moment, is checked, and has its name only when it is complete.
     """
+    _refuse_on_server("is copied while it runs by", f"pg_dump --format=custom --file={path}")
     try:
         made = make_backup(_database(), path.absolute(), _progress("copied"))
     except (EventBusError, OSError) as error:
@@ -63,6 +65,10 @@ def restore(path: Path, check_only: bool) -> None:
 
     PATH is proved first. What was there is kept beside it under a new name.
     """
+    _refuse_on_server(
+        "is restored, while no server of Event Bus runs, by",
+        "pg_restore --clean --if-exists --single-transaction --dbname", f" {path}",
+    )  # fmt: skip
     target = _database()
     try:
         if check_only:
@@ -81,6 +87,7 @@ def restore(path: Path, check_only: bool) -> None:
 @with_appcontext
 def check() -> None:
     """Check the whole database, also while the server runs; ends with 1 when something is wrong."""
+    _refuse_on_server("is checked by", "pg_amcheck")
     path = _database()
     try:
         report = IntegrityCheck(path).run()
@@ -94,6 +101,16 @@ def check() -> None:
 
 def _database() -> Path:
     return database_path(current_app.extensions["eventbus"].settings)
+
+
+def _refuse_on_server(what: str, command: str, rest: str = "") -> None:
+    """PostgreSQL has its own programs for it, which know more than a copy of rows would have."""
+    url = current_app.extensions["eventbus"].settings.database_url
+    if is_on_server(url):
+        raise click.ClickException(
+            f"a database in PostgreSQL {what} its own program: {command} "
+            f"'{shown_url(url)}'{rest}; docs/postgresql.md says more"
+        )
 
 
 def _tell(path: Path, report: IntegrityReport) -> None:

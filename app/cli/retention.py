@@ -74,12 +74,12 @@ def _tell(verb: str, found: dict[str, Any]) -> None:
 
 
 def _show(found: dict[str, Any]) -> None:
-    growth = found["growth_bytes_per_day"]
+    growth, free = found["growth_bytes_per_day"], found["disk_free_bytes"]
+    room = "" if free is None else f"; {size(free)} free on the disk"
     click.echo(
         f"{found['path']}: {size(found['file_bytes'])}, {found['events']:,} events since "
         f"{found['oldest_at'] or 'never'}\n"
-        f"grows by {'an unknown amount' if growth is None else size(growth)} a day; "
-        f"{size(found['disk_free_bytes'])} free on the disk"
+        f"grows by {'an unknown amount' if growth is None else size(growth)} a day{room}"
     )
     for name, what in (("limit_at", "the limit is reached"), ("full_at", "the disk is full")):
         if found[name]:

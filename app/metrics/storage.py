@@ -19,17 +19,21 @@ def collect(parts: Runtime) -> Iterator[Metric]:
     """From the file system and the head of the database."""
     log = parts.bus.log
     path = log.path
-    yield GaugeMetricFamily(
-        "eventbus_database_size_bytes", "The size of the database's file.", file_bytes(path)
-    )
-    yield GaugeMetricFamily(
-        "eventbus_wal_size_bytes", "The size of the write-ahead log.",
-        file_bytes(path.with_name(path.name + "-wal")),
-    )  # fmt: skip
     with log.reading() as conn:
         used = pages(conn)
+    if log.storage.is_on_server:  # whose write-ahead log is not of one database
+        taken = used.bytes
+    else:
+        taken = file_bytes(path)
+        yield GaugeMetricFamily(
+            "eventbus_wal_size_bytes", "The size of the write-ahead log.",
+            file_bytes(path.with_name(path.name + "-wal")),
+        )  # fmt: skip
     yield GaugeMetricFamily(
-        "eventbus_database_free_bytes", "Room inside the database's file that holds nothing.",
+        "eventbus_database_size_bytes", "The size of the database's file or tables.", taken
+    )
+    yield GaugeMetricFamily(
+        "eventbus_database_free_bytes", "Room inside the database that holds nothing.",
         used.free * used.size,
     )  # fmt: skip
     index = parts.index.state()
@@ -43,7 +47,9 @@ def collect(parts: Runtime) -> Iterator[Metric]:
     )  # fmt: skip
     free, total = disk_bytes(path)
     yield GaugeMetricFamily(
-        "eventbus_disk_free_bytes", "Room on the database's file system for this user.", free
+        "eventbus_disk_free_bytes",
+        "Room on the database's file system for this user.",
+        free,
     )
     yield GaugeMetricFamily(
         "eventbus_disk_size_bytes", "The size of the database's file system.", total

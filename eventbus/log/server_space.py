@@ -37,6 +37,10 @@ class Pages:
     free: int
 
     @property
+    def bytes(self) -> int:
+        return self.count * self.size
+
+    @property
     def used_bytes(self) -> int:
         return (self.count - self.free) * self.size
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from eventbus.log import removals, space
 from eventbus.log.baseline import baseline_path
@@ -21,18 +20,21 @@ _FARTHEST = timedelta(days=36_500)
 class Space:
     """Sizes are bytes. ``growth_bytes`` is what a day adds, by the last day, before retention.
 
+    ``path`` names the file, or the database on a server by its URL; there ``file_bytes`` is what
+    the log's tables take, and nothing is known of the disk.
+
     ``limit_at`` is when the limit is reached by that, and ``full_at`` when the disk is full, None
     when that is not to be expected: then also when the limit comes first.
     """
 
-    path: Path
+    path: str
     file_bytes: int
     wal_bytes: int
     baseline_bytes: int
     used_bytes: int
     free_pages: int
     page_bytes: int
-    disk_free_bytes: int
+    disk_free_bytes: int | None
     limit_bytes: int
     events: int
     removed_events: int
@@ -58,12 +60,14 @@ def measure(log: EventLog, limit_bytes: int, now: datetime | None = None) -> Spa
     growth = None
     if count and now - start >= _LEAST:
         growth = int((last - before) * (pages.used_bytes / count) * (_DAY / (now - start)))
-    free = space.disk_free_bytes(log.path)
+    is_on_server = log.storage.is_on_server
+    free = None if is_on_server else space.disk_free_bytes(log.path)
     to_limit = limit_bytes - pages.used_bytes if limit_bytes else None
-    to_full = free + pages.free * pages.size
+    to_full = None if free is None else free + pages.free * pages.size
+    is_limit_first = to_full is None or (to_limit is not None and to_limit <= to_full)
     return Space(
-        path=log.path,
-        file_bytes=space.file_bytes(log.path),
+        path=log.storage.name,
+        file_bytes=pages.bytes if is_on_server else space.file_bytes(log.path),
         wal_bytes=space.file_bytes(log.path.with_name(log.path.name + "-wal")),
         baseline_bytes=space.file_bytes(baseline_path(log)),
         used_bytes=pages.used_bytes,
@@ -78,7 +82,7 @@ def measure(log: EventLog, limit_bytes: int, now: datetime | None = None) -> Spa
         oldest_at=from_microseconds(oldest[1]) if oldest else None,
         growth_bytes=growth,
         limit_at=None if to_limit is None else _when(now, to_limit, growth),
-        full_at=_when(now, to_full, growth) if to_limit is None or to_full < to_limit else None,
+        full_at=None if to_full is None or is_limit_first else _when(now, to_full, growth),
     )
 
 

@@ -61,7 +61,11 @@ ix_alerts_state = Index("ix_alerts_state", alerts.c.state, alerts.c.last_sequenc
 ix_alerts_open = Index("ix_alerts_open", alerts.c.is_open, alerts.c.rank, alerts.c.last_sequence)
 # Of the open ones alone, in the order of the page, with what tells the quiet ones.
 ix_alerts_quiet = Index(
-    "ix_alerts_quiet", alerts.c.last_sequence, alerts.c.last_seen, sqlite_where=alerts.c.is_open
+    "ix_alerts_quiet",
+    alerts.c.last_sequence,
+    alerts.c.last_seen,
+    sqlite_where=alerts.c.is_open,
+    postgresql_where=alerts.c.is_open,
 )
 ix_alerts_severity = Index("ix_alerts_severity", alerts.c.severity, alerts.c.last_sequence)
 ix_alerts_severity_state = Index(

@@ -48,6 +48,7 @@ _BEYOND_ENDED = 2**62  # above any duration in microseconds, far inside 64 bits
 
 # Columns by name alone, because SQLAlchemy has no way to say INDEXED BY of a table of its own.
 # SQLite has to be told: left to itself it sorts rows of the table that an index on a filter finds.
+# PostgreSQL cannot be told, and weighs both ways by the numbers of rows that it expects.
 _c: Any = SimpleNamespace(**{each.name: column(each.name, each.type) for each in evaluations.c})
 _listed = text(f"evaluations INDEXED BY {ix_evaluations_list.name}")
 _running = _c.state.in_(("active", "stalled"))
@@ -75,8 +76,8 @@ _KEYS: dict[Sort, ColumnElement[Any]] = {
 class EvaluationQuery:
     """Which evaluations, in which order; every given condition must hold.
 
-    ``task`` and ``model`` are exact; ``text`` is looked for in the id and in the last error, by
-    SQLite's LIKE, which folds ASCII letters, among the newest SEARCHED evaluations. Among equals
+    ``task`` and ``model`` are exact; ``text`` is looked for in the id and in the last error, with
+    ASCII letters taken as equal in either case, among the newest SEARCHED evaluations. Among equals
     the newest come first. ``limit`` is 1 to 1000.
     """
 
@@ -146,7 +147,8 @@ def _filtered(
         for name, value in (("state", state), ("task", query.task), ("model", query.model))
         if value is not None
     ]
-    source: FromClause | TextClause = _listed
+    is_on_file = conn.dialect.name == "sqlite"
+    source: FromClause | TextClause = _listed if is_on_file else evaluations
     # One filter and the newest first are answered by the index of the filter, ids by their own.
     is_newest = with_state and query.sort == "started"
     if (is_newest and len(conditions) <= 1) or (query.sort == "eval_id" and not conditions):
@@ -157,8 +159,8 @@ def _filtered(
         oldest = conn.scalar(newest.offset(SEARCHED - 1).limit(1))
         if oldest is not None:
             conditions.append(_c.first_sequence >= oldest)
-        in_error = _like(_c.error, to_json(query.text)[1:-1])  # it is JSON text
-        conditions.append(or_(_like(_c.eval_id, query.text), in_error))
+        in_error = _like(_c.error, to_json(query.text)[1:-1], is_on_file)  # it is JSON text
+        conditions.append(or_(_like(_c.eval_id, query.text, is_on_file), in_error))
     return statement.select_from(source).where(*conditions)
 
 
@@ -195,8 +197,9 @@ def _cursor(sort: Sort, row: Any) -> str:
     return encode_cursor(stored, row.first_sequence)
 
 
-def _like(where: ColumnElement[Any], wanted: str) -> ColumnElement[bool]:
+def _like(where: ColumnElement[Any], wanted: str, is_on_file: bool) -> ColumnElement[bool]:
     """Whether the column has the text somewhere, none of it a wildcard."""
     for special in ("\\", "%", "_"):
         wanted = wanted.replace(special, "\\" + special)
-    return where.like(f"%{wanted}%", escape="\\")
+    pattern = f"%{wanted}%"
+    return where.like(pattern, escape="\\") if is_on_file else where.ilike(pattern, escape="\\")

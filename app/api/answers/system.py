@@ -177,7 +177,6 @@ Storage = extended(
     "The room that the log takes, and when the disk will be full.",
     Space,
     without=("growth_bytes",),
-    path=str,
     growth_bytes_per_day=int | None,
     retention=RetentionState,
     search_index=IndexState,
