@@ -28,6 +28,13 @@ if settings.get_current_profile_name() == "default":
     settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With every log in PostgreSQL: skip what is about a log in SQLite."""
+    for item in items:
+        if ON_POSTGRESQL and item.get_closest_marker("sqlite"):
+            item.add_marker(pytest.mark.skip(reason="it is about a log in SQLite"))
+
+
 @pytest.fixture(scope="module")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One running server for all tests of a module; they must not mind each other's events."""

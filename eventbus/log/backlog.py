@@ -32,16 +32,16 @@ class Backlog:
 _QUERY = text(
     "SELECT name, pending, retrying, (SELECT recorded_us FROM events WHERE sequence = CASE "
     "  WHEN first_pending IS NULL THEN first_retrying "
-    "  WHEN first_retrying IS NULL THEN first_pending "
-    "  ELSE min(first_pending, first_retrying) END) AS oldest_us FROM (SELECT name, "
+    "  WHEN first_retrying IS NULL OR first_pending < first_retrying THEN first_pending "
+    "  ELSE first_retrying END) AS oldest_us FROM (SELECT name, "
     + ", ".join(
         f"(SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE subscription = s.id AND "
-        f"state = '{state}' AND state != 'succeeded' LIMIT :most)) AS {state}, "
+        f"state = '{state}' AND state != 'succeeded' LIMIT :most) AS counted) AS {state}, "
         f"(SELECT min(sequence) FROM deliveries WHERE subscription = s.id AND "
         f"state = '{state}' AND state != 'succeeded') AS first_{state}"
         for state in ("pending", "retrying")
     )
-    + " FROM subscriptions AS s WHERE removed_us IS NULL ORDER BY id LIMIT :subscriptions)"
+    + " FROM subscriptions AS s WHERE removed_us IS NULL ORDER BY id LIMIT :subscriptions) AS found"
 )
 
 

@@ -13,7 +13,12 @@ from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.database import Database
 from eventbus.log.lineage import Histories, chain_of
-from eventbus.log.rows import MOST_CHARS, delivery_from_row, whole_event_from_row
+from eventbus.log.rows import (
+    MOST_CHARS,
+    STREAMED,
+    delivery_from_row,
+    whole_event_from_row,
+)
 from eventbus.log.values import ChainLink, Delivery, DeliveryState
 
 _events, _deliveries, _attempts = schema.events, schema.deliveries, schema.attempts
@@ -129,7 +134,8 @@ class DeliveryReader:
         with self._database.reading() as conn:
             to_do = {row.sequence: row for row in conn.execute(query)}
             events = select(_events).where(_events.c.sequence.in_(list(to_do)))  # primary key
-            with conn.execute(events.order_by(_events.c.sequence)) as rows:
+            events = events.order_by(_events.c.sequence)
+            with conn.execute(events, execution_options=STREAMED) as rows:
                 for row in rows:
                     delivery = to_do[row.sequence]
                     found.append(

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, TextClause, text
 
 from eventbus.log.known_types import KnownTypes
+from eventbus.log.rows import STREAMED
 from eventbus.log.values import EventQuery
 from eventbus.log.words import Words
 from eventbus.timestamps import to_microseconds
@@ -139,10 +140,12 @@ def opened(
         # "+": else the planner would walk ix_events_type and sort rows with their payloads.
         names = ", ".join(f":type_{number}" for number in range(len(types)))
         where.append(f"+type IN ({names})")
-    statement = (
-        f"SELECT {columns} FROM events WHERE {' AND '.join(where)} ORDER BY sequence {order}"
+    statement = _text(
+        conn,
+        f"SELECT {columns} FROM events WHERE {' AND '.join(where)} ORDER BY sequence {order} "
+        "LIMIT :limit",
     )
-    with conn.execute(_text(conn, f"{statement} LIMIT :limit"), params) as rows:
+    with conn.execute(statement, params, execution_options=STREAMED) as rows:
         yield rows
 
 

@@ -23,6 +23,7 @@ from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.dead_letters import Tally
 from eventbus.log.deliveries import joined, values_of
 from eventbus.log.flow import reopen
+from eventbus.log.upsert import larger
 from eventbus.log.values import (
     DeliveryPage,
     DeliveryState,
@@ -167,7 +168,7 @@ def end(
         "state": state, "finished_us": finished_us, "stopped_by": stopped_by, "error": error,
     }  # fmt: skip
     if state == "finished":
-        total = func.max(_operations.c.total, _operations.c.done + _operations.c.skipped)
+        total = larger(_operations.c.total, _operations.c.done + _operations.c.skipped)
         values |= {"total": total, "skipped": total - _operations.c.done}
     conn.execute(update(_operations).where(_operations.c.id == id).values(values))
 

@@ -14,6 +14,8 @@ from eventbus.timestamps import from_microseconds
 
 MOST_CHARS = 4 * 1024 * 1024
 """How much payload one reading takes into memory before it stops short of its limit of rows."""
+STREAMED = {"stream_results": True, "max_row_buffer": 32}
+"""Options of a statement that may stop so: of a server not all of its rows come at once."""
 
 
 def event_from_row(row: Row[Any], is_recorded: bool = True) -> Event:

@@ -51,12 +51,42 @@ def pragma(bus: EventBus, text: str) -> object:
 
 def fill_up(bus: EventBus) -> None:
     """Let the database not grow any more, as on a full disk; ``make_room`` ends it."""
-    pragma(bus, f"max_page_count = {pragma(bus, 'page_count')}")
+    if bus.log.storage.is_on_server:
+        forbid_writing(bus)
+    else:
+        pragma(bus, f"max_page_count = {pragma(bus, 'page_count')}")
 
 
 def make_room(bus: EventBus) -> None:
     """End ``fill_up``."""
-    pragma(bus, "max_page_count = 1000000")
+    if bus.log.storage.is_on_server:
+        allow_writing(bus)
+    else:
+        pragma(bus, "max_page_count = 1000000")
+
+
+def forbid_writing(bus: EventBus) -> None:
+    """Have nothing written any more, as on a read-only disk; ``allow_writing`` ends it."""
+    _set_read_only(bus, "on")
+
+
+def allow_writing(bus: EventBus) -> None:
+    """End ``forbid_writing``."""
+    _set_read_only(bus, "off")
+
+
+def _set_read_only(bus: EventBus, value: str) -> None:
+    if not bus.log.storage.is_on_server:
+        pragma(bus, f"query_only = {value}")
+        return
+
+    def run() -> None:
+        driver = bus.log._database.writer.connection.driver_connection
+        assert driver is not None
+        driver.execute(f"SET default_transaction_read_only = {value}")
+        driver.commit()
+
+    bus.log._commit.exclusively(run)
 
 
 def damage(path: Path, holding: bytes = b"x" * 400) -> None:

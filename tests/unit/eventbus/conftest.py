@@ -13,16 +13,34 @@ import pytest
 from eventbus import EventBus
 from eventbus.log import EventLog
 from tests.helpers.bus import open_bus
-from tests.helpers.databases import ON_POSTGRESQL, running_postgresql, schema_url
+from tests.helpers.databases import ON_POSTGRESQL, fresh_url
+
+# The tests of the store: each runs on both databases.
+STORE = {
+    "test_bus_effects", "test_bus_publish",
+    "test_bus_recovery", "test_bus_subscriptions", "test_dead_letters",
+    "test_delivery_lists", "test_flow", "test_index", "test_log_append", "test_log_group_commit",
+    "test_operations", "test_owed_successes", "test_pauses", "test_scheduling",
+    "test_scheduling_handlers",
+}  # fmt: skip
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "url" not in metafunc.fixturenames or ON_POSTGRESQL:
+        return
+    is_of_files = metafunc.definition.get_closest_marker("sqlite") is not None
+    if metafunc.definition.path.stem in STORE and not is_of_files:
+        metafunc.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """The URL of a database that does not exist yet."""
-    path = tmp_path / "events.db"
-    if ON_POSTGRESQL:
-        return schema_url(running_postgresql(), str(path))
-    return f"sqlite:///{path}"
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database that nobody has used yet."""
+    if not ON_POSTGRESQL and getattr(request, "param", "sqlite") == "sqlite":
+        yield f"sqlite:///{tmp_path / 'events.db'}"
+        return
+    with fresh_url("postgresql") as url:
+        yield url
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from tests.helpers.bus import LONG_S, open_bus
 from tests.helpers.disks import damage
 from tests.helpers.waiting import wait_until
 
+pytestmark = pytest.mark.sqlite
+
 NONE: dict[str, int] = {}
 
 

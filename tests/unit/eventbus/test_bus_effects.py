@@ -27,7 +27,7 @@ def count(conn: Connection, names: list[str]) -> None:
         conn.execute(
             text(
                 "INSERT INTO counters VALUES (:name, 1) "
-                "ON CONFLICT (name) DO UPDATE SET value = value + 1"
+                "ON CONFLICT (name) DO UPDATE SET value = counters.value + 1"
             ),
             {"name": name},
         )
@@ -79,8 +79,11 @@ def test_nothing_of_a_handler_that_raises_happens(counting: EventBus, kind: str)
     bus = counting
     calls: list[int] = []
 
+    before: list[object] = []
+
     def ask() -> None:
         calls.append(1)
+        before.append((types(bus), counters(bus)))
         bus.effect(count, "handled")
         bus.publish("further")
         bus.publish_many([{"type": "further"}, {"type": "further"}])
@@ -94,9 +97,8 @@ def test_nothing_of_a_handler_that_raises_happens(counting: EventBus, kind: str)
     bus.subscribe("first", handler, name="mine", inline=kind == "inline")
     delivery = bus.publish("first").deliveries(LONG_S)[0]
     assert delivery.state == "retrying"
-    assert types(bus) == ["first"]
-    assert counters(bus) == {}
     wait_for_end(bus, 1)
+    assert before == [(["first"], {})] * 3
     assert types(bus) == ["first", "further", "further", "further"]
     assert len({event.source for event in bus.log.read(1).events}) == 1, "whichever way it was"
     assert counters(bus) == {"handled": 1}
@@ -131,7 +133,7 @@ def test_an_effect_that_cannot_be_applied_fails_its_own_delivery_alone(
     for sequence in range(1, 6):
         failed, good = bus.log.deliveries(sequence)
         assert (failed.state, good.state) == ("dead", "succeeded")
-        assert failed.error_class == "OperationalError"
+        assert failed.error_class in ("OperationalError", "ProgrammingError")
         assert "no_such_table" in (failed.error_message or "")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +13,7 @@ from sqlalchemy import Connection, text
 from eventbus import Event, EventBus, RetryPolicy
 from eventbus.ids import derived_id
 from tests.helpers.bus import LONG_S, open_bus
+from tests.helpers.databases import fresh_url
 from tests.helpers.waiting import wait_until
 
 POLICY = RetryPolicy(max_attempts=100, base_delay_s=0.001, max_delay_s=0.005)
@@ -63,18 +62,26 @@ def ask_all(bus: EventBus, event: Event) -> None:
     bus.effect(add, f"inline {event.id}")
 
 
+lives = st.lists(st.lists(st.sampled_from("xyz"), max_size=25), min_size=1, max_size=5)
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    st.lists(st.lists(st.sampled_from("xyz"), max_size=25), min_size=1, max_size=5),
-    st.sampled_from([0.0, 0.1, 0.3]),
-    st.integers(0, 10_000),
-)
+@given(lives, st.sampled_from([0.0, 0.1, 0.3]), st.integers(0, 10_000))
 def test_effects_happen_once_whatever_fails_and_however_often_it_is_cut_off(
     lives: list[list[str]], failing: float, seed: int
 ) -> None:
+    live(lives, failing, seed, "sqlite")
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(lives, st.sampled_from([0.0, 0.1, 0.3]), st.integers(0, 10_000))
+def test_they_do_on_postgresql_too(lives: list[list[str]], failing: float, seed: int) -> None:
+    live(lives, failing, seed, "postgresql")
+
+
+def live(lives: list[list[str]], failing: float, seed: int, database: str) -> None:
     chance = random.Random(seed)
-    with tempfile.TemporaryDirectory() as directory:
-        url = f"sqlite:///{Path(directory) / 'events.db'}"
+    with fresh_url(database) as url:
         published: list[Event] = []
         for subjects in lives:
             with open_bus(url, retry=POLICY) as bus:

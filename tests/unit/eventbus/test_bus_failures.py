@@ -16,6 +16,7 @@ from eventbus import Event, EventBus, RetryPolicy
 from eventbus.errors import CursorError, LogWriteError, RejectError, SubscriptionError
 from eventbus.log import Delivery
 from tests.helpers.bus import LONG_S, Failing, Recorder, open_bus
+from tests.helpers.disks import fill_up, make_room
 from tests.helpers.waiting import wait_until
 
 SLOW = RetryPolicy(max_attempts=3, base_delay_s=3600.0, max_delay_s=7200.0)
@@ -322,27 +323,15 @@ def test_a_full_disk_is_not_the_handlers_failure(bus: EventBus) -> None:
     bus.subscribe("a", handle, name="mine", max_attempts=1)
     bus.publish("a")
     assert entered.wait(LONG_S)
-    limit_pages(bus)
+    fill_up(bus)
     go_on.set()
     with pytest.raises(LogWriteError):
         bus.publish("other", {"text": "x" * 200_000})
     assert bus.log.deliveries(1)[0].state == "pending"
-    limit_pages(bus, 1_000_000)
+    make_room(bus)
     delivery = ended(bus)
     assert (delivery.state, delivery.attempt, len(calls.events)) == ("succeeded", 1, 1)
     assert [event.type for event in bus.log.read(0).events] == ["a", "big"]
-
-
-def limit_pages(bus: EventBus, count: int | None = None) -> None:
-    """Let the database grow to ``count`` pages, by default to those it has."""
-
-    def limit() -> None:
-        writer = bus.log._database.writer
-        pages = count or writer.exec_driver_sql("PRAGMA page_count").scalar_one()
-        writer.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-        writer.rollback()
-
-    bus.log._commit.exclusively(limit)
 
 
 # -- lists of deliveries ------------------------------------------------------------------------

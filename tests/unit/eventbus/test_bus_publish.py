@@ -18,6 +18,7 @@ from eventbus.errors import (
 )
 from eventbus.log.unit import Unit
 from tests.helpers.bus import LONG_S, Recorder, open_bus
+from tests.helpers.disks import fill_up
 
 
 def test_publishing_in_a_thread_returns_when_the_event_is_durable(bus: EventBus) -> None:
@@ -242,10 +243,7 @@ def test_a_state_change_needs_a_handler(bus: EventBus) -> None:
 
 
 def test_a_full_disk_refuses_the_publisher(bus: EventBus) -> None:
-    writer = bus.log._database.writer
-    pages = writer.exec_driver_sql("PRAGMA page_count").scalar()
-    writer.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-    writer.rollback()
+    fill_up(bus)
     data = {"text": "x" * 200_000}
     with pytest.raises(LogWriteError, match="nothing was recorded"):
         bus.publish("a", data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.engine import Engine
@@ -92,6 +93,7 @@ def test_a_count_of_what_died_before_a_moment_does_not_trust_the_kept_ones(bus: 
     assert bus.log.delivery_lists.count(Selection(since=now), late_us) == {}
 
 
+@pytest.mark.sqlite
 def test_the_attempts_of_a_page_are_looked_up_and_not_searched_for(bus: EventBus) -> None:
     bus.subscribe("#", Failing(), name="one", max_attempts=1)
     bus.publish("a").deliveries(LONG_S)

@@ -85,6 +85,7 @@ def test_counting_and_walking_select_the_same_whatever_the_step(
         assert lists.count(Selection(), 0) == {}
 
 
+@pytest.mark.sqlite  # whose plan does not depend on how many rows there are
 @pytest.mark.parametrize("state", ["dead", "pending"])
 def test_the_index_serves_a_search_by_conditions(dead: EventBus, state: str) -> None:
     with dead.log.reading() as conn:

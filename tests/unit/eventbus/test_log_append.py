@@ -177,6 +177,7 @@ def test_a_unit_that_breaks_takes_nothing_else_down(log: EventLog) -> None:
     assert bad.events[0].sequence is None
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_refuses_clearly_and_leaves_nothing_half_written(log: EventLog) -> None:
     append(log, event(id="before"))
     writer = log._database.writer
@@ -225,6 +226,7 @@ def test_a_url_that_cannot_be_opened_is_refused(wrong: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.sqlite
 def test_a_file_that_is_no_database_is_refused(url: str) -> None:
     path = Path(url.removeprefix("sqlite:///"))
     path.write_bytes(b"this is not a database, and long enough to be seen as such" * 20)

@@ -9,13 +9,14 @@ import pytest
 from eventbus import EventBus, Pattern
 from eventbus.log import EventQuery
 from eventbus.log.known_types import MOST_KNOWN
+from tests.helpers.databases import fresh_url
 
 COUNT = MOST_KNOWN + 500
 
 
-@pytest.fixture(scope="module")
-def bus() -> Iterator[EventBus]:
-    with EventBus.open("sqlite://") as bus:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def bus(request: pytest.FixtureRequest) -> Iterator[EventBus]:
+    with fresh_url(request.param) as url, EventBus.open(url) as bus:
         bus.publish_many(
             [{"type": f"made.up{number}", "data": {"n": number}} for number in range(COUNT)]
         )

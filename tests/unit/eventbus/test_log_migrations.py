@@ -12,6 +12,8 @@ from eventbus.log import EventLog, schema
 from eventbus.log.migrations import LOG_MIGRATIONS, migrate
 from eventbus.log.sqlite import SqliteDatabase
 
+pytestmark = pytest.mark.sqlite
+
 
 def create(table: str) -> object:
     def migration(conn: Connection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,9 +18,10 @@ from eventbus.errors import CursorError
 from eventbus.log import EventLog, EventQuery, event_filter, history
 from eventbus.log import reader as reader_module
 from eventbus.log.cursor import encode_place
-from eventbus.log.search import filling, index_file
+from eventbus.log.search import filling, index_file, source
 from eventbus.log.search.view import View
 from eventbus.log.unit import Unit
+from tests.helpers.databases import fresh_url
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 # Few values each, so that conditions often match, and texts that mean something to SQL's LIKE.
@@ -128,6 +129,8 @@ class Reading:
 class LogModel(RuleBasedStateMachine):
     """``recorded`` is what the log should hold, in order."""
 
+    database = "sqlite"
+
     @initialize(
         step=st.sampled_from([1, 2, 3, 1000]),
         most=st.sampled_from([2, 4, 6, 1000]),
@@ -143,8 +146,9 @@ class LogModel(RuleBasedStateMachine):
         self.patch.setattr(history, "_MATCHER_ROWS", most)
         self.patch.setattr(event_filter, "MOST_TYPES", most)
         self.patch.setattr(index_file, "PART_SIZE", 2 * step + 1)
-        self.patch.setattr(filling, "_ROWS", step)
-        self.log = EventLog("sqlite://")
+        self.patch.setattr(source, "ROWS", step)
+        self.place = ExitStack()
+        self.log = EventLog(self.place.enter_context(fresh_url(self.database)))
         self.log.start(lambda recorded, batch: None)
         self.recorded: list[Event] = []
         self.heard: list[int] = []
@@ -170,12 +174,13 @@ class LogModel(RuleBasedStateMachine):
     def fill_the_index(self, steps: int) -> None:
         """Some steps of what a thread does, and have what follows use it."""
         if self.log.history.index is None:
-            self.filler = index_file.open_for_filling(self.log.path)
+            self.source = source.source_of(self.log)
+            self.filler = index_file.open_for_filling(self.log.path, self.source)
             self.log.history.index = Reading(self.filler)
         for _ in range(steps):
             work = filling.next_work(self.filler, self.log.last_sequence, True)
             if work is not None:
-                filling.take_in(self.filler, work, self.log.last_sequence)
+                filling.take_in(self.filler, self.source, work, self.log.last_sequence)
 
     # Many at once: hypothesis likes short runs, and a rare mistake needs many questions.
     @rule(asked=st.lists(queries, min_size=8, max_size=8))
@@ -282,7 +287,12 @@ class LogModel(RuleBasedStateMachine):
             if self.log.history.index is not None:
                 self.filler.close()
             self.log.close()
+            self.place.close()
             self.patch.undo()
+
+
+class LogModelOnPostgresql(LogModel):
+    database = "postgresql"
 
 
 def changed(query: EventQuery, cursor: str | None) -> EventQuery:
@@ -291,12 +301,14 @@ def changed(query: EventQuery, cursor: str | None) -> EventQuery:
 
 
 TestLogModel = LogModel.TestCase
+TestLogModelOnPostgresql = LogModelOnPostgresql.TestCase
 TestLogModel.settings = settings(
     max_examples=60,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+TestLogModelOnPostgresql.settings = settings(TestLogModel.settings, max_examples=8)
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "!!!", "é", "x" * 500, "MS4y", "MS4xLjE", "LTE"])

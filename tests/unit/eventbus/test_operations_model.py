@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections import Counter
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +17,7 @@ from eventbus import lane as lane_module
 from eventbus import lane_reader as lane_reader_module
 from eventbus.log import Operation, Replayed, Selection
 from tests.helpers.bus import LONG_S, open_bus
+from tests.helpers.databases import fresh_url
 
 NAMES = ("one", "two")
 Key = tuple[int, str]
@@ -55,6 +55,8 @@ class World:
 class Deliveries(RuleBasedStateMachine):
     """The model is a state for each delivery, and how often it must have been handled."""
 
+    database = "sqlite"
+
     @initialize()
     def open(self) -> None:
         self.patch = pytest.MonkeyPatch()
@@ -63,14 +65,15 @@ class Deliveries(RuleBasedStateMachine):
         self.patch.setattr(lane_module, "PAGE", 5)
         self.patch.setattr(lane_reader_module, "PAGE", 5)
         self.patch.setattr(handover_module, "_MAX_EVENTS", 8)
-        self.directory = tempfile.TemporaryDirectory()
+        self.place = ExitStack()
+        self.url = self.place.enter_context(fresh_url(self.database))
         self.world = World()
         self.states: dict[Key, str] = {}
         self.handled: Counter[Key] = Counter()
         self.begin()
 
     def begin(self) -> None:
-        self.bus: EventBus = open_bus(f"sqlite:///{Path(self.directory.name) / 'events.db'}")
+        self.bus: EventBus = open_bus(self.url)
         for name in NAMES:
             self.bus.subscribe(
                 "a", self.world.handler(name), name=name, max_attempts=1, concurrency=4
@@ -180,11 +183,17 @@ class Deliveries(RuleBasedStateMachine):
         finally:
             self.bus.close()
             self.patch.undo()
-            self.directory.cleanup()
+            self.place.close()
+
+
+class DeliveriesOnPostgresql(Deliveries):
+    database = "postgresql"
 
 
 TestDeliveries = Deliveries.TestCase
+TestDeliveriesOnPostgresql = DeliveriesOnPostgresql.TestCase
 TestDeliveries.settings = settings(
     max_examples=12, stateful_step_count=14, deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
+TestDeliveriesOnPostgresql.settings = settings(TestDeliveries.settings, max_examples=3)

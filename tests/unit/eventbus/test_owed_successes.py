@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from eventbus import Event, EventBus
 from eventbus.log.unit import Unit
 from tests.helpers.bus import LONG_S, open_bus
-from tests.helpers.disks import pragma
+from tests.helpers.disks import allow_writing, forbid_writing
 from tests.helpers.waiting import wait_until
 
 
@@ -52,12 +52,12 @@ def test_a_later_event_of_a_key_is_not_recorded_as_done_before_an_earlier_one(
     bus.subscribe("a", handler, name="mine")
     bus.publish("a", {}, id="one", subject="same")
     bus.publish("a", {"publishes": True}, id="two", subject="same")
-    pragma(bus, "query_only = ON")
+    forbid_writing(bus)
     handler.let_go("one")
     wait_until(lambda: parts(bus) == ["storage"], "the first success could not be written")
     seen: list[list[str]] = []
     bus.log.add_listener(lambda events: seen.append(states(bus, 2)) if events else None)
-    pragma(bus, "query_only = OFF")
+    allow_writing(bus)
     if first_breaks_the_batch:  # written by halves, each with what is owed
         broken = Unit(effects=[(_break, None)])
         bus.log.submit(broken)
@@ -76,11 +76,11 @@ def test_a_success_that_could_not_be_written_is_written_though_nothing_else_is(
     handler = Gated(bus)
     bus.subscribe("a", handler, name="mine")
     bus.publish("a", {}, id="one")
-    pragma(bus, "query_only = ON")
+    forbid_writing(bus)
     handler.let_go("one")
     wait_until(lambda: parts(bus) == ["storage"], "the success could not be written")
     assert states(bus, 1) == ["pending"]
-    pragma(bus, "query_only = OFF")
+    allow_writing(bus)
     wait_until(lambda: states(bus, 1) == ["succeeded"], "it is written later")
     assert handler.entered == ["one"]
     assert bus.drain(LONG_S)
@@ -92,9 +92,9 @@ def test_a_success_that_could_not_be_written_is_written_when_the_bus_closes(url:
         handler = Gated(bus)
         bus.subscribe("a", handler, name="mine")
         bus.publish("a", {}, id="one")
-        pragma(bus, "query_only = ON")
+        forbid_writing(bus)
         handler.let_go("one")
         wait_until(lambda: parts(bus) == ["storage"], "the success could not be written")
-        pragma(bus, "query_only = OFF")
+        allow_writing(bus)
     with open_bus(url) as bus:
         assert states(bus, 1) == ["succeeded"]

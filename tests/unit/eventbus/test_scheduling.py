@@ -17,6 +17,7 @@ from eventbus.log.sqlite import SqliteDatabase
 from eventbus.scheduled import ScheduledEvent
 from eventbus.testing import FakeClock
 from tests.helpers.bus import LONG_S, Recorder, recorded
+from tests.helpers.disks import allow_writing, forbid_writing
 from tests.helpers.waiting import wait_until
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -307,15 +308,15 @@ def test_a_disk_that_cannot_be_written_only_delays_it(
     bus.publish("a", delay=10)
     assert bus.drain(LONG_S)
     clock.detach(bus)
-    conn = bus.log._database.writer.connection
-    conn.execute("PRAGMA query_only = ON")
+    forbid_writing(bus)
     clock.advance(10)
     wait_until(lambda: "what is due could not be recorded" in caplog.text, "it was tried")
-    conn.execute("PRAGMA query_only = OFF")
+    allow_writing(bus)
     wait_until(lambda: recorded(bus) == ["a"], "it is recorded")
     assert bus.log.schedules.count() == 0
 
 
+@pytest.mark.sqlite
 def test_a_log_of_an_earlier_version_gets_a_schedule(url: str) -> None:
     at = migrations.LOG_MIGRATIONS.index(migrations._create_scheduled)
     database = SqliteDatabase(url)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -15,6 +13,7 @@ from eventbus import EventBus
 from eventbus.testing import FakeClock
 from eventbus.testing.clock import DEFAULT_START
 from tests.helpers.bus import LONG_S
+from tests.helpers.databases import fresh_url
 
 ids = st.sampled_from("abcd")
 seconds = st.integers(1, 20)
@@ -131,14 +130,24 @@ def run(subject: Subject, history: Sequence[tuple[str, str, int]]) -> None:
         )
 
 
+def check(database: str, history: Sequence[tuple[str, str, int]]) -> None:
+    with fresh_url(database) as url:
+        subject = Subject(url)
+        try:
+            run(subject, history)
+        finally:
+            subject.bus.close()
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(steps, max_size=25))
 def test_every_schedule_is_recorded_once_in_time_and_in_order_or_cancelled(
     history: list[tuple[str, str, int]],
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        subject = Subject(f"sqlite:///{Path(folder, 'events.db')}")
-        try:
-            run(subject, history)
-        finally:
-            subject.bus.close()
+    check("sqlite", history)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(steps, min_size=5, max_size=25))
+def test_it_is_on_postgresql_too(history: list[tuple[str, str, int]]) -> None:
+    check("postgresql", history)

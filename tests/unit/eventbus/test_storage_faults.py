@@ -25,8 +25,19 @@ from eventbus.log import EventLog
 from eventbus.log.integrity import IntegrityCheck
 from eventbus.log.unit import Unit
 from tests.helpers.bus import LONG_S, Recorder, open_bus
-from tests.helpers.disks import damage, fill_up, make_read_only, make_room, mounted_disk, pragma
+from tests.helpers.disks import (
+    allow_writing,
+    damage,
+    fill_up,
+    forbid_writing,
+    make_read_only,
+    make_room,
+    mounted_disk,
+    pragma,
+)
 from tests.helpers.waiting import wait_until
+
+pytestmark = pytest.mark.sqlite
 
 BIG = {"text": "x" * 100_000}
 
@@ -136,12 +147,12 @@ def test_a_file_that_cannot_be_written_is_refused_with_a_reason(url: str) -> Non
 
 def test_a_disk_that_becomes_read_only_refuses_events_and_still_shows_them(bus: EventBus) -> None:
     bus.publish("a")
-    pragma(bus, "query_only = ON")  # what SQLite answers then is what it answers on EROFS
+    forbid_writing(bus)  # what SQLite answers then is what it answers on EROFS
     with pytest.raises(LogWriteError, match="readonly"):
         bus.publish("b")
     assert parts(bus) == ["storage"]
     assert [event.type for event in bus.log.read(0).events] == ["a"]
-    pragma(bus, "query_only = OFF")
+    allow_writing(bus)
     wait_until(lambda: not bus.troubles(), "it heals by itself")
     assert bus.publish("c").event.sequence == 2
 
