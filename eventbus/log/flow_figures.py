@@ -111,7 +111,7 @@ def figures(log: EventLog, since: datetime, until: datetime) -> FlowFigures:
             )
             for edge, measure, count in rows:
                 own = sums.setdefault(edge, {})
-                own[measure] = own.get(measure, 0) + count
+                own[measure] = own.get(measure, 0) + int(count)
         edges = conn.execute(select(_edges).order_by(_edges.c.type, _edges.c.caused)).all()
         names = _names(conn)
         position = conn.execute(
@@ -152,12 +152,11 @@ def series(log: EventLog, since: datetime, until: datetime) -> FlowSeries:
     succeeded: dict[str, list[int]] = {}
     failures: dict[str, list[int]] = {}
     point = ((_counts.c.start_s - first_s) // step_s).label("point")
+    is_failure = (_counts.c.measure == FAILED).label("is_failure")
     with log.reading() as conn:
         names = _names(conn)
         rows = conn.execute(
-            select(
-                _edges.c.subscription, point, _counts.c.measure == FAILED, func.sum(_counts.c.count)
-            )
+            select(_edges.c.subscription, point, is_failure, func.sum(_counts.c.count))
             .join_from(_counts, _edges, _edges.c.id == _counts.c.edge)
             .where(  # primary key
                 _counts.c.length_s == length_s,
@@ -165,13 +164,13 @@ def series(log: EventLog, since: datetime, until: datetime) -> FlowSeries:
                 _counts.c.start_s < last_s,
                 _counts.c.measure != HAPPENED,
             )
-            .group_by(_edges.c.subscription, "point", _counts.c.measure == FAILED)
+            .group_by(_edges.c.subscription, "point", "is_failure")
         )
         for subscription, at, has_failed, number in rows:
             name = names.get(subscription)
             if name is not None:
                 kind = failures if has_failed else succeeded
-                kind.setdefault(name, [0] * points)[at] += number
+                kind.setdefault(name, [0] * points)[at] += int(number)
     return FlowSeries(_moment(first_s), step_s, succeeded, failures)
 
 

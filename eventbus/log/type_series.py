@@ -59,5 +59,5 @@ def type_series(log: EventLog, type: str, since: datetime, until: datetime) -> T
                 .group_by("point")
             )
             for at, number in rows:
-                found[at] += number
+                found[at] += int(number)
     return TypeSeries(datetime.fromtimestamp(first_s, UTC), step_s, found)
