@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,6 +19,12 @@ from tests.helpers.server import ServerProcess
 # A shell that starts the tests in the background has them ignore Ctrl-C, and all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Every commit is synchronised, and what tests write may be gone after a power cut: in memory that
+# takes no time. PYTEST_DEBUG_TEMPROOT chooses another place.
+MEMORY, ROOMY_BYTES = Path("/dev/shm"), 3 << 30
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOMY_BYTES:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 if ON_POSTGRESQL:
     use_postgresql()
