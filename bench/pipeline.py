@@ -31,23 +31,30 @@ def ours_per_s(publishers: int, count: int, handlers: int = 1, others: int = 0) 
     """
     folder = tempfile.TemporaryDirectory()
     with folder as path, EventBus.open(f"sqlite:///{Path(path, 'events.db')}") as bus:
-        handled = [0]
+        return handled_per_s(bus, publishers, count, handlers, others)
 
-        async def handle(event: Event) -> None:
-            handled[0] += 1
 
-        for number in range(handlers):
-            bus.subscribe("evaluation.*", handle, name=f"handler-{number}")
-        for number in range(others):
-            bus.subscribe(f"other-{number}.*", handle, name=f"other-{number}")
-        started = time.perf_counter()
-        asyncio.run(publish_all(bus, publishers, count))
-        if not bus.drain(60):
-            raise RuntimeError("the bus did not drain within 60 s")
-        elapsed = time.perf_counter() - started
-        published = count // publishers * publishers
-        if handled[0] != published * handlers:
-            raise RuntimeError(f"{handled[0]} deliveries instead of {published * handlers}")
+def handled_per_s(
+    bus: EventBus, publishers: int, count: int, handlers: int = 1, others: int = 0
+) -> float:
+    """As ``ours_per_s``, on a bus that nobody has used."""
+    handled = [0]
+
+    async def handle(event: Event) -> None:
+        handled[0] += 1
+
+    for number in range(handlers):
+        bus.subscribe("evaluation.*", handle, name=f"handler-{number}")
+    for number in range(others):
+        bus.subscribe(f"other-{number}.*", handle, name=f"other-{number}")
+    started = time.perf_counter()
+    asyncio.run(publish_all(bus, publishers, count))
+    if not bus.drain(60):
+        raise RuntimeError("the bus did not drain within 60 s")
+    elapsed = time.perf_counter() - started
+    published = count // publishers * publishers
+    if handled[0] != published * handlers:
+        raise RuntimeError(f"{handled[0]} deliveries instead of {published * handlers}")
     return published / elapsed
 
 

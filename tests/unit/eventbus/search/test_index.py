@@ -33,8 +33,14 @@ def indexed(log: EventLog) -> Iterator[Index]:
 
 
 def find(log: EventLog, text: str, **conditions: Any) -> list[int]:
-    page = log.query(EventQuery(text=text, limit=1000, **conditions))
-    return [event["n"] for event in page.events]
+    found: list[int] = []
+    cursor: str | None = None
+    while True:  # a page may end early, when it has taken long enough
+        page = log.query(EventQuery(text=text, limit=1000, cursor=cursor, **conditions))
+        found += [event["n"] for event in page.events]
+        cursor = page.next
+        if cursor is None:
+            return found
 
 
 def candidates(index: Index, word: str) -> list[int]:
