@@ -135,6 +135,10 @@ class BackupError(LogError):
     """A backup that could not be made, or one that cannot be restored; nothing was replaced."""
 
 
+class MoveError(LogError):
+    """A log that cannot be copied to another database; the source is as it was."""
+
+
 class SchemaError(LogError):
     """The database was made by a newer version of this software."""
 

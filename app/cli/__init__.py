@@ -8,7 +8,7 @@ from flask import Flask
 def register(app: Flask) -> None:
     """Add the commands."""
     # Only for the command line: a server never needs them.
-    from app.cli import backup, events, rebuild, retention, tokens, users
+    from app.cli import backup, events, migrate_store, rebuild, retention, tokens, users
 
-    for module in (backup, events, rebuild, retention, tokens, users):
+    for module in (backup, events, migrate_store, rebuild, retention, tokens, users):
         module.register(app)

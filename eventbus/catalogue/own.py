@@ -114,6 +114,16 @@ TYPES: tuple[Declaration, ...] = (
         OWNER,
     ),
     declared(
+        "bus.moved", "The log was copied to this database",
+        "Every row was compared with its source. Recorded by the first server that opens the copy.",
+        record("source target sequence rows by", source=text("where it was"),
+               target=text("where it is now"), sequence=whole("its newest event then"),
+               rows=whole("of all tables"), by=BY),
+        {"source": "sqlite:////srv/events.db", "target": "postgresql://bus@db/eventbus",
+         "sequence": 120_431, "rows": 420_118, "by": "ops"},
+        OWNER,
+    ),
+    declared(
         "bus.integrity.checked", "The database was checked",
         "After a process that did not end in good order, the next start looks at the file.",
         record("result kind", result=text("ok, contradictions, damaged or not finished"),

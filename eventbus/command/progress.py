@@ -16,9 +16,11 @@ _BAR = 24
 class Progress:
     """A context manager; its line is gone in the end. Draws nothing where nobody would see it."""
 
-    def __init__(self, screen: Screen, label: str) -> None:
+    def __init__(self, screen: Screen, label: str, before: float = 0.0) -> None:
+        """``before`` is the share that was done when this began."""
         self._screen = screen
         self._label = label
+        self._before = before
         self._is_shown = screen.has_progress
         self._drawn_at = 0.0
         self._began = time.monotonic()
@@ -49,8 +51,8 @@ class Progress:
             mark, rest = ("█", "░") if self._screen.has_lines else ("#", ".")
             parts.append(f"{mark * filled}{rest * (_BAR - filled)} {100 * share:3.0f} %")
         parts.append(told)
-        if share and took_s > 2:
-            parts.append(f"{took_s / share - took_s:.0f} s left")
+        if share and share > self._before and took_s > 2:
+            parts.append(f"{took_s * (1 - share) / (share - self._before):.0f} s left")
         width = self._screen.size()[0] - 1
         text = cut(safe("  ".join(parts)), width)
         self._screen.err.write(f"\r{text}{' ' * max(0, width - columns(text))}")

@@ -29,6 +29,7 @@ from eventbus.log.integrity import IntegrityReport
 from eventbus.log.known_types import KnownTypes
 from eventbus.log.measures import CommitMeasures
 from eventbus.log.migrations import LOG_MIGRATIONS, Migration, migrate
+from eventbus.log.move.bookmarks import refuse_unfinished
 from eventbus.log.reader import Reader
 from eventbus.log.removals import newest_removed
 from eventbus.log.replays import ReplayReader
@@ -75,6 +76,7 @@ class EventLog:
         self.storage = self._database.storage
         try:
             conn = self._database.writer
+            refuse_unfinished(conn, self._database.path)
             migrate(conn, "log", LOG_MIGRATIONS)
             self._subscribers = Subscribers(conn)
             self.schedules = Schedules(conn, self._database)

@@ -28,9 +28,10 @@ COMPONENT = "webhooks"
 MOST_WEBHOOKS = 100
 
 # Not among the read models' tables, which a rebuild makes afresh from the log.
+metadata = MetaData()
 _webhooks = Table(
     "webhooks",
-    MetaData(),
+    metadata,
     Column("name", Text, primary_key=True),
     Column("pattern", Text, nullable=False),
     Column("url", Text, nullable=False),
