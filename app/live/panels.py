@@ -153,8 +153,10 @@ class PanelWatch:
         try:
             self._traffic.recount()
             self._trends.fill()
-        except Exception:
+        except LogError as error:
             # The tree and the charts then begin with what comes; the rest goes on as ever.
+            log.warning("the log could not be counted by type: %s", error)
+        except Exception:
             log.exception("the log could not be counted by type")
         while not self._is_closing:
             if not self._has_pages():
@@ -164,9 +166,10 @@ class PanelWatch:
             try:
                 self._look()
                 self._pause.wait(PERIOD_S if self._rate() < _FLOOD_PER_S else _FLOOD_PERIOD_S)
-            except Exception:
+            except Exception as error:
                 # A read that failed once must not end the panels for good.
-                log.exception("the panels could not be rendered")
+                is_known = isinstance(error, LogError)  # the log says itself that it failed
+                log.warning("the panels could not be rendered: %s", error, exc_info=not is_known)
                 self._asked.set()
                 self._pause.wait(_AFTER_FAILURE_S)
 

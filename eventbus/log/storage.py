@@ -68,8 +68,10 @@ def write_failure(error: Exception) -> LogWriteError | None:
     original = driver_error(error)
     name = getattr(original, "sqlite_errorname", code)
     if code in _DAMAGE_CODES:
-        return LogDamagedError(f"the log is damaged, nothing was recorded: {original} ({name})")
-    return LogWriteError(f"cannot write the log, nothing was recorded: {original} ({name})")
+        return LogDamagedError(
+            f"the log is damaged, nothing was recorded: {_line(original)} ({name})"
+        )
+    return LogWriteError(f"cannot write the log, nothing was recorded: {_line(original)} ({name})")
 
 
 def open_failure(path: Path | str, error: SQLAlchemyError) -> LogError:
@@ -77,7 +79,12 @@ def open_failure(path: Path | str, error: SQLAlchemyError) -> LogError:
     original = getattr(error, "orig", None) or error
     if storage_code(error) in _DAMAGE_CODES:
         return LogDamagedError(f"cannot open the log {path}, it is damaged ({original}): {ADVICE}")
-    return LogError(f"cannot open the log {path}: {original}")
+    return LogError(f"cannot open the log {path}: {_line(original)}")
+
+
+def _line(error: object) -> str:
+    """What an error says, in one line: PostgreSQL's have several."""
+    return " ".join(str(error).split())
 
 
 class Storage:
@@ -148,7 +155,8 @@ class Storage:
         elif code is None:
             return None
         else:
-            failure = LogReadError(f"cannot read the log: {getattr(error, 'orig', error)} ({code})")
+            reason = _line(getattr(error, "orig", error))
+            failure = LogReadError(f"cannot read the log: {reason} ({code})")
         if code in _DAMAGE_CODES:
             self.damaged(str(getattr(error, "orig", error)))
         with self._lock:

@@ -11,7 +11,8 @@ from typing import Self
 class Proxy:
     """Listens on ``port`` and forwards to ``target``; a context manager.
 
-    ``cut`` breaks all connections; while ``is_frozen`` nothing is forwarded and nothing is closed.
+    ``cut`` breaks all connections; while ``is_frozen`` nothing is forwarded and nothing is closed;
+    while ``is_away`` there are no connections, as when the server does not run.
     """
 
     def __init__(self, target: int) -> None:
@@ -19,6 +20,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.is_frozen = False
+        self._is_away = False
         self._lock = threading.Lock()  # guards the pairs
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._is_closed = False
@@ -36,6 +38,16 @@ class Proxy:
         self._listener.close()
         self.cut()
 
+    @property
+    def is_away(self) -> bool:
+        return self._is_away
+
+    @is_away.setter
+    def is_away(self, value: bool) -> None:
+        self._is_away = value
+        if value:
+            self.cut()
+
     def cut(self) -> None:
         with self._lock:
             pairs, self._pairs = self._pairs, []
@@ -50,6 +62,9 @@ class Proxy:
         while not self._is_closed:
             try:
                 client, _ = self._listener.accept()
+                if self._is_away:
+                    client.close()
+                    continue
                 server = socket.create_connection(("127.0.0.1", self._target), 5)
             except OSError:
                 continue
