@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
@@ -20,7 +19,6 @@ from eventbus.effects import Effects, current_effects
 from eventbus.errors import BusClosedError, EffectError, SubscriptionError
 from eventbus.event import DEFAULT_SOURCE, Event
 from eventbus.lane import Lane
-from eventbus.lanes import open_lane
 from eventbus.log import EventLog
 from eventbus.log.schedules import Request
 from eventbus.log.unit import Apply, Unit
@@ -31,6 +29,7 @@ from eventbus.pauses import Pauses
 from eventbus.receipt import BatchReceipt, Receipt, already
 from eventbus.scheduled import ScheduledEvent, read_events
 from eventbus.scheduler import Cancellation, Scheduler
+from eventbus.serving import OPERATIONS, Serving
 from eventbus.statistics import Running, SubscriptionStats, subscription_stats
 from eventbus.subscription import (
     Handler,
@@ -97,6 +96,7 @@ class EventBus:
         self._loop_thread = LoopThread()
         self._loop = self._loop_thread.loop
         self.dispatcher = Dispatcher(log, self._loop, self._pool, self._watch, clock)
+        self.serving = Serving(log, self.dispatcher, self._subscribe_lock, self._put)
         self.operations = Operations(self)
         self.pauses = Pauses(self)
         self._scheduler = Scheduler(log, self._loop, clock, self.dispatcher.due)
@@ -105,9 +105,11 @@ class EventBus:
         try:
             log.start(self.dispatcher.handover.after_commit, clock)
             self.watchdog.start()
-            self.operations.start()
+            self.serving.add_duty(OPERATIONS, self.operations.start, self.operations.let_go)
             if catalogue is not None:
                 catalogue.attach(log)
+            if log.leases is not None:
+                log.leases.start()
         except BaseException:
             self._loop_thread.stop(_STOP_GRACE_S)
             raise
@@ -273,10 +275,11 @@ class EventBus:
                 chosen, pattern, handler, is_durable, is_async_callable(handler), inline,
                 policy, concurrency, key or by_subject,
             )  # fmt: skip
-            lane = open_lane(self.log, subscription)
-            self._lanes = {**self._lanes, chosen: lane}
-            self._loop.call_soon_threadsafe(self.dispatcher.add, lane)
+            self._put(self.serving.open(subscription))
         return subscription
+
+    def _put(self, lane: Lane) -> None:
+        self._lanes = {**self._lanes, lane.subscription.name: lane}
 
     def on(self, pattern: str | Pattern, **options: Any) -> Callable[[F], F]:
         """``subscribe`` as a decorator, with the same options; the function stays as it is."""
@@ -302,8 +305,9 @@ class EventBus:
             if lane is not None:
                 self._lanes = {n: known for n, known in self._lanes.items() if n != name}
                 self._loop.call_soon_threadsafe(self.dispatcher.remove, lane)
+                self.serving.forget(name)
             if is_stored:
-                self.log.remove_subscriber(name)
+                self.log.subscription_changes.remove(name)
             self._watch.notify_all()
 
     def detach(self, name: str, timeout: float = 2.0) -> None:
@@ -316,14 +320,9 @@ class EventBus:
             lane = self._lanes.get(name)
             if lane is None or self._is_closed:
                 return
-            ending = self.dispatcher.detach(lane, timeout)
-            future = asyncio.run_coroutine_threadsafe(ending, self._loop)
-            try:
-                future.result(timeout + _STOP_GRACE_S)
-            except FutureTimeoutError:  # the loop is blocked
-                future.cancel()
-                raise
+            self.serving.let_go(lane, timeout)
             self._lanes = {n: known for n, known in self._lanes.items() if n != name}
+            self.serving.forget(name)
             self.log.commit(Unit())  # how its attempts ended is in the log before it is read
             self._watch.notify_all()
 
@@ -375,6 +374,7 @@ class EventBus:
             if self._is_closed or self.log.is_forked:
                 return
             self._is_closed = True
+        self.serving.close()
         self.watchdog.close()
         self.operations.close()
         has_stopped = threading.Event()

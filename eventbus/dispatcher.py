@@ -12,6 +12,7 @@ from eventbus.effects import Effects
 from eventbus.errors import (
     CrashedAttemptError,
     DeliveryReturnedError,
+    DeliveryTakenError,
     HandlerTimeoutError,
     LogWriteError,
     RejectError,
@@ -218,11 +219,11 @@ class Dispatcher:
                 token=job, owns_events=unit.owns_events,
             )  # fmt: skip
             self._loop.call_later(_STORAGE_RETRY_S, self._log.submit, again)
-        elif unit.error is not None:
+        elif unit.error is not None and not isinstance(unit.error, DeliveryTakenError):
             started_us, duration_us = unit.attempt_time(self._clock.time_ns() // 1_000)
             self._failed(job, unit.error, started_us, duration_us)
         elif outcome is None:
-            lane.succeeded += 1
+            lane.succeeded += unit.error is None
             lane.release(job)
             self.returns.finished(lane, job.sequence)
             self._watch.notify(job.sequence)

@@ -184,6 +184,10 @@ class ConsumerProtocolError(EventBusError, ValueError):
     """A consumer has sent what it must not send; its connection is closed."""
 
 
+class DeliveryTakenError(EventBusError):
+    """Another process has finished the delivery, so what its handler asked for here is not done."""
+
+
 class DeliveryReturnedError(EventBusError):
     """Raised by a handler that cannot take the event now: it is no attempt, and it runs again."""
 

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from eventbus.lane import Lane
+from eventbus.log.crashed import crashed
 from eventbus.log.eventlog import EventLog
+from eventbus.log.unit import Unit
 from eventbus.subscription import Subscription
 
 
-def open_lane(log: EventLog, subscription: Subscription) -> Lane:
-    """The lane of a subscription, which is stored if it is durable. Blocks for a commit."""
+def open_lane(log: EventLog, subscription: Subscription, id: int | None = None) -> Lane:
+    """The lane of a subscription that is to be served now. Blocks for a commit.
+
+    It is stored if it is durable, unless it was: then that gave it ``id``.
+    """
     if not subscription.is_durable:
         lane = Lane(subscription, None)
         lane.position = lane.newest = log.last_sequence
         return lane
-    subscriber = log.save_subscriber(subscription.name, subscription.pattern)
-    log.count_crashed(subscriber, subscription.policy.max_attempts)
-    lane = Lane(subscription, subscriber.id)
+    if id is None:
+        id = log.subscription_changes.save(subscription.name, subscription.pattern).id
+    count_crashed(log, id, subscription.policy.max_attempts)
+    lane = Lane(subscription, id)
     lane.paused_ids = log.paused_ids
     reader = log.delivery_reader
-    lane.failures = reader.failures(subscriber.id)
-    lane.durations_ms.extend(reader.recent_durations_ms(subscriber.id, log.last_sequence))
+    lane.failures = reader.failures(id)
+    lane.durations_ms.extend(reader.recent_durations_ms(id, log.last_sequence))
     return lane
+
+
+def count_crashed(log: EventLog, subscription: int, max_attempts: int) -> None:
+    """Write one failed attempt for each of its deliveries that a crash cut off."""
+    now_us = log.clock.time_ns() // 1_000
+    found = log.in_flight.found(subscription)
+    for outcome in crashed(log.delivery_reader, subscription, found, max_attempts, now_us):
+        log.commit(Unit(outcome=outcome))
+    log.in_flight.forget(subscription)

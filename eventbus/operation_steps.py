@@ -17,6 +17,7 @@ from eventbus.log.deliveries import Unfinished
 from eventbus.log.selections import Replayed, Selection
 from eventbus.log.unit import Unit
 from eventbus.log.values import Operation
+from eventbus.serving import RETURNED
 from eventbus.timestamps import to_microseconds
 
 if TYPE_CHECKING:
@@ -191,7 +192,8 @@ class _Return:
 
         before = self._on_loop(lambda: returns.expect(subscription, sequences))
         try:
-            log.commit(Unit(call=change))
+            # A consumer in another program may be connected to another process.
+            log.commit(Unit(call=change, topic=None if before else f"{RETURNED}{subscription}"))
         except BaseException:
             self._on_loop(lambda: returns.forget(subscription, sequences))
             raise

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventbus.actor import signed
@@ -27,6 +27,7 @@ from eventbus.log.values import (
     OperationPage,
     OperationState,
 )
+from eventbus.operation_run import Preview, Run
 from eventbus.operation_steps import (
     DiscardSteps,
     RedriveSteps,
@@ -34,6 +35,7 @@ from eventbus.operation_steps import (
     Steps,
     ask_loop,
 )
+from eventbus.serving import OPERATIONS
 from eventbus.timestamps import to_microseconds
 
 if TYPE_CHECKING:
@@ -44,43 +46,12 @@ logger = logging.getLogger("eventbus.operations")
 _STORAGE_RETRY_S = 1.0
 _IDLE_S = 60.0
 _STOP_WITHIN_S = 5.0
+_POLL_S = 0.1
 _CLOSE_WITHIN_S = 1.0
 # Single deliveries that the event of an operation's start names; the operation has them all.
 _MOST_NAMED = 100
 # Operations that run at the same time; each holds a place in memory.
 _MOST_RUNNING = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What an operation would do: ``total`` deliveries, by subscription.
-
-    ``excluded`` are dead letters that cannot be redriven, because nobody is subscribed under
-    their subscription's name any more; ``skipped`` of the total are left alone by a replay.
-    """
-
-    total: int
-    subscriptions: dict[str, int]
-    excluded: dict[str, int]
-    skipped: int = 0
-
-
-class _Run:
-    """An operation that is under way."""
-
-    def __init__(self, operation: Operation, steps: Steps) -> None:
-        self.operation = operation
-        self.steps = steps
-        self.next_step = 0.0  # by the monotonic clock
-        self.held_until = 0.0  # the storage has failed; it is not asked again at once
-        self.stopped_by: str | None = None
-        self.ended = threading.Event()
-
-    @property
-    def due(self) -> float:
-        """When the next step is to be made, by the monotonic clock."""
-        wanted = self.next_step if self.stopped_by is None else 0.0
-        return max(wanted, self.held_until)
 
 
 class Operations:
@@ -96,21 +67,34 @@ class Operations:
         self._bus = bus
         self._log = bus.log
         self._lock = threading.Lock()  # guards _runs, _newest_id and _thread
-        self._runs: dict[int, _Run] = {}
+        self._runs: dict[int, Run] = {}
         self.refused_replays: dict[str, str] = {}
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        with self._log.reading() as conn:
-            self._newest_id = stored.newest_id(conn)
-            self._left = stored.running(conn)
+        self._newest_id = 0
+        self._log.change_listeners.append(self._changed)
 
     def start(self) -> None:
-        """Go on with what the last process left running."""
+        """Go on with what was left running, or another process has begun."""
+        with self._log.reading() as conn:
+            left = stored.running(conn)
         with self._lock:
-            for operation, position in self._left:
-                self._add(_Run(operation, self._steps(operation, position)))
-            self._left = []
+            for operation, position in left:
+                run = self._runs.get(operation.id)
+                if run is None:
+                    run = Run(operation, self._steps(operation, position))
+                    self._add(run)
+                run.stopped_by = run.stopped_by or operation.stopped_by
+        self._wake.set()
+
+    def let_go(self) -> None:
+        """Another process may go on with what runs here."""
+        self._runs = {}
+
+    def _changed(self, topics: set[str]) -> None:
+        if OPERATIONS in topics and self._bus.serving.does(OPERATIONS):
+            self.start()
 
     def close(self) -> None:
         """Stop after the current step; what runs goes on at the next start."""
@@ -231,7 +215,10 @@ class Operations:
                 for sequence in dispatcher.retries.now(lane, sequences)
             ]
 
-        return ask_loop(dispatcher.loop, hurry, self._closing)
+        begun = ask_loop(dispatcher.loop, hurry, self._closing)
+        for name, sequences in wanted.items():
+            begun += self._bus.serving.hurry_elsewhere(name, ids.get(name), sequences)
+        return begun
 
     # -- looking and stopping ----------------------------------------------------------------
 
@@ -263,19 +250,28 @@ class Operations:
 
         One that has ended stays as it is.
         """
-        with self._lock:
-            run = self._runs.get(id)
+        run = self._runs.get(id)
         if run is not None:
             run.stopped_by = run.stopped_by or by
             self._wake.set()
             run.ended.wait(_STOP_WITHIN_S)
+        elif self._log.channel:
+            self._log.commit(
+                Unit(call=lambda conn: stored.ask_to_stop(conn, id, by), topic=OPERATIONS)
+            )
+            self.wait(id, _STOP_WITHIN_S)
         return self.get(id)
 
     def wait(self, id: int, timeout: float | None = None) -> bool:
         """Block until an operation has ended; whether it did within ``timeout`` seconds."""
-        with self._lock:
-            run = self._runs.get(id)
-        return run is None or run.ended.wait(timeout)
+        run = self._runs.get(id)
+        if run is not None or not self._log.channel:
+            return run is None or run.ended.wait(timeout)
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        while (found := self.get(id)) is not None and found.state == "running":
+            if time.monotonic() > until or self._closing.wait(_POLL_S):
+                return False
+        return True
 
     # -- life of an operation ----------------------------------------------------------------
 
@@ -291,6 +287,8 @@ class Operations:
                     f"{_MOST_RUNNING} operations are running, the most there may be: stop one "
                     "or wait"
                 )
+            with self._log.reading() as conn:  # primary key
+                self._newest_id = max(self._newest_id, stored.newest_id(conn))
             id, now_us = self._newest_id + 1, self._now_us()
             operation = Operation(
                 id, kind, "running", selection.to_dict(), by, reason, rate, total, 0, 0,
@@ -299,12 +297,14 @@ class Operations:
             self._log.commit(Unit(
                 [self._event(operation, "started", operation.event_id)],
                 call=lambda conn: stored.create(conn, operation, now_us, position),
+                topic=OPERATIONS,
             ))  # fmt: skip
             self._newest_id = id
-            self._add(_Run(operation, self._steps(operation, position)))
+            if self._bus.serving.does(OPERATIONS):
+                self._add(Run(operation, self._steps(operation, position)))
         return operation
 
-    def _add(self, run: _Run) -> None:
+    def _add(self, run: Run) -> None:
         self._runs[run.operation.id] = run
         if self._thread is None:
             self._thread = threading.Thread(
@@ -334,7 +334,7 @@ class Operations:
             pause_s = _IDLE_S if next_due is None else max(0.0, next_due - time.monotonic())
             self._wake.wait(pause_s)
 
-    def _step(self, run: _Run) -> None:
+    def _step(self, run: Run) -> None:
         try:
             if run.stopped_by is not None:
                 self._end(run, "stopped")
@@ -353,14 +353,14 @@ class Operations:
             logger.exception("operation %d failed", run.operation.id)
             self._fail(run, f"{type(error).__name__}: {error}")
 
-    def _fail(self, run: _Run, why: str) -> None:
+    def _fail(self, run: Run, why: str) -> None:
         try:
             self._end(run, "failed", why)
         except Exception:
             logger.exception("the end of operation %d could not be recorded", run.operation.id)
             run.held_until = time.monotonic() + _STORAGE_RETRY_S
 
-    def _end(self, run: _Run, state: OperationState, error: str | None = None) -> None:
+    def _end(self, run: Run, state: OperationState, error: str | None = None) -> None:
         id, by = run.operation.id, run.stopped_by
         with self._log.reading() as conn:
             now = stored.get(conn, id) or run.operation

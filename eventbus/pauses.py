@@ -47,7 +47,7 @@ class Pauses:
         if reason is not None:
             data["reason"] = reason
         event = Event.create(type, data, subject=name, time=self._bus.now())
-        has_changed = self._bus.log.pause_subscriber(name, pause, event)
+        has_changed = self._bus.log.subscription_changes.pause(name, pause, event)
         seen = threading.Event()
 
         def look() -> None:

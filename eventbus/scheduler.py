@@ -16,7 +16,7 @@ from eventbus.errors import BusClosedError
 from eventbus.event import Event
 from eventbus.log.commit import call_soon
 from eventbus.log.eventlog import EventLog
-from eventbus.log.schedules import Request, Taking
+from eventbus.log.schedules import DUE, Request, Taking
 from eventbus.log.unit import Unit
 from eventbus.receipt import BatchReceipt, already
 from eventbus.scheduled import ScheduledEvent
@@ -48,6 +48,7 @@ class Scheduler:
         self._recording: asyncio.Task[None] | None = None
         self._is_closed = False
         log.schedules.on_add = self.expect
+        log.change_listeners.append(self._changed)
 
     # -- from any thread ---------------------------------------------------------------------
 
@@ -116,6 +117,11 @@ class Scheduler:
     def expect(self, due_us: int) -> None:
         """Something due at ``due_us`` is being scheduled; called inside its commit."""
         call_soon(self._loop, self._expect, due_us)
+
+    def _changed(self, topics: set[str]) -> None:
+        for topic in topics:
+            if topic.startswith(DUE):
+                self.expect(int(topic.removeprefix(DUE)))
 
     def _told(self, event: ScheduledEvent, by: str | None) -> dict[str, Any]:
         assert event.at is not None, "what is scheduled is due at a time"

@@ -14,13 +14,16 @@ from eventbus.log.storage import Storage
 
 
 class Database(Protocol):
-    """One database, which has this process as its only writer.
+    """One database; in SQLite this process is the only one that has it open.
 
-    ``writer`` is the single writing connection; whoever uses it holds the log's commit lock.
+    ``writer`` is the process's single writing connection; whoever uses it holds the log's commit
+    lock.
     ``path`` is the database's file, or for a database on a server the stem of the files that are
     kept here for it: what stands beside the log has that name and a suffix.
     """
 
+    channel: str
+    """On which processes that share the log tell each other of commits; "" when none do."""
     path: Path
     storage: Storage
     writer: Connection
@@ -29,6 +32,9 @@ class Database(Protocol):
 
     def begin(self) -> None:
         """Begin a transaction on the writer's connection, past SQLAlchemy."""
+
+    def roll_back(self) -> None:
+        """End a transaction on the writer's connection that failed, at whatever point it did."""
 
     def reading(self) -> AbstractContextManager[Connection]:
         """A read-only connection inside one transaction: everything read in it is one state.

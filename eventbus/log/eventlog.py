@@ -8,20 +8,21 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.event import Event
-from eventbus.log import schema
+from eventbus.log import head, schema
 from eventbus.log.commit import GroupCommit
 from eventbus.log.counts import TypeCount
-from eventbus.log.crashed import crashed
 from eventbus.log.database import open_database
 from eventbus.log.dead_letters import DeadLetters
 from eventbus.log.deliveries import DeliveryReader
 from eventbus.log.delivery_lists import DeliveryLists
+from eventbus.log.feed import Feed, Listener
 from eventbus.log.fold import remove_leftovers
 from eventbus.log.history import HistoryReader
 from eventbus.log.inflight import InFlight
@@ -36,7 +37,8 @@ from eventbus.log.replays import ReplayReader
 from eventbus.log.schedules import Schedules
 from eventbus.log.selections import Selection
 from eventbus.log.storage import open_failure
-from eventbus.log.subscribers import Pause, Subscriber, Subscribers
+from eventbus.log.subscribers import Subscriber, Subscribers
+from eventbus.log.subscription_changes import SubscriptionChanges
 from eventbus.log.unit import Unit
 from eventbus.log.values import (
     Chunk,
@@ -52,9 +54,12 @@ from eventbus.log.writer import Deliveries, Writer
 from eventbus.patterns import Pattern
 from eventbus.tracing import Tracing
 
+if TYPE_CHECKING:
+    from eventbus.log.follower import Follower
+    from eventbus.log.leases import Leases
+
 logger = logging.getLogger("eventbus.log")
 
-Listener = Callable[[list[Event]], None]
 AfterCommit = Callable[[Deliveries, list[Unit]], None]
 
 
@@ -81,7 +86,7 @@ class EventLog:
             self._subscribers = Subscribers(conn)
             self.schedules = Schedules(conn, self._database)
             with conn.begin():
-                newest = conn.execute(select(func.max(schema.events.c.sequence))).scalar() or 0
+                newest = head.newest_sequence(conn)
                 self.known_types = KnownTypes(conn)
                 removed = conn.execute(select(func.max(schema.removals.c.last_sequence))).scalar()
                 gone = conn.execute(select(func.sum(schema.removals.c.events))).scalar()
@@ -95,17 +100,22 @@ class EventLog:
         except BaseException:
             self._database.close()
             raise
-        self._writer = Writer(self._database, newest, self._subscribers.match, self._committed)
+        self._writer = Writer(self._database, newest, self._subscribers, self._committed)
         self._commit = GroupCommit(self._write)
+        self.subscription_changes = SubscriptionChanges(
+            self._subscribers, self._commit, lambda: self._writer.last_sequence, self.channel
+        )
         self.commits = CommitMeasures()
         self.tracing: Tracing | None = None
         self._removing = threading.RLock()
-        self._listeners: list[Listener] = []
+        self._feed = Feed(newest, self.known_types)
+        self._follower, self.leases = self._shared()
+        self.change_listeners: list[Callable[[set[str]], None]] = []
+        """Called with the topics of what other processes have committed."""
         self.removal_listeners: list[Callable[[Sequence[int]], None]] = []
         """Called with the sequences of which a commit has removed something."""
         self._after_commit: AfterCommit | None = None
-        self.last_sequence: int = newest
-        """The newest recorded sequence; everything up to it can be read."""
+        self.clock: Clock = SYSTEM_CLOCK
         self.version: int = 0
         """Grows with every commit of any kind: whether anything changed."""
         self.removed_upto: int = removed or 0
@@ -122,8 +132,20 @@ class EventLog:
     def start(self, after_commit: AfterCommit, clock: Clock = SYSTEM_CLOCK) -> None:
         """Begin to take units."""
         self._after_commit = after_commit
-        self._writer.clock = clock
+        self.clock = self._writer.clock = clock
         self._commit.start()
+        if self._follower is not None:
+            self._follower.start()
+
+    @property
+    def last_sequence(self) -> int:
+        """The newest recorded sequence; everything up to it can be read."""
+        return self._feed.last_sequence
+
+    @property
+    def channel(self) -> str:
+        """On which processes tell each other of commits; "" where one has the log to itself."""
+        return self._database.channel
 
     @property
     def is_forked(self) -> bool:
@@ -132,9 +154,13 @@ class EventLog:
 
     def close(self) -> None:
         """Commit what is queued, then close the files."""
+        if self._follower is not None:
+            self._follower.close()
         self._commit.close()
         self.in_flight.close()
         self._database.close()
+        if self.leases is not None:  # last: who gets them now finds all of it committed
+            self.leases.close()
 
     @property
     def path(self) -> Path:
@@ -188,46 +214,6 @@ class EventLog:
         """Block until a submitted unit is durable; as ``commit``, or ReceiptTimeoutError."""
         self._commit.wait(unit, timeout_s)
 
-    def save_subscriber(self, name: str, pattern: Pattern) -> Subscriber:
-        """Store a durable subscription; every event recorded from now on is matched with it."""
-        saved: list[Subscriber] = []
-
-        def save(conn: Connection) -> None:
-            subscriber = self._subscribers.save(conn, name, pattern, self._writer.last_sequence)
-            saved[:] = [subscriber]
-
-        self._commit.commit(Unit(call=save, token=lambda: self._subscribers.saved(saved[0])))
-        return saved[0]
-
-    def remove_subscriber(self, name: str) -> None:
-        """End a durable subscription and cancel what it had not finished."""
-        self._commit.commit(Unit(
-            call=lambda conn: self._subscribers.remove(conn, name),
-            token=lambda: self._subscribers.removed(name),
-        ))  # fmt: skip
-
-    def pause_subscriber(self, name: str, pause: Pause | None, event: Event) -> bool:
-        """Store that a durable subscription is paused, or with None that it is no more.
-
-        ``event``, which tells of it, is recorded with that. Returns whether anything changed.
-        Raises SubscriptionError for an unknown name, LogWriteError.
-        """
-        changed: list[Subscriber] = []
-
-        def change(conn: Connection) -> None:
-            found = self._subscribers.pause(conn, name, pause)
-            changed[:] = [] if found is None else [found]
-            if found is None:
-                unit.events.clear()
-
-        def take_effect() -> None:
-            for subscriber in changed:
-                self._subscribers.saved(subscriber)
-
-        unit = Unit([event], call=change, token=take_effect)
-        self._commit.commit(unit)
-        return bool(changed)
-
     @property
     def paused_ids(self) -> Set[int]:
         """The ids of the subscriptions that are paused, as they are at every moment."""
@@ -236,14 +222,6 @@ class EventLog:
     def subscribers(self) -> list[Subscriber]:
         """The durable subscriptions, also those that no handler serves now."""
         return self._subscribers.all()
-
-    def count_crashed(self, subscriber: Subscriber, max_attempts: int) -> None:
-        """Write one failed attempt for each of its deliveries that a crash cut off."""
-        now_us = self._writer.clock.time_ns() // 1_000
-        found = self.in_flight.found(subscriber.id)
-        for outcome in crashed(self.delivery_reader, subscriber.id, found, max_attempts, now_us):
-            self._commit.commit(Unit(outcome=outcome))
-        self.in_flight.forget(subscriber.id)
 
     def between_commits(
         self, function: Callable[[Connection], None], then: Callable[[], None] = lambda: None
@@ -260,7 +238,7 @@ class EventLog:
                 with conn.begin():
                     function(conn)
             except BaseException:
-                conn.connection.rollback()  # when COMMIT fails the transaction stays open
+                self._database.roll_back()  # when COMMIT fails the transaction stays open
                 raise
             then()
             self.version += 1
@@ -313,10 +291,10 @@ class EventLog:
 
     def add_listener(self, listener: Listener) -> None:
         """Have ``listener`` called with the events of each commit; it must only hand over."""
-        self._listeners = [*self._listeners, listener]
+        self._feed.add(listener)
 
     def remove_listener(self, listener: Listener) -> None:
-        self._listeners = [known for known in self._listeners if known != listener]
+        self._feed.remove(listener)
 
     def _write(self, batch: list[Unit]) -> None:
         if self.storage.refuse(batch):
@@ -336,17 +314,39 @@ class EventLog:
             if unit.call is not None and unit.error is None and unit.token is not None:
                 unit.token()
         self.version += 1
-        if recorded:
-            self.known_types.add(event.type for event, _ in recorded)
-            self.last_sequence = self._writer.last_sequence
-            events = [event for event, _ in recorded]
-            for listener in self._listeners:
-                try:
-                    listener(events)
-                except Exception:
-                    logger.exception("a listener failed for events up to %s", self.last_sequence)
+        with self._feed.lock:
+            self._hand_on(self._feed.put(recorded), batch)
+
+    def _hand_on(self, recorded: Deliveries, batch: list[Unit]) -> None:
         if self._after_commit is not None:
             self._after_commit(recorded, batch)
+
+    def _shared(self) -> tuple[Follower | None, Leases | None]:
+        """What a log that several processes write needs beyond."""
+        if not self.channel:
+            return None, None
+        from eventbus.log.follower import Follower
+        from eventbus.log.leases import Leases
+        from eventbus.log.postgresql import PostgresqlDatabase
+
+        database = cast(PostgresqlDatabase, self._database)
+        follower = Follower(database, self, lambda: self.last_sequence)
+        self._feed.missing, self._feed.lagging = follower.missing, follower.hurry
+        return follower, Leases(database)
+
+    def followed(self, recorded: Deliveries) -> None:
+        """Hand on what another process has recorded, all that comes next."""
+        with self._feed.lock:
+            self.version += 1
+            self._hand_on(self._feed.put(recorded, is_next=True), [])
+
+    def changed_elsewhere(self, topics: set[str]) -> None:
+        """Take note that another process has committed something."""
+        if head.SUBSCRIPTIONS in topics:
+            self._commit.commit(Unit(call=lambda conn: None))  # which reads them first
+        self.version += 1
+        for listener in self.change_listeners:
+            listener(topics)
 
     # -- reading -----------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from eventbus.errors import SchemaError
 from eventbus.log import ddl, schema
@@ -169,6 +169,18 @@ def _keep_declarations(conn: Connection) -> None:
     )
 
 
+def _share_the_head(conn: Connection) -> None:
+    if conn.dialect.name == "sqlite":
+        return  # where one process writes
+    ddl.run(
+        conn,
+        """CREATE TABLE log_head (
+            last_sequence BIGINT NOT NULL, subscriptions BIGINT NOT NULL)""",
+        """INSERT INTO log_head (last_sequence, subscriptions)
+            SELECT coalesce(max(sequence), 0), 0 FROM events""",
+    )
+
+
 LOG_MIGRATIONS: tuple[Migration, ...] = (
     _create_log,
     _never_reuse_subscription_ids,
@@ -180,29 +192,36 @@ LOG_MIGRATIONS: tuple[Migration, ...] = (
     _let_subscriptions_be_paused,
     _count_what_flows,
     _keep_declarations,
+    _share_the_head,
 )
 
 
 def migrate(conn: Connection, component: str, migrations: Sequence[Migration]) -> None:
-    """Run the migrations that ``component`` has not had yet.
+    """Run the migrations that ``component`` has not had yet, each in a transaction.
 
-    ``conn`` is the writer's connection, outside a transaction. Raises SchemaError when the
-    database has had more migrations than are known here.
+    ``conn`` is the writer's connection, outside a transaction. Processes that start together take
+    turns. Raises SchemaError when the database has had more migrations than are known here.
     """
     versions = schema.schema_versions
-    with conn.begin():
-        versions.create(conn, checkfirst=True)
-        row = conn.execute(select(versions.c.version).where(versions.c.component == component))
-        version = row.scalar() or 0
-    if version > len(migrations):
-        raise SchemaError(
-            f"the database's {component} schema has version {version}, this software knows "
-            f"versions up to {len(migrations)}: start the newer software or restore a backup"
-        )
-    for number in range(version + 1, len(migrations) + 1):
+    while True:
         with conn.begin():
-            migrations[number - 1](conn)
-            mark = upsert(versions).values(component=component, version=number)
+            if conn.dialect.name == "postgresql":  # SQLite's transaction has the lock by itself
+                conn.execute(text("SELECT pg_advisory_xact_lock(hashtext(current_schema()))"))
+            versions.create(conn, checkfirst=True)
+            row = conn.execute(select(versions.c.version).where(versions.c.component == component))
+            version = row.scalar() or 0
+            if version == len(migrations):
+                return
+            if version > len(migrations):
+                raise SchemaError(
+                    f"the database's {component} schema has version {version}, this software "
+                    f"knows versions up to {len(migrations)}: start the newer software or restore "
+                    "a backup"
+                )
+            migrations[version](conn)
+            mark = upsert(versions).values(component=component, version=version + 1)
             conn.execute(
-                mark.on_conflict_do_update(index_elements=["component"], set_={"version": number})
+                mark.on_conflict_do_update(
+                    index_elements=["component"], set_={"version": version + 1}
+                )
             )

@@ -159,6 +159,15 @@ def advance(
     )
 
 
+def ask_to_stop(conn: Connection, id: int, by: str) -> None:
+    """Note who wants it to end, for the process that works at it."""
+    conn.execute(
+        update(_operations)
+        .where(_operations.c.id == id, _operations.c.state == "running")
+        .values(stopped_by=by)
+    )
+
+
 def end(
     conn: Connection, id: int, state: OperationState, finished_us: int,
     stopped_by: str | None = None, error: str | None = None,

@@ -1,7 +1,8 @@
-"""A log in PostgreSQL: its connections, and the lock of the process that writes it."""
+"""A log in PostgreSQL: its connections, and the files that a process keeps beside it."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,11 +21,17 @@ from eventbus.log.storage import Storage, open_failure
 logger = logging.getLogger("eventbus.log")
 
 _READ_POOL = 16
-_CONNECT_TIMEOUT_S = 5
-# The first half of the advisory lock's key; the second is of the schema, so that several logs may
-# be in one database.
-_LOCK = 0x65766275  # "evbu"
-
+_MOST_PROCESSES = 256  # of one machine
+# Of an advisory lock's key; the rest is the schema's. Each process that has the log open shares it.
+_OPEN = 0x65766369
+_CONNECT: dict[str, Any] = {
+    "connect_timeout": 5,
+    "application_name": "eventbus",
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # ms in which what was sent has to be acknowledged
+}
 # As ``Pattern`` has it, with "!" for what stands for segments while dots become literal.
 _TYPE_MATCHES = r"""
 CREATE OR REPLACE FUNCTION eventbus_type_matches(pattern text, type text) RETURNS integer
@@ -37,35 +44,33 @@ $$"""
 
 
 class PostgresqlDatabase:
-    """One schema of a PostgreSQL database, locked for this process as its only writer.
+    """One schema of a PostgreSQL database, which any number of processes may have open.
 
     What is made beside a log (snapshots, the index of the history, scratch databases) is kept in
     SQLite files in a folder here, and is made anew where it is missing.
     """
 
     def __init__(self, url: URL, files: Path | None = None) -> None:
-        """Raises LogError when it cannot be reached, LogLockedError, MissingPackageError."""
+        """Raises LogError when it cannot be reached, MissingPackageError."""
         check_installed()
         self._name = url.render_as_string(hide_password=True)
         self.storage = Storage(self._name, is_on_server=True)
         self.owes_check = False
         self._address = url.set(drivername="postgresql+psycopg")
-        self.path = files_stem(url, files)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LogError(f"cannot make the folder {self.path.parent}: {error}") from error
-        self._lock = LockFile(self.path)
+        self.path, self._lock = _own_files(files_stem(url, files))
         try:
             self._write_engine = self._engine(poolclass=StaticPool)
-            event.listen(self._write_engine, "connect", self._take_lock)
+            event.listen(self._write_engine, "connect", self._take_part)
             self._read_engine = self._engine(
                 poolclass=QueuePool, pool_size=_READ_POOL, max_overflow=_READ_POOL,
                 pool_pre_ping=True, isolation_level="REPEATABLE READ",
             ).execution_options(postgresql_readonly=True)  # fmt: skip
             self.writer: Connection = self._write_engine.connect()
             with self.writer.begin():
+                lock_schema(self.writer)
                 _make_functions(self.writer)
+                schema = self.writer.exec_driver_sql("SELECT current_schema()").scalar_one()
+            self.channel = f"eventbus_{hashlib.sha256(schema.encode()).hexdigest()[:16]}"
         except SQLAlchemyError as error:
             self._lock.close()
             raise open_failure(self._name, error) from error
@@ -79,6 +84,17 @@ class PostgresqlDatabase:
         Here a connection that was lost is replaced.
         """
         self._renew()
+
+    def roll_back(self) -> None:
+        """End a transaction that failed; a connection that cannot go on is replaced by the next."""
+        from psycopg.pq import TransactionStatus
+
+        driver: Any = None
+        with suppress(Exception):  # it may be lost, and the server may be away
+            driver = self.writer.connection.driver_connection
+            driver.rollback()
+        if driver is None or driver.info.transaction_status != TransactionStatus.IDLE:
+            self.writer.invalidate()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -97,7 +113,7 @@ class PostgresqlDatabase:
         self.storage.read()
 
     def close(self) -> None:
-        """Close all connections; the lock goes with the writer's."""
+        """Close all connections."""
         self._read_engine.dispose()
         with suppress(SQLAlchemyError):
             self.writer.close()
@@ -107,13 +123,7 @@ class PostgresqlDatabase:
     def _engine(self, **options: Any) -> Engine:
         return create_engine(
             self._address,
-            connect_args={
-                "connect_timeout": _CONNECT_TIMEOUT_S,
-                "application_name": "eventbus",
-                "keepalives_idle": 30,
-                "keepalives_interval": 5,
-                "keepalives_count": 3,
-            },
+            connect_args=_CONNECT,
             **options,
         )
 
@@ -123,16 +133,28 @@ class PostgresqlDatabase:
         if driver.closed:
             self.writer.invalidate()
 
-    def _take_lock(self, dbapi_connection: Any, _record: Any) -> None:
+    def _take_part(self, dbapi_connection: Any, _record: Any) -> None:
+        """Be seen to have the log open; who needs it for himself has this lock alone."""
         with dbapi_connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))", (_LOCK,))
-            is_ours = cursor.fetchone()[0]
-        dbapi_connection.commit()
-        if not is_ours:
-            raise LogLockedError(
-                f"{self._name} is open for writing in another process: stop that, or use another "
-                "EVENTBUS_DATABASE_URL"
+            cursor.execute(
+                "SELECT pg_try_advisory_lock_shared(%s, hashtext(current_schema()))", (_OPEN,)
             )
+            is_in = cursor.fetchone()[0]
+        dbapi_connection.commit()
+        if not is_in:
+            raise LogLockedError(
+                f"{self._name} is being changed as a whole by another process: wait for its end, "
+                "or use another EVENTBUS_DATABASE_URL"
+            )
+
+    def connect(self) -> Any:
+        """A connection of psycopg's own, with every statement a transaction; raises psycopg's."""
+        import psycopg
+
+        url = self._address.set(drivername="postgresql")
+        return psycopg.connect(
+            url.render_as_string(hide_password=False), autocommit=True, **_CONNECT
+        )
 
 
 def check_installed() -> None:
@@ -144,6 +166,26 @@ def check_installed() -> None:
             f"postgresql:// needs the package psycopg, which cannot be loaded ({error}): "
             "pip install 'psycopg[binary]', the extra 'eventbus[postgresql]'"
         ) from error
+
+
+def _own_files(stem: Path) -> tuple[Path, LockFile]:
+    """The stem of this process's files: of those on this machine the first that nobody uses."""
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for number in range(1, _MOST_PROCESSES + 1):
+            path = stem if number == 1 else stem.with_name(f"{stem.stem}-{number}{stem.suffix}")
+            with suppress(LogLockedError):
+                return path, LockFile(path)
+    except OSError as error:
+        raise LogError(f"cannot use the folder {stem.parent}: {error}") from error
+    raise LogLockedError(
+        f"{_MOST_PROCESSES} processes of this machine have this log's files in {stem.parent} open"
+    )
+
+
+def lock_schema(conn: Connection) -> None:
+    """Let no other process change the tables until this transaction ends."""
+    conn.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext(current_schema()))")
 
 
 def _make_functions(conn: Connection) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, delete, func, select
 
 from eventbus.errors import ScheduleChangedError
 from eventbus.event import Event
-from eventbus.log import schema
+from eventbus.log import head, schema
 from eventbus.log.cursor import decode_cursor, encode_cursor
 from eventbus.log.database import Database
 from eventbus.log.prepared import insert_rows
@@ -27,6 +27,8 @@ _COLUMNS = (
     "traceparent", "dataschema", "depth", "data",
 )  # fmt: skip
 _INSERT = insert_rows(_scheduled, *_COLUMNS)
+DUE = "due:"
+"""A topic: another process has scheduled something for this time, in microseconds."""
 _LOOKUP = 500
 # One commit's worth of due events: about 10 ms of writing, so that no publisher waits long.
 _MOST_TAKEN = 200
@@ -88,7 +90,10 @@ class Schedules:
                 ))  # fmt: skip
         _INSERT.run(conn, rows)
         if rows:
-            self.on_add(min(row[0] for row in rows))
+            first_us = min(row[0] for row in rows)
+            self.on_add(first_us)
+            if self._database.channel:
+                head.tell(conn, self._database.channel, f"{DUE}{first_us}")
 
     def removing(
         self, id: str, source: str | None, make: Callable[[ScheduledEvent], Event]

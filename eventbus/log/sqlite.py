@@ -34,6 +34,8 @@ class SqliteDatabase:
     ``reading()`` lends a read-only connection, from any thread, on a snapshot of what is committed.
     """
 
+    channel = ""
+
     def __init__(self, url: str) -> None:
         """``url`` is ``sqlite:///path``; ``sqlite://`` is a temporary file that ``close`` removes.
 
@@ -71,6 +73,10 @@ class SqliteDatabase:
         """Begin a transaction on the writer's connection, past SQLAlchemy."""
         driver: Any = self.writer.connection.driver_connection
         driver.execute("BEGIN IMMEDIATE")
+
+    def roll_back(self) -> None:
+        """End a transaction on the writer's connection that failed, at whatever point it did."""
+        self.writer.connection.rollback()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

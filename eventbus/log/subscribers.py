@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -44,16 +45,21 @@ class Subscribers:
         self._index: PatternIndex[int] = PatternIndex()
         self.paused_ids: set[int] = set()
         """Whose deliveries stay pending; any thread may look."""
+        self.version = 0
+        """Of the log's head, as these were read; where other processes write, too."""
         with conn.begin():
-            stored = select(_subscriptions).where(_subscriptions.c.removed_us.is_(None))
-            for row in conn.execute(stored.order_by(_subscriptions.c.id)):
-                pause = None
-                if row.paused_us is not None:
-                    at = from_microseconds(row.paused_us)
-                    pause = Pause(at, row.paused_by, row.pause_reason)
-                self._put(Subscriber(
-                    row.id, row.name, Pattern(row.pattern), row.since_sequence, pause
-                ))  # fmt: skip
+            self.read(conn, 0)
+
+    def read(self, conn: Connection, version: int) -> None:
+        """Take what is stored instead of what is known; in a transaction of the writer's."""
+        stored = select(_subscriptions).where(_subscriptions.c.removed_us.is_(None))
+        found = {row.name: _subscriber(row) for row in conn.execute(stored)}
+        for name in [name for name in self._by_name if name not in found]:
+            self.removed(name)
+        for name, subscriber in sorted(found.items(), key=lambda item: item[1].id):
+            if self._by_name.get(name) != subscriber:
+                self.saved(subscriber)
+        self.version = version
 
     def match(self, type: str) -> tuple[int, ...]:
         """The ids of the subscriptions that get events of this type."""
@@ -160,3 +166,10 @@ class Subscribers:
             self.paused_ids.discard(subscriber.id)
         else:
             self.paused_ids.add(subscriber.id)
+
+
+def _subscriber(row: Any) -> Subscriber:
+    pause = None
+    if row.paused_us is not None:
+        pause = Pause(from_microseconds(row.paused_us), row.paused_by, row.pause_reason)
+    return Subscriber(row.id, row.name, Pattern(row.pattern), row.since_sequence, pause)

@@ -49,7 +49,7 @@ class Unit:
 
     __slots__ = (
         "baton", "call", "chars", "duplicates", "effects", "error", "events", "is_done", "outcome",
-        "owns_events", "span", "successes", "token", "waiters", "without",
+        "owns_events", "span", "successes", "token", "topic", "waiters", "without",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +63,7 @@ class Unit:
         token: Any = None,
         owns_events: bool = False,
         without: int | None = None,
+        topic: str | None = None,
     ) -> None:
         """``outcome`` is of a delivery that failed, ``successes`` of those that did not.
 
@@ -70,11 +71,12 @@ class Unit:
         ``token`` marks a unit of the dispatcher's, which gets it back after the commit. With
         ``owns_events`` the events were made for it alone, so that they themselves can be given
         their sequences. ``without`` is a subscription that gets none of them: they come from where
-        it would send them.
+        it would send them. ``topic`` tells other processes of the log what has changed.
         """
         self.events = list(events)
         self.owns_events = owns_events
         self.without = without
+        self.topic = topic
         self.chars = sum([len(event.data_json) for event in events])
         self.outcome = outcome
         self.successes = successes

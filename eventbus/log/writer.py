@@ -9,14 +9,15 @@ from typing import Any
 from sqlalchemy import select
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
-from eventbus.errors import EffectError
+from eventbus.errors import DeliveryTakenError, EffectError
 from eventbus.event import Event
-from eventbus.log import schema
+from eventbus.log import head, schema
 from eventbus.log.database import Database
 from eventbus.log.dead_letters import Tally
 from eventbus.log.prepared import ManyRows, insert_rows, update_rows
 from eventbus.log.rows import whole_event_from_row
-from eventbus.log.storage import driver_error, write_failure
+from eventbus.log.storage import driver_error, storage_code, write_failure
+from eventbus.log.subscribers import Subscribers
 from eventbus.log.unit import Apply, Unit
 from eventbus.timestamps import to_microseconds
 
@@ -40,34 +41,35 @@ _INSERT_ATTEMPT = ManyRows(
     ("BIGINT", "INTEGER", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT", "TEXT"),
 )
 _KEY = ("sequence", "subscription")
-# Unsubscribed while it ran: it must not come back as one to be retried.
-_NOT_CANCELLED = "deliveries.state != 'cancelled'"
+# Not one that was unsubscribed while it ran, nor one that another process has finished since.
+_UNFINISHED = "deliveries.state IN ('pending', 'retrying')"
 _SUCCEED = update_rows(
-    _deliveries, ("attempt", "finished_us", "duration_us"), _KEY, only=_NOT_CANCELLED,
+    _deliveries, ("attempt", "finished_us", "duration_us"), _KEY, only=_UNFINISHED,
     fixed="state = 'succeeded', due_us = NULL, error_class = NULL, error_message = NULL",
 )  # fmt: skip
 _FAIL = update_rows(
     _deliveries,
     ("state", "attempt", "due_us", "finished_us", "duration_us", "error_class", "error_message"),
     _KEY,
-    only=_NOT_CANCELLED,
+    only=_UNFINISHED,
 )
 _ID_LOOKUP = 500
+_MOST_TRIES = 5  # of a transaction that met another process's the wrong way round
 
 
 class Writer:
-    """Writes batches of units on the one writing connection; its caller holds the commit lock."""
+    """Writes batches of units on the writing connection; its caller holds the commit lock."""
 
     def __init__(
         self,
         database: Database,
         last_sequence: int,
-        match: Callable[[str], tuple[int, ...]],
+        subscribers: Subscribers,
         after_commit: Callable[[Deliveries, list[Unit]], None],
     ) -> None:
         self._database = database
         self._conn = database.writer
-        self._match = match
+        self._subscribers = subscribers
         self._after_commit = after_commit
         self.last_sequence = last_sequence
         self.clock: Clock = SYSTEM_CLOCK
@@ -87,7 +89,7 @@ class Writer:
             self._owed = []
         try:
             try:
-                recorded = self._transaction(batch)
+                recorded = self._patiently(batch)
             except Exception as first:
                 if not _is_integrity(first):
                     raise
@@ -117,13 +119,27 @@ class Writer:
             recorded = []
         self._after_commit(recorded, batch)
 
+    def _patiently(self, batch: list[Unit]) -> Deliveries:
+        """The transaction, again when the database has ended it so that another could go on."""
+        for _ in range(_MOST_TRIES - 1):
+            try:
+                return self._transaction(batch)
+            except Exception as error:
+                if storage_code(error) not in ("40P01", "40001"):  # deadlock, not serializable
+                    raise
+        return self._transaction(batch)
+
     def _transaction(self, batch: list[Unit], is_suspicious: bool = False) -> Deliveries:
         before = self.last_sequence
         given = [list(unit.events) for unit in batch]
         recorded: Deliveries = []
         try:
-            if any(map(_needs_connection, batch)) or is_suspicious:
+            is_shared = bool(self._database.channel)
+            if is_shared or any(map(_needs_connection, batch)) or is_suspicious:
                 with self._conn.begin():
+                    if is_shared and any(unit.events or unit.call for unit in batch):
+                        self._take_head()
+                    first = self.last_sequence
                     # Before the events are looked at: a call may give its unit events to record,
                     # as that for what is due does (log/schedules.py), also to one that had none.
                     for unit in batch:
@@ -132,6 +148,10 @@ class Writer:
                     self._append(batch, recorded, is_suspicious)
                     self._finish(batch)
                     self._change(batch)
+                    if is_shared and self.last_sequence != first:
+                        head.move(self._conn, self.last_sequence, self._database.channel)
+                    for topic in {unit.topic for unit in batch if is_shared and unit.topic}:
+                        head.tell(self._conn, self._database.channel, topic)
             else:
                 # Most commits. Past SQLAlchemy, whose begin and commit cost half as much as the
                 # disk takes for a single event.
@@ -140,10 +160,17 @@ class Writer:
                 self._finish(batch)
                 self._conn.connection.commit()
         except BaseException:
-            self._conn.connection.rollback()  # when COMMIT itself fails the transaction stays open
+            self._database.roll_back()  # when COMMIT itself fails the transaction stays open
             self._take_back(batch, given, before)
             raise
         return recorded
+
+    def _take_head(self) -> None:
+        """Be the only process that records, until the end of the transaction; know what is."""
+        found = head.lock(self._conn)
+        self.last_sequence = found.last_sequence
+        if found.subscriptions != self._subscribers.version:
+            self._subscribers.read(self._conn, found.subscriptions)
 
     def _take_back(self, batch: list[Unit], given: list[list[Event]], before: int) -> None:
         self.last_sequence = before
@@ -182,7 +209,7 @@ class Writer:
                     to_microseconds(event.time), now_us, event.correlationid, event.causationid,
                     event.traceparent, event.dataschema, event.depth, event.data_json,
                 )  # fmt: skip
-                subscribers = self._match(event.type)
+                subscribers = self._subscribers.match(event.type)
                 if without is not None:
                     subscribers = tuple([key for key in subscribers if key != without])
                 for subscription in subscribers:
@@ -215,10 +242,15 @@ class Writer:
 
     def _finish(self, batch: list[Unit]) -> None:
         succeeded: list[Any] = []
+        effective: list[Any] = []  # with something that must not happen twice
         for unit in batch:
+            rows = effective if unit.effects or unit.events else succeeded
             for success in unit.successes:
-                succeeded += success
+                rows += success
         _SUCCEED.run_flat(self._conn, succeeded)
+        met = _SUCCEED.run_flat(self._conn, effective)
+        if self._database.channel and met * _SUCCEED.width != len(effective):
+            raise DeliveryTakenError("the delivery was finished, or taken back, elsewhere")
         outcomes = [unit.outcome for unit in batch if unit.outcome is not None]
         if outcomes:
             dead = [(o.sequence, o.subscription) for o in outcomes if o.state == "dead"]

@@ -1,0 +1,149 @@
+"""Follows what other processes commit to the same log, and hands it on in this one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from eventbus.errors import EventBusError
+from eventbus.log import head, schema
+from eventbus.log.postgresql import PostgresqlDatabase
+from eventbus.log.rows import MOST_CHARS, whole_event_from_row
+from eventbus.log.writer import Deliveries
+from eventbus.threads import start_thread
+
+logger = logging.getLogger("eventbus.log")
+
+_events, _deliveries = schema.events, schema.deliveries
+_PAGE = 1_000
+# How soon a commit without events is noticed, and any commit when a notification was lost.
+_LOOK_S = 0.2
+_RETRY_S = 1.0
+
+
+class Followed(Protocol):
+    """The log as its follower sees it."""
+
+    def followed(self, recorded: Deliveries) -> None:
+        """Take what others have recorded, in order."""
+
+    def changed_elsewhere(self, topics: set[str]) -> None:
+        """Take note that another process has committed something, of these topics if of any."""
+
+
+class Follower:
+    """One thread, "eventbus-follower", with a connection of its own that listens.
+
+    Nothing depends on a notification: whatever it missed is found at the next look.
+    """
+
+    def __init__(
+        self, database: PostgresqlDatabase, log: Followed, last_sequence: Callable[[], int]
+    ) -> None:
+        """``last_sequence`` is the newest that was handed on."""
+        self._database = database
+        self._log = log
+        self._last_sequence = last_sequence
+        self._position = 0
+        self._is_closing = False
+        self._is_told = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="eventbus-follower", daemon=True)
+
+    def start(self) -> None:
+        """Raises NoThreadError."""
+        start_thread(self._thread)
+
+    def close(self) -> None:
+        """End the thread; waits for its present look."""
+        self._is_closing = True
+        if self._thread.is_alive():
+            self._thread.join(2 * _RETRY_S)
+
+    def hurry(self) -> None:
+        """Look soon: something was left to the follower."""
+        self._is_told.set()
+
+    def missing(self, after: int, upto: int) -> Deliveries:
+        """What was recorded of ``after < sequence <= upto``, ascending, with its subscriptions.
+
+        Stops short of ``upto`` after a page, or where payloads are large. Raises LogReadError.
+        """
+        found: Deliveries = []
+        chars = 0
+        with self._database.reading() as conn:
+            rows = conn.execute(
+                select(_events)
+                .where(_events.c.sequence > after, _events.c.sequence <= upto)
+                .order_by(_events.c.sequence)
+                .limit(_PAGE)
+            )
+            events = []
+            for row in rows:
+                events.append(whole_event_from_row(row))
+                chars += len(row.data)
+                if chars > MOST_CHARS:
+                    break
+            if not events:
+                return found
+            end = events[-1].sequence or 0
+            gets: dict[int, list[int]] = {}
+            for sequence, subscription in conn.execute(  # primary key
+                select(_deliveries.c.sequence, _deliveries.c.subscription).where(
+                    _deliveries.c.sequence > after, _deliveries.c.sequence <= end
+                )
+            ):
+                gets.setdefault(sequence, []).append(subscription)
+        return [(event, tuple(gets.get(event.sequence or 0, ()))) for event in events]
+
+    def _run(self) -> None:
+        while not self._is_closing:
+            try:
+                with self._database.connect() as driver:
+                    driver.execute(f"LISTEN {self._database.channel}")
+                    self._look(set())  # at all that came while nobody listened
+                    self._log.changed_elsewhere({head.SUBSCRIPTIONS})
+                    while not self._is_closing:
+                        self._look(self._wait(driver))
+            except Exception as error:
+                if not isinstance(error, SQLAlchemyError | EventBusError) and not hasattr(
+                    error, "sqlstate"
+                ):
+                    logger.exception("following the log failed")
+                elif not self._is_closing:
+                    logger.warning("cannot follow the log, trying again: %s", error)
+                deadline = time.monotonic() + _RETRY_S
+                while not self._is_closing and time.monotonic() < deadline:
+                    time.sleep(_LOOK_S / 4)
+
+    def _wait(self, driver: Any) -> set[str]:
+        """The topics of what was told until now, or within the time to the next look."""
+        topics: set[str] = set()
+        if self._is_told.is_set():
+            self._is_told.clear()
+            return topics
+        for notification in driver.notifies(timeout=_LOOK_S, stop_after=1):
+            topics.add(notification.payload)
+        with suppress(StopIteration):
+            for notification in driver.notifies(timeout=0):
+                topics.add(notification.payload)
+        return topics
+
+    def _look(self, topics: set[str]) -> None:
+        with self._database.reading() as conn:
+            newest = head.last_sequence(conn)
+            position = head.position(conn)
+        while (last := self._last_sequence()) < newest:
+            recorded = self.missing(last, newest)
+            if not recorded:
+                break  # retention was quicker
+            self._log.followed(recorded)
+        if position != self._position:
+            self._position = position
+            self._log.changed_elsewhere(topics - {head.EVENTS})

@@ -1,0 +1,95 @@
+"""The head of a log that several processes write: its last sequence, under a lock that all take.
+
+Who records events locks the row until the transaction ends. So sequences become visible in their
+order: whoever sees one sees all before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    MetaData,
+    Table,
+    bindparam,
+    func,
+    select,
+    text,
+    update,
+)
+
+from eventbus.log import schema
+
+# One row; only PostgreSQL has it. ``subscriptions`` counts the changes of subscriptions.
+_heads = Table(
+    "log_head",
+    MetaData(),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("subscriptions", BigInteger, nullable=False),
+)
+_LOCK = select(_heads.c.last_sequence, _heads.c.subscriptions).with_for_update()
+_READ = select(_heads.c.last_sequence)
+_MOVE = update(_heads).values(last_sequence=bindparam("last"))
+_NOTIFY = text("SELECT pg_notify(:channel, :topic)")
+
+EVENTS = ""
+"""The topic of a commit with events; the others are named for what has changed."""
+SUBSCRIPTIONS = "subscriptions"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """``subscriptions`` grows with every change of the durable subscriptions."""
+
+    last_sequence: int
+    subscriptions: int
+
+
+def lock(conn: Connection) -> Head:
+    """The head, which nobody else changes until this transaction ends."""
+    row = conn.execute(_LOCK).one()
+    return Head(row.last_sequence, row.subscriptions)
+
+
+def newest_sequence(conn: Connection) -> int:
+    """The newest sequence of a log, also of one that has no head, in a transaction of its writer's.
+
+    The head also knows of events that retention has removed.
+    """
+    if conn.dialect.name == "sqlite":
+        return conn.execute(select(func.max(schema.events.c.sequence))).scalar() or 0
+    return last_sequence(conn)
+
+
+def last_sequence(conn: Connection) -> int:
+    """The newest sequence that this transaction sees."""
+    return int(conn.execute(_READ).scalar_one())
+
+
+def move(conn: Connection, last: int, channel: str) -> None:
+    """Put the head forward, with the lock held; the others are told when it is committed."""
+    conn.execute(_MOVE, {"last": last})
+    tell(conn, channel, EVENTS)
+
+
+def subscriptions_changed(conn: Connection, channel: str) -> None:
+    """Have every process read the subscriptions before it records its next event."""
+    conn.execute(update(_heads).values(subscriptions=_heads.c.subscriptions + 1))
+    tell(conn, channel, SUBSCRIPTIONS)
+
+
+def tell(conn: Connection, channel: str, topic: str) -> None:
+    """Wake the followers of all processes when this transaction is committed."""
+    conn.execute(_NOTIFY, {"channel": channel, "topic": topic})
+
+
+def position(conn: Connection) -> int:
+    """How far the server's write-ahead log has got: it grows with every commit of anybody.
+
+    PostgreSQL's manual, 9.27.3, pg_current_wal_insert_lsn.
+    """
+    lsn = func.pg_wal_lsn_diff(func.pg_current_wal_insert_lsn(), text("'0/0'"))
+    return int(conn.execute(select(lsn)).scalar_one())

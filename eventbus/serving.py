@@ -1,0 +1,226 @@
+"""Which durable subscriptions this process serves, of those that it has handlers for.
+
+Where one process has the log, all. Where several share it, those whose leases it has; who has the
+lease ``work`` takes precedence, so that identical processes leave all to one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Collection
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from eventbus.lane import Lane
+from eventbus.lanes import open_lane
+from eventbus.log.commit import call_soon
+from eventbus.log.head import SUBSCRIPTIONS
+from eventbus.log.leases import FIRST, Leases
+from eventbus.log.unit import Unit
+from eventbus.subscription import Subscription
+
+if TYPE_CHECKING:
+    from eventbus.dispatcher import Dispatcher
+    from eventbus.log import EventLog
+
+logger = logging.getLogger("eventbus")
+
+WORK = FIRST
+"""The lease for what the app does beside serving: retention, notifications, regular checks."""
+OPERATIONS = "operations"
+RETURNED = "returned:"
+"""A topic: deliveries of the subscription with this id were made pending by another process."""
+HURRIED = "hurried:"
+"""A topic: retries of a subscription are to begin now, ``hurried:ID:SEQUENCE,SEQUENCE``."""
+_LET_GO_S = 2.0
+_GRACE_S = 0.5
+
+
+_MOST_TOLD = 500  # sequences in a topic, which may have 8,000 characters
+
+
+@dataclass(slots=True)
+class _Duties:
+    """What one process at a time does under a lease: pairs of how to begin and how to end it."""
+
+    each: list[tuple[Callable[[], None], Callable[[], None]]] = field(default_factory=list)
+    is_ours: bool = False
+
+
+class Serving:
+    """Any thread may call it; ``lock`` is the bus's, under which its lanes change."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        dispatcher: Dispatcher,
+        lock: threading.Lock,
+        put: Callable[[Lane], None],
+    ) -> None:
+        """``put`` makes a lane the one of its subscription, with the lock held."""
+        self._log = log
+        self._dispatcher = dispatcher
+        self._lock = lock
+        self._put = put
+        self._waiting: dict[str, Lane] = {}  # by name: handlers that may get a lease
+        self._active: dict[str, Lane] = {}
+        self._duties: dict[str, _Duties] = {}
+        self.leases: Leases | None = log.leases
+        if self.leases is not None:
+            log.change_listeners.append(self._changed)
+
+    def does(self, lease: str) -> bool:
+        """Whether this process does what is done under a lease."""
+        return self.leases is None or (lease in self._duties and self._duties[lease].is_ours)
+
+    def add_duty(self, lease: str, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        """Have ``begin`` called when this process has the lease, now (then it may raise) or later.
+
+        ``end`` is called when another may have it, and not when the bus closes.
+        """
+        with self._lock:
+            duties = self._duties.setdefault(lease, _Duties())
+            duties.each.append((begin, end))
+            is_now = self.does(lease)
+        if is_now:
+            begin()
+        elif self.leases is not None and len(duties.each) == 1:
+            self.leases.want(lease, lambda: self._gained(lease), lambda: self._lost(lease))
+
+    def open(self, subscription: Subscription) -> Lane:
+        """The lane of a new subscription, served at once if it may be; with the lock held.
+
+        Blocks for a commit.
+        """
+        name = subscription.name
+        if self.leases is None or not subscription.is_durable:
+            lane = open_lane(self._log, subscription)
+            self._dispatcher.loop.call_soon_threadsafe(self._dispatcher.add, lane)
+            return lane
+        stored = self._log.subscription_changes.save(name, subscription.pattern)
+        lane = self._waiting[name] = Lane(subscription, stored.id)
+        lane.paused_ids = self._log.paused_ids
+        lease = _lease_of(name)
+        if self.leases.take_now(lease, lambda: self._begin(name), lambda: self._end(name)):
+            lane = self._activate(name, lane)
+        return lane
+
+    def let_go(self, lane: Lane, timeout_s: float) -> None:
+        """Deliver nothing more to it; what runs has that time to end. Blocks; raises TimeoutError
+        when a handler blocks the bus's loop.
+        """
+        ending = self._dispatcher.detach(lane, timeout_s)
+        future = asyncio.run_coroutine_threadsafe(ending, self._dispatcher.loop)
+        try:
+            future.result(timeout_s + _GRACE_S)
+        except FutureTimeoutError:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Begin to serve nothing more; who serves what goes on is for after the log's end."""
+        if self.leases is not None:
+            self.leases.stop_taking()
+
+    def forget(self, name: str) -> None:
+        """The subscription has no handler here any more; its lane was taken away."""
+        self._active.pop(name, None)
+        if self._waiting.pop(name, None) is not None and self.leases is not None:
+            self.leases.give_back(_lease_of(name))
+
+    def is_served(self, name: str) -> bool:
+        """Whether this process delivers to the subscription's handler now."""
+        return name in self._active or name not in self._waiting
+
+    def _begin(self, name: str) -> None:
+        """The lease is here: read on in the log where the process that had it came to."""
+        with self._lock:
+            waiting = self._waiting.get(name)
+            if waiting is None or name in self._active:
+                return
+            self._put(self._activate(name, waiting))
+
+    def _activate(self, name: str, waiting: Lane) -> Lane:
+        lane = open_lane(self._log, waiting.subscription, id=waiting.id)
+        self._waiting[name] = self._active[name] = lane
+        self._dispatcher.loop.call_soon_threadsafe(self._dispatcher.add, lane)
+        return lane
+
+    def _end(self, name: str) -> None:
+        """The lease is gone: begin nothing more; what runs may end, and finds what it may still."""
+        with self._lock:
+            lane = self._active.pop(name, None)
+            if lane is None:
+                return
+            idle = Lane(lane.subscription, lane.id)
+            idle.paused_ids = lane.paused_ids
+            self._waiting[name] = idle
+            self._put(idle)
+        try:
+            self.let_go(lane, _LET_GO_S)
+        except TimeoutError:
+            logger.error("a handler blocks the bus's loop; %s goes on in another process", name)
+
+    def _gained(self, lease: str) -> None:
+        with self._lock:
+            duties = self._duties[lease]
+            duties.is_ours = True
+            each = list(duties.each)
+        for begin, _ in each:
+            begin()
+
+    def _lost(self, lease: str) -> None:
+        with self._lock:
+            duties = self._duties[lease]
+            duties.is_ours = False
+            each = list(duties.each)
+        for _, end in each:
+            try:
+                end()
+            except Exception:
+                logger.exception("what another process may do now could not be ended")
+
+    def hurry_elsewhere(
+        self, name: str, id: int | None, sequences: Collection[int]
+    ) -> list[tuple[int, str]]:
+        """Have retries begun by the process that serves the subscription, if it is not this one.
+
+        Returns the sequences that it was asked for, each with the name. Raises LogWriteError.
+        """
+        if id is None or self.leases is None or name in self._active:
+            return []
+        wanted = sorted(sequences)
+        for start in range(0, len(wanted), _MOST_TOLD):
+            some = ",".join(map(str, wanted[start : start + _MOST_TOLD]))
+            self._log.commit(Unit(call=lambda conn: None, topic=f"{HURRIED}{id}:{some}"))
+        return [(sequence, name) for sequence in wanted]
+
+    # -- what other processes have done ------------------------------------------------------
+
+    def _changed(self, topics: set[str]) -> None:
+        for topic in topics:
+            if topic == SUBSCRIPTIONS:
+                for name in list(self._active):  # one of them may be paused or resumed
+                    call_soon(self._dispatcher.loop, self._dispatcher.look_again, name)
+            elif topic.startswith(RETURNED):
+                for name, lane in list(self._active.items()):
+                    if f"{RETURNED}{lane.id}" == topic:
+                        self._end(name)
+                        self._begin(name)
+            elif topic.startswith(HURRIED):
+                id, _, sequences = topic.removeprefix(HURRIED).partition(":")
+                call_soon(
+                    self._dispatcher.loop, self._hurry, int(id), set(map(int, sequences.split(",")))
+                )
+
+    def _hurry(self, id: int, sequences: set[int]) -> None:
+        lane = self._dispatcher.lane_of(id)
+        if lane is not None:
+            self._dispatcher.retries.now(lane, sequences)
+
+
+def _lease_of(name: str) -> str:
+    return f"subscription {name}"

@@ -1,0 +1,167 @@
+"""Several processes on one log: one order for all, each delivery once, others take over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from eventbus import EventBus
+from eventbus.log import EventLog, Selection
+from tests.helpers.waiting import wait_until
+from tests.shared.conftest import Member
+
+Start = Callable[[str], Member]
+
+
+@pytest.fixture
+def bus(shared_url: str, tmp_path: Path) -> Iterator[EventBus]:
+    """A bus of the test's own on the log, which handles nothing; with a table for effects."""
+    log = EventLog(shared_url, tmp_path)
+    bus = EventBus(log)
+    log.between_commits(
+        lambda conn: conn.execute(text("CREATE TABLE done (sequence BIGINT, who TEXT)"))
+    )
+    yield bus
+    bus.close()
+
+
+def effects(bus: EventBus) -> Counter[int]:
+    with bus.log.reading() as conn:
+        return Counter(conn.execute(text("SELECT sequence FROM done")).scalars())
+
+
+def who(bus: EventBus) -> set[str]:
+    with bus.log.reading() as conn:
+        return set(conn.execute(text("SELECT DISTINCT who FROM done")).scalars())
+
+
+def settled(bus: EventBus, count: int) -> None:
+    wait_until(
+        lambda: sum(bus.log.delivery_counts().values()) == 0 and len(effects(bus)) >= count,
+        f"{count} events are handled", 30,
+    )  # fmt: skip
+
+
+def test_everybody_sees_all_events_in_one_order_whoever_published_them(
+    member: Start, bus: EventBus
+) -> None:
+    seen: list[int] = []
+    bus.log.add_listener(lambda events: seen.extend(event.sequence or 0 for event in events))
+    others = [member("one"), member("two")]
+    before = bus.log.last_sequence
+    for each in others:
+        each.tell("publish 150 7")
+    for number in range(150):
+        bus.publish("own.thing", {"n": number})
+    for each in others:
+        each.heard()
+    settled(bus, 300)
+    last = before + 450  # sequences have no holes
+    wait_until(lambda: bus.log.last_sequence >= last, "all of it is seen here")
+    assert bus.log.last_sequence == last
+    assert seen == list(range(seen[0], last + 1))
+    for each in others:
+        heard = each.ask(f"seen {last}")
+        assert heard[-450:] == list(range(last - 449, last + 1)), each.name
+
+
+def test_a_subscription_is_served_by_one_process_and_each_effect_is_there_once(
+    member: Start, bus: EventBus
+) -> None:
+    one, two = member("one"), member("two")
+    one.ask("publish 100 5")
+    two.ask("publish 100 5")
+    settled(bus, 200)
+    assert set(effects(bus).values()) == {1}
+    assert len(who(bus)) == 1, "identical processes leave a subscription to one of them"
+    assert one.ask("serves") != two.ask("serves")
+
+
+def test_when_the_process_that_serves_is_killed_another_goes_on_and_nothing_is_lost_or_doubled(
+    member: Start, bus: EventBus
+) -> None:
+    one = member("one")
+    wait_until(lambda: one.ask("serves"), "the first serves")
+    two = member("two")
+    one.tell("flood")
+    acknowledged = [one.heard() for _ in range(40)]
+    two.ask("publish 50 5")
+    acknowledged += one.kill9()
+    two.ask("publish 50 5")
+    wait_until(lambda: two.ask("serves"), "the second has taken over", 20)
+    settled(bus, acknowledged[-1] + 100)
+    found = effects(bus)
+    assert set(found.values()) == {1}
+    with bus.log.reading() as conn:
+        recorded = set(conn.execute(text("SELECT sequence FROM events")).scalars())
+        by_one = conn.execute(text("SELECT count(*) FROM events WHERE source = '/one'")).scalar()
+    assert by_one is not None and by_one >= acknowledged[-1], "what was acknowledged is there"
+    assert set(found) == recorded
+
+
+def test_who_closes_in_order_hands_over_at_once(member: Start, bus: EventBus) -> None:
+    one = member("one")
+    wait_until(lambda: one.ask("serves"), "the first serves")
+    two = member("two")
+    assert one.ask("close") == "closed"
+    two.ask("publish 20 5")
+    settled(bus, 20)
+    assert who(bus) == {"two"}
+
+
+def test_a_pause_holds_in_every_process(member: Start, bus: EventBus) -> None:
+    one = member("one")
+    wait_until(lambda: one.ask("serves"), "the first serves")
+    two = member("publisher")
+    assert bus.pauses.pause("worker", by="the test")
+    two.ask("publish 10 2")
+    # A later event of another subscription is no proof that nothing came; a resume is.
+    wait_until(lambda: bus.log.delivery_counts()["pending"] == 10, "they wait")
+    assert not effects(bus)
+    assert bus.pauses.resume("worker", by="the test")
+    settled(bus, 10)
+
+
+def test_dead_letters_are_redriven_from_a_process_that_does_not_serve(
+    member: Start, bus: EventBus
+) -> None:
+    one = member("one")
+    wait_until(lambda: one.ask("serves"), "it serves")
+    receipt = bus.publish("work.todo", {"fails": True})
+    wait_until(lambda: bus.log.delivery_counts()["dead"] == 1, "it is a dead letter")
+    operation = bus.operations.redrive(Selection(), by="the test")
+    assert bus.operations.wait(operation.id, 20)
+    wait_until(
+        lambda: len(bus.log.deliveries(receipt.event.sequence or 0)[0].attempts) == 6,
+        "it was tried three times more", 20,
+    )  # fmt: skip
+    assert bus.log.delivery_counts()["dead"] == 1
+
+
+def test_what_is_scheduled_in_one_process_is_recorded_once_when_all_look_for_it(
+    member: Start, bus: EventBus
+) -> None:
+    member("one")
+    member("two")
+    for number in range(20):
+        bus.publish("work.todo", {"n": number}, delay=0.5)
+    settled(bus, 20)
+    assert set(effects(bus).values()) == {1}
+    assert bus.log.schedules.count() == 0
+
+
+def test_a_receipt_waits_for_what_another_process_handles(member: Start, bus: EventBus) -> None:
+    one = member("one")
+    wait_until(lambda: one.ask("serves"), "it serves")
+    bus.subscribe("work.*", _never, name="worker")  # it could, and leaves it to the other
+    deliveries = bus.publish("work.todo", {"n": 1}).deliveries(20)
+    assert [delivery.state for delivery in deliveries] == ["succeeded"]
+    assert who(bus) == {"one"}
+
+
+async def _never(event: object) -> None:
+    raise AssertionError("this process does not serve it")
