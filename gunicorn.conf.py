@@ -24,6 +24,7 @@ from app import logs
 from app.config import Settings, SettingsError
 from app.pool import PatientPool
 from eventbus.errors import EventBusError
+from eventbus.log.address import is_on_server
 
 IN_FLIGHT_S = 0.7
 KEPT_ALIVE_S = 0.2
@@ -42,6 +43,10 @@ try:
     settings = Settings.from_environment(os.environ)
 except SettingsError as error:
     sys.exit(str(error))
+
+
+is_shared = is_on_server(settings.database_url)
+"""Whether several processes may have the bus of the database."""
 
 
 class BusWorker(ThreadWorker):
@@ -164,10 +169,11 @@ proc_name = "eventbus"
 def on_starting(server) -> None:
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, MALLOC_ARENAS)
-    if server.cfg.workers != 1:
+    if server.cfg.workers != 1 and not is_shared:
         refuse(
-            f"{server.cfg.workers} workers were asked for, but one process has the bus of a "
-            "database; for more requests at once there is EVENTBUS_REQUEST_THREADS"
+            f"{server.cfg.workers} workers were asked for, but one process has the bus of an "
+            "SQLite database; with PostgreSQL there may be several (docs/scaling.md), and for more "
+            "requests at once there is EVENTBUS_REQUEST_THREADS"
         )
     refuse_taken_port(settings.host, settings.port)
     if sys.stdin.isatty():
@@ -176,7 +182,7 @@ def on_starting(server) -> None:
 
 
 def nworkers_changed(server, new_value: int, old_value: int | None) -> None:
-    if old_value is not None and new_value != 1:
+    if old_value is not None and new_value != 1 and not is_shared:
         server._num_workers = 1
         server.log.warning("not changing to %d workers: the database has one bus", new_value)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from eventbus.actor import signed
 from eventbus.errors import EventBusError, RetentionError
 from eventbus.retention import Removed, RetentionRules
 from eventbus.retention.run import Counts
+from eventbus.serving import WORK
 from eventbus.threads import start_thread
 from handlers import HandlerSettings
 from handlers.retention import retention
@@ -59,6 +61,7 @@ class Retentions:
         self._unsaid: dict[str, Counts] = {}
         self._say_at = 0.0
         self._thread = threading.Thread(target=self._work, name="eventbus-retention", daemon=True)
+        bus.log.add_listener(self._heard)
 
     @property
     def is_configured(self) -> bool:
@@ -107,8 +110,19 @@ class Retentions:
             if self.is_running:
                 raise RetentionError("a run of retention is under way; wait for its end")
             self._bus.publish_event(_event(REQUESTED, signed(by))).wait()
+            if not self._bus.serving.does(WORK):
+                return  # who does hears the event
             self._asked_by = by
         self._wake.set()
+
+    def _heard(self, events: Sequence[Event]) -> None:
+        """Another process, where somebody asked for a run, leaves it to the one that does them."""
+        if not self._bus.log.channel or not self._bus.serving.does(WORK):
+            return
+        for event in events:
+            if event.type == REQUESTED and event.source == SOURCE:
+                self._asked_by = self._asked_by or str(event.get("by"))
+                self._wake.set()
 
     def _work(self) -> None:
         wait_s = _FIRST_S
@@ -117,8 +131,9 @@ class Retentions:
             self._wake.clear()
             if self._is_closing:
                 break
-            self._run()
-            self._say()
+            if self._asked_by or self._bus.serving.does(WORK):
+                self._run()
+                self._say()
             wait_s = EVERY_S
         self._say(is_last=True)
 

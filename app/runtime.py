@@ -33,6 +33,7 @@ from eventbus.consumers import ConsumerGroups
 from eventbus.errors import BusClosedError, EventBusError, LogLockedError
 from eventbus.flow import Flow
 from eventbus.log.search import Index
+from eventbus.serving import WORK, Serving
 from eventbus.threads import start_thread
 from handlers import Handlers, HandlerSettings, install
 from handlers.addresses import AddressPolicy
@@ -138,6 +139,8 @@ class Runtime:
         tracing = parts.enter_context(ExitStack())  # ends last: the bus's own end is traced, too
         self.bus = bus = _open_bus(settings, wait_for_lock_s)
         parts.callback(lambda: bus.close(max(0.1, self._stop_by - time.monotonic())))
+        # Before anything is subscribed: of identical processes one then serves all of it.
+        bus.serving.add_duty(WORK, lambda: None, lambda: None)
         if settings.tracing:
             tracing.callback(Tracing(bus).close)
         bus.dispatcher.logs_payloads = settings.log_payloads
@@ -180,7 +183,7 @@ class Runtime:
         background.append(self.start_check.close)
         self.vitals.start()
         background.append(self.vitals.close)
-        checks = _Checks(self.handlers, settings.check_s)
+        checks = _Checks(self.handlers, bus.serving, settings.check_s)
         checks.start()
         background.append(checks.close)
         self.hub = LiveHub(bus, self.handlers, self._app, settings, lambda: access.panel_mask)
@@ -264,8 +267,9 @@ def notify_settings(settings: Settings) -> NotifySettings:
 class _Checks:
     """One thread, ``handler-checks``, for what time alone brings about; every ``interval_s`` s."""
 
-    def __init__(self, handlers: Handlers, interval_s: float) -> None:
+    def __init__(self, handlers: Handlers, serving: Serving, interval_s: float) -> None:
         self._handlers = handlers
+        self._serving = serving
         self._interval_s = interval_s
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="handler-checks", daemon=True)
@@ -279,6 +283,8 @@ class _Checks:
 
     def _run(self) -> None:
         while not self._closing.wait(self._interval_s):
+            if not self._serving.does(WORK):
+                continue
             try:
                 self._handlers.check(datetime.now(UTC))
             except EventBusError as error:

@@ -18,6 +18,7 @@ from eventbus.log import EventQuery
 from eventbus.log.backlog import Backlog, backlogs
 from eventbus.log.restore import RESTORED
 from eventbus.log.space import disk_bytes
+from eventbus.serving import WORK
 from eventbus.threads import start_thread
 from eventbus.timestamps import from_microseconds
 from eventbus.trouble import Part, Trouble
@@ -132,6 +133,8 @@ class Vitals:
                 f"{free / 1e6:,.0f} MB are left on the disk of the {what}, less than the "
                 f"{settings.warn_disk_bytes / 1e6:,.0f} MB of EVENTBUS_WARN_DISK_BYTES",
             )
+        if not bus.serving.does(WORK):
+            return  # of what is the same for all processes one tells
         if settings.warn_lag_s:
             with bus.log.reading() as conn:
                 found = backlogs(conn, _MOST_SUBSCRIPTIONS)

@@ -90,8 +90,7 @@ class EventBus:
         self.has_stopped = False  # nothing is handled any more
         self._subscribe_lock = threading.Lock()
         self._lanes: dict[str, Lane] = {}  # guarded by _subscribe_lock, replaced when changed
-        self._anonymous = itertools.count(1)
-        self._watch = Watch()
+        self._anonymous, self._watch = itertools.count(1), Watch()
         self._pool = WorkerPool()
         self._loop_thread = LoopThread()
         self._loop = self._loop_thread.loop
@@ -275,11 +274,12 @@ class EventBus:
                 chosen, pattern, handler, is_durable, is_async_callable(handler), inline,
                 policy, concurrency, key or by_subject,
             )  # fmt: skip
-            self._put(self.serving.open(subscription))
+            self._put(chosen, self.serving.open(subscription))
         return subscription
 
-    def _put(self, lane: Lane) -> None:
-        self._lanes = {**self._lanes, lane.subscription.name: lane}
+    def _put(self, name: str, lane: Lane | None = None) -> None:
+        lanes = {n: known for n, known in self._lanes.items() if n != name}
+        self._lanes = lanes if lane is None else {**lanes, name: lane}
 
     def on(self, pattern: str | Pattern, **options: Any) -> Callable[[F], F]:
         """``subscribe`` as a decorator, with the same options; the function stays as it is."""
@@ -303,7 +303,7 @@ class EventBus:
             if lane is None and not is_stored:
                 raise SubscriptionError(f"no subscription is named {name!r}")
             if lane is not None:
-                self._lanes = {n: known for n, known in self._lanes.items() if n != name}
+                self._put(name)
                 self._loop.call_soon_threadsafe(self.dispatcher.remove, lane)
                 self.serving.forget(name)
             if is_stored:
@@ -321,7 +321,7 @@ class EventBus:
             if lane is None or self._is_closed:
                 return
             self.serving.let_go(lane, timeout)
-            self._lanes = {n: known for n, known in self._lanes.items() if n != name}
+            self._put(name)
             self.serving.forget(name)
             self.log.commit(Unit())  # how its attempts ended is in the log before it is read
             self._watch.notify_all()

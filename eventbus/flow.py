@@ -12,6 +12,7 @@ from eventbus.errors import BusClosedError, LogError
 from eventbus.log.flow import FlowCounter
 from eventbus.log.flow_events import EdgeEvents, EdgeQuery, edge_events
 from eventbus.log.flow_figures import FlowFigures, FlowSeries, figures, series
+from eventbus.serving import WORK
 from eventbus.threads import start_thread
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Flow:
 
     def _work(self) -> None:
         upto = self._log.last_sequence
-        version, is_done = -1, False
+        version, is_done, is_ours = -1, False, True
         prune_at = 0.0
         while not self._closing.is_set():
             pause_s = _EVERY_S
@@ -80,6 +81,13 @@ class Flow:
             # later, most of it need not be noted as open.
             newest, now = self._log.last_sequence, time.monotonic()
             try:
+                if not self._bus.serving.does(WORK):
+                    is_ours = False
+                    self._closing.wait(pause_s)
+                    continue
+                if not is_ours:  # another process has counted on
+                    self._counter = FlowCounter(self._log)
+                    is_ours, is_done = True, False
                 if not is_done or version != self._log.version:
                     version = self._log.version
                     progress = self._counter.step(upto)

@@ -58,9 +58,9 @@ class Serving:
         log: EventLog,
         dispatcher: Dispatcher,
         lock: threading.Lock,
-        put: Callable[[Lane], None],
+        put: Callable[[str, Lane | None], None],
     ) -> None:
-        """``put`` makes a lane the one of its subscription, with the lock held."""
+        """``put`` makes a lane the one of a subscription, None for none; with the lock held."""
         self._log = log
         self._dispatcher = dispatcher
         self._lock = lock
@@ -141,7 +141,7 @@ class Serving:
             waiting = self._waiting.get(name)
             if waiting is None or name in self._active:
                 return
-            self._put(self._activate(name, waiting))
+            self._put(name, self._activate(name, waiting))
 
     def _activate(self, name: str, waiting: Lane) -> Lane:
         lane = open_lane(self._log, waiting.subscription, id=waiting.id)
@@ -158,7 +158,7 @@ class Serving:
             idle = Lane(lane.subscription, lane.id)
             idle.paused_ids = lane.paused_ids
             self._waiting[name] = idle
-            self._put(idle)
+            self._put(name, idle)
         try:
             self.let_go(lane, _LET_GO_S)
         except TimeoutError:
@@ -203,8 +203,7 @@ class Serving:
     def _changed(self, topics: set[str]) -> None:
         for topic in topics:
             if topic == SUBSCRIPTIONS:
-                for name in list(self._active):  # one of them may be paused or resumed
-                    call_soon(self._dispatcher.loop, self._dispatcher.look_again, name)
+                self._look_at_subscriptions()
             elif topic.startswith(RETURNED):
                 for name, lane in list(self._active.items()):
                     if f"{RETURNED}{lane.id}" == topic:
@@ -215,6 +214,17 @@ class Serving:
                 call_soon(
                     self._dispatcher.loop, self._hurry, int(id), set(map(int, sequences.split(",")))
                 )
+
+    def _look_at_subscriptions(self) -> None:
+        """Some may be unsubscribed, paused or resumed."""
+        stored = {known.name for known in self._log.subscribers()}
+        for name in [name for name in self._waiting if name not in stored]:
+            self._end(name)
+            with self._lock:
+                self.forget(name)
+                self._put(name, None)
+        for name in list(self._active):
+            call_soon(self._dispatcher.loop, self._dispatcher.look_again, name)
 
     def _hurry(self, id: int, sequences: set[int]) -> None:
         lane = self._dispatcher.lane_of(id)

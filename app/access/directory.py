@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.access.oidc.client import WaysIn
 from app.access.principal import EVERYBODY, LOCAL, NOBODY, Principal
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 IDLE_S = 12 * 3600.0
 MOST_S = 7 * 24 * 3600.0
+
+
+K = TypeVar("K", int, str)
+_TOPIC = "access"  # told to other processes of the log
 
 
 class Directory:
@@ -52,15 +56,14 @@ class Directory:
         self._is_closed = is_closed
         self._idle_s, self._most_s = idle_s, most_s
         self.ways = ways or WaysIn()
-        with log.reading() as conn:
-            stored = rows.read_all(conn)
         self.lock = threading.RLock()
-        self.users: dict[int, User] = {user.id: user for user in stored.users}
-        self.tokens: dict[str, Token] = {token.digest: token for token in stored.tokens}
-        self.sessions: dict[str, Session] = {each.digest: each for each in stored.sessions}
-        self.users_seen = stored.users_seen
-        self.tokens_used = stored.tokens_used
-        self.sessions_seen = stored.sessions_seen
+        self.users: dict[int, User] = {}
+        self.tokens: dict[str, Token] = {}
+        self.sessions: dict[str, Session] = {}
+        self.users_seen: dict[int, int] = {}
+        self.tokens_used: dict[int, int] = {}
+        self.sessions_seen: dict[str, int] = {}
+        self._read()
         self._principals: dict[str, Principal] = {}
         self._written: tuple[dict[int, int], dict[int, int], dict[str, int]] = self._seen()
         self.on_change: Callable[[], None] = lambda: None
@@ -70,6 +73,7 @@ class Directory:
         self.is_guarded = False
         """Whether everybody has to say who they are."""
         self.changed()
+        log.change_listeners.append(self._changed_elsewhere)
 
     # -- who is it ---------------------------------------------------------------------------
 
@@ -134,7 +138,24 @@ class Directory:
 
         Raises LogWriteError; then neither has happened.
         """
-        self._log.commit(Unit(list(events), call=call))
+        self._log.commit(Unit(list(events), call=call, topic=_TOPIC))
+
+    def _read(self) -> None:
+        """Take what is stored; of when whoever was seen, what is later."""
+        with self._log.reading() as conn:
+            stored = rows.read_all(conn)
+        self.users = {user.id: user for user in stored.users}
+        self.tokens = {token.digest: token for token in stored.tokens}
+        self.sessions = {each.digest: each for each in stored.sessions}
+        self.users_seen = _later(stored.users_seen, self.users_seen)
+        self.tokens_used = _later(stored.tokens_used, self.tokens_used)
+        self.sessions_seen = _later(stored.sessions_seen, self.sessions_seen)
+
+    def _changed_elsewhere(self, topics: set[str]) -> None:
+        if _TOPIC in topics:
+            with self.lock:
+                self._read()
+                self.changed()
 
     def record(self, event: Event) -> None:
         """Record what changes nothing here."""
@@ -192,3 +213,7 @@ class Directory:
     def _seen(self) -> tuple[dict[int, int], dict[int, int], dict[str, int]]:
         browsers = {key: us for key, us in dict(self.sessions_seen).items() if key in self.sessions}
         return dict(self.users_seen), dict(self.tokens_used), browsers
+
+
+def _later(one: dict[K, int], other: dict[K, int]) -> dict[K, int]:
+    return {key: max(us, other.get(key, us)) for key, us in one.items()}

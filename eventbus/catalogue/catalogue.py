@@ -81,12 +81,18 @@ class Catalogue:
 
     def attach(self, log: EventLog) -> None:
         """Take over what the log keeps. Called by the bus."""
-        from eventbus.log.declarations import DeclarationStore
+        from eventbus.log.declarations import TOPIC, DeclarationStore
 
-        with self._lock:
-            self._store = DeclarationStore(log)
-            self._stored = {each.type: each for each in self._store.all()}
-            self._replace()
+        store = self._store = DeclarationStore(log)
+
+        def read(topics: set[str]) -> None:
+            if TOPIC in topics:
+                with self._lock:
+                    self._stored = {each.type: each for each in store.all()}
+                    self._replace()
+
+        read({TOPIC})
+        log.change_listeners.append(read)
 
     # -- reading -----------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from eventbus.log.fold import Fold, copy_database, fold_path, remove_files
 
 def baseline_path(log: EventLog) -> Path:
     """Where the baseline of ``log`` is, once there is one."""
-    return log.path.with_name(log.path.name + "-baseline")
+    return log.shared_path.with_name(log.shared_path.name + "-baseline")
 
 
 def begin_fold(log: EventLog) -> Fold:

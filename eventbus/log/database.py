@@ -25,6 +25,8 @@ class Database(Protocol):
     channel: str
     """On which processes that share the log tell each other of commits; "" when none do."""
     path: Path
+    shared_path: Path
+    """``path`` is this process's alone; this one all processes of the machine have."""
     storage: Storage
     writer: Connection
     owes_check: bool

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("eventbus.log")
 
 _declarations = schema.declarations
+TOPIC = "declarations"
+"""Told to other processes of the log when one has changed."""
 
 
 class DeclarationStore:
@@ -61,7 +63,7 @@ class DeclarationStore:
         def save(conn: Connection) -> None:
             conn.execute(statement.on_conflict_do_update(index_elements=["type"], set_=values))
 
-        self._log.commit(Unit([event], call=save))
+        self._log.commit(Unit([event], call=save, topic=TOPIC))
 
     def remove(self, type: str, event: Event) -> None:
         """Forget it, and record the event that tells of it. Raises LogWriteError."""
@@ -69,4 +71,4 @@ class DeclarationStore:
         def remove(conn: Connection) -> None:
             conn.execute(delete(_declarations).where(_declarations.c.type == type))
 
-        self._log.commit(Unit([event], call=remove))
+        self._log.commit(Unit([event], call=remove, topic=TOPIC))

@@ -168,6 +168,11 @@ class EventLog:
         return self._database.path
 
     @property
+    def shared_path(self) -> Path:
+        """The same for what all processes of this machine that share the log have together."""
+        return self._database.shared_path
+
+    @property
     def owes_check(self) -> bool:
         """Whether a process that had the log open did not close it, and nobody checked it since."""
         return self._database.owes_check
@@ -233,13 +238,7 @@ class EventLog:
         """
 
         def run() -> None:
-            conn = self._database.writer
-            try:
-                with conn.begin():
-                    function(conn)
-            except BaseException:
-                self._database.roll_back()  # when COMMIT fails the transaction stays open
-                raise
+            self._writer.alone(function)
             then()
             self.version += 1
 
@@ -346,7 +345,10 @@ class EventLog:
             self._commit.commit(Unit(call=lambda conn: None))  # which reads them first
         self.version += 1
         for listener in self.change_listeners:
-            listener(topics)
+            try:
+                listener(topics)
+            except Exception:
+                logger.exception("what another process has changed is not taken note of")
 
     # -- reading -----------------------------------------------------------------------------
 

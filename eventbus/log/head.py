@@ -54,6 +54,11 @@ def lock(conn: Connection) -> Head:
     return Head(row.last_sequence, row.subscriptions)
 
 
+def lock_deliveries(conn: Connection) -> None:
+    """Let no process change a delivery until this transaction ends; it may be read."""
+    conn.execute(text("LOCK TABLE deliveries IN SHARE ROW EXCLUSIVE MODE"))
+
+
 def newest_sequence(conn: Connection) -> int:
     """The newest sequence of a log, also of one that has no head, in a transaction of its writer's.
 

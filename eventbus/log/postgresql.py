@@ -57,7 +57,8 @@ class PostgresqlDatabase:
         self.storage = Storage(self._name, is_on_server=True)
         self.owes_check = False
         self._address = url.set(drivername="postgresql+psycopg")
-        self.path, self._lock = _own_files(files_stem(url, files))
+        self.shared_path = files_stem(url, files)
+        self.path, self._lock = _own_files(self.shared_path)
         try:
             self._write_engine = self._engine(poolclass=StaticPool)
             event.listen(self._write_engine, "connect", self._take_part)

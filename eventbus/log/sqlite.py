@@ -43,7 +43,7 @@ class SqliteDatabase:
         elsewhere, LogDamagedError.
         """
         self._temporary: str | None = None
-        self.path = self._resolve(url)
+        self.path = self.shared_path = self._resolve(url)
         self.storage = Storage(str(self.path))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

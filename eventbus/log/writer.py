@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.errors import DeliveryTakenError, EffectError
@@ -118,6 +118,18 @@ class Writer:
             logger.error("nothing of %d units was recorded: %s", len(batch), failure or error)
             recorded = []
         self._after_commit(recorded, batch)
+
+    def alone(self, function: Callable[[Connection], None]) -> None:
+        """Run ``function`` in a transaction of its own, beside which nobody writes."""
+        try:
+            with self._conn.begin():
+                if self._database.channel:
+                    self._take_head()
+                    head.lock_deliveries(self._conn)
+                function(self._conn)
+        except BaseException:
+            self._database.roll_back()  # when COMMIT fails the transaction stays open
+            raise
 
     def _patiently(self, batch: list[Unit]) -> Deliveries:
         """The transaction, again when the database has ended it so that another could go on."""

@@ -41,6 +41,8 @@ _RESUBSCRIBED = frozenset({"pattern", "timeout_s", "max_attempts", "concurrency"
 
 logger = logging.getLogger("eventbus.handlers")
 
+_TOPIC = "webhooks"  # told to other processes of the log
+
 
 class Webhooks:
     """Any plain thread may call it; ``_changing`` guards the deliveries, and changes wait in it."""
@@ -62,6 +64,24 @@ class Webhooks:
                     self._serve(webhook)
                 except SubscriptionError as error:
                     logger.error("the webhook %s is not served: %s", webhook.name, error)
+
+        self._bus.log.change_listeners.append(self._changed_elsewhere)
+
+    def _changed_elsewhere(self, topics: set[str]) -> None:
+        """Serve, or be ready to serve, what another process of the log has stored."""
+        if _TOPIC not in topics:
+            return
+        with self._changing:
+            stored = {webhook.name: webhook for webhook in self._stored()}
+            for name in self._deliveries.keys() - stored.keys():
+                self._leave(self._deliveries.pop(name).webhook)
+            for name, webhook in stored.items():
+                delivery = self._deliveries.get(name)
+                if delivery is not None and delivery.webhook == webhook:
+                    continue
+                if delivery is not None:
+                    self._leave(delivery.webhook)
+                self._serve(webhook)
 
     def all(self) -> list[Webhook]:
         """Every webhook, by name."""
@@ -236,7 +256,7 @@ class Webhooks:
         event = Event.create(
             type, {**_told(webhook, by), **more}, subject=webhook.subscription, time=self._bus.now()
         )
-        self._bus.log.commit(Unit([event], call=write))
+        self._bus.log.commit(Unit([event], call=write, topic=_TOPIC))
 
     def _tell(self, webhook: Webhook, by: str, outcome: dict[str, Any]) -> None:
         self._bus.publish(TESTED, {**_told(webhook, by), **outcome}, subject=webhook.subscription)
