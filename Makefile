@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# How many tests run side by side; each file's own stay together and in order.
-JOBS   ?= 2
+# How many tests run side by side; each file's own stay together and in order. One more than there
+# are processors, because many wait for servers.
+JOBS   ?= $(shell n=$$(getconf _NPROCESSORS_ONLN) && echo $$((n < 7 ? n + 1 : 8)))
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -51,7 +52,8 @@ browser: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	@EVENTBUS_TEST_BROWSER="$$($(BIN)/python -m tests.helpers.browser)" && \
-	  export EVENTBUS_TEST_BROWSER && exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	  export EVENTBUS_TEST_BROWSER && exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
+	    --no-loadscope-reorder $(ARGS)
 
 test-fast: $(VENV)/.dev
 	@exec $(BIN)/python -m pytest tests/unit $(ARGS)

@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from tests.helpers.browser import find_browser
 from tests.helpers.databases import ON_POSTGRESQL, use_postgresql
+from tests.helpers.file_order import file_order
 from tests.helpers.server import ServerProcess
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and all that they start.
@@ -36,8 +37,10 @@ if settings.get_current_profile_name() == "default":
     settings.load_profile("patient")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With every log in PostgreSQL: skip what is about a log in SQLite."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Between workers in another order; with every log in PostgreSQL without SQLite's own tests."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=file_order([item.path for item in items]))
     for item in items:
         if ON_POSTGRESQL and item.get_closest_marker("sqlite"):
             item.add_marker(pytest.mark.skip(reason="it is about a log in SQLite"))
