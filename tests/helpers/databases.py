@@ -8,7 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -146,6 +146,25 @@ def fresh_url(kind: str) -> Iterator[str]:
                 yield pool.url(name)
             finally:
                 pool.take_back(name)
+
+
+def on_both(metafunc: pytest.Metafunc, files: Set[str]) -> None:
+    """Run the tests of these files, by their stems, that need the fixture ``url`` on both."""
+    if "url" not in metafunc.fixturenames or ON_POSTGRESQL:
+        return
+    is_of_files = metafunc.definition.get_closest_marker("sqlite") is not None
+    if metafunc.definition.path.stem in files and not is_of_files:
+        metafunc.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+
+
+@contextmanager
+def url_for(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """The URL of a database that nobody has used, as ``on_both`` says; a file is in ``folder``."""
+    if not ON_POSTGRESQL and getattr(request, "param", "sqlite") == "sqlite":
+        yield f"sqlite:///{folder / 'events.db'}"
+        return
+    with fresh_url("postgresql") as url:
+        yield url
 
 
 def use_postgresql() -> None:

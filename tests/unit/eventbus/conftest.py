@@ -13,7 +13,7 @@ import pytest
 from eventbus import EventBus
 from eventbus.log import EventLog
 from tests.helpers.bus import open_bus
-from tests.helpers.databases import ON_POSTGRESQL, fresh_url
+from tests.helpers.databases import on_both, url_for
 
 # The tests of the store: each runs on both databases.
 STORE = {
@@ -26,20 +26,13 @@ STORE = {
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "url" not in metafunc.fixturenames or ON_POSTGRESQL:
-        return
-    is_of_files = metafunc.definition.get_closest_marker("sqlite") is not None
-    if metafunc.definition.path.stem in STORE and not is_of_files:
-        metafunc.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+    on_both(metafunc, STORE)
 
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database that nobody has used yet."""
-    if not ON_POSTGRESQL and getattr(request, "param", "sqlite") == "sqlite":
-        yield f"sqlite:///{tmp_path / 'events.db'}"
-        return
-    with fresh_url("postgresql") as url:
+    with url_for(request, tmp_path) as url:
         yield url
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from eventbus import EventBus
@@ -79,6 +80,7 @@ def test_the_rhythm_counts_every_occurrence_in_its_ten_minutes(
     assert sum(handlers.alerts.rhythm([id], NOON, columns=48, bucket_count=3)[id]) == 11
 
 
+@pytest.mark.sqlite  # a thousand commits, one after the other
 def test_the_past_of_an_alert_is_bounded_and_a_rebuild_gives_the_same(
     bus: EventBus, handlers: Handlers
 ) -> None:

@@ -98,6 +98,7 @@ def test_what_is_foreseen_is_what_then_happens(
         assert after(before, result) == without_times(tables(bus))
 
 
+@pytest.mark.sqlite  # it compares files
 def test_nothing_of_it_remains(
     bus: EventBus, handlers: Handlers, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:

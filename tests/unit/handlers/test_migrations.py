@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, create_engine, event, inspect
 
 from eventbus import Event, EventBus, Pattern
-from handlers import Handlers, HandlerSettings
+from handlers import Handlers, HandlerSettings, install
 from handlers.alert import AlertHandler
 from handlers.evaluation import EvaluationHandler, EvaluationQuery
 from handlers.evaluation.listing import SORTS
@@ -20,6 +21,8 @@ from handlers.monitoring import MonitoringHandler
 from handlers.queue import QueueHandler
 from handlers.storage import StorageHandler
 from handlers.tables import metadata
+from tests.helpers.bus import open_bus
+from tests.helpers.databases import fresh_url
 
 
 def shape(conn: Connection) -> dict[str, Any]:
@@ -56,6 +59,26 @@ def test_the_migrations_make_exactly_the_tables_of_the_code() -> None:
     assert names == set(COUNTERS)
 
 
+def test_they_make_the_same_tables_in_postgresql() -> None:
+    def without_types(found: dict[str, Any]) -> dict[str, Any]:
+        for table in found.values():
+            table["columns"] = [(name, nullable) for name, _, nullable in table["columns"]]
+            table["unique"] = sorted(table["unique"])
+            unique = {tuple(columns) for columns in table["unique"]}  # PostgreSQL tells them twice
+            table["indexes"] = [each for each in table["indexes"] if each[1] not in unique]
+        return {name: found[name] for name in metadata.tables}
+
+    engine = create_engine("sqlite://")
+    with engine.begin() as conn:
+        metadata.create_all(conn)
+        expected = without_types(shape(conn))
+    with fresh_url("postgresql") as url, open_bus(url) as bus:
+        install(bus)
+        with bus.log.reading() as conn:
+            found = without_types(shape(conn))
+    assert found == expected
+
+
 @contextmanager
 def plans(bus: EventBus) -> Iterator[list[str]]:
     """The query plan of every statement that is executed on a reading connection meanwhile."""
@@ -75,6 +98,7 @@ def plans(bus: EventBus) -> Iterator[list[str]]:
         event.remove(engine, "before_cursor_execute", explain)
 
 
+@pytest.mark.sqlite
 def test_no_question_scans_a_table_that_grows(bus: EventBus, handlers: Handlers) -> None:
     now = datetime.now(UTC)
     with plans(bus) as found:
@@ -124,6 +148,7 @@ def test_no_question_scans_a_table_that_grows(bus: EventBus, handlers: Handlers)
     assert sorts == []
 
 
+@pytest.mark.sqlite
 def test_lists_of_everything_walk_an_index_in_its_order(bus: EventBus, handlers: Handlers) -> None:
     with plans(bus) as found:
         handlers.evaluations.list()
@@ -134,6 +159,7 @@ def test_lists_of_everything_walk_an_index_in_its_order(bus: EventBus, handlers:
     assert not [plan for plan in found if "TEMP B-TREE" in plan]
 
 
+@pytest.mark.sqlite
 def test_every_other_list_of_evaluations_is_one_walk_of_the_index_made_for_it(
     bus: EventBus, handlers: Handlers
 ) -> None:
@@ -146,6 +172,7 @@ def test_every_other_list_of_evaluations_is_one_walk_of_the_index_made_for_it(
     assert not [plan for plan in walks if "ix_evaluations_list" not in plan]
 
 
+@pytest.mark.sqlite
 def test_the_questions_about_one_queue_use_its_partial_indexes(
     bus: EventBus, handlers: Handlers
 ) -> None:

@@ -137,6 +137,7 @@ def test_the_audit_trail_stays_unless_a_rule_names_it(bus: EventBus) -> None:
     assert [event.type for event in recorded(bus).values()] == ["alert.acknowledged", "z.z"]
 
 
+@pytest.mark.sqlite
 def test_a_database_that_is_too_large_loses_its_oldest_events(bus: EventBus) -> None:
     publish(bus, "kept.a", 5)
     publish(bus, "a.b", 1_500, text="x" * 1_000)
@@ -157,6 +158,7 @@ def test_what_was_recorded_just_now_stays_however_large_it_is(bus: EventBus) -> 
     assert run(bus, "", max_bytes=4_096).is_nothing
 
 
+@pytest.mark.sqlite
 def test_the_file_shrinks(bus: EventBus) -> None:
     publish(bus, "a.b", 1_500, text="x" * 2_000)
     age(bus)
@@ -338,6 +340,7 @@ def test_what_remains_is_what_the_rules_say(history: list[tuple[str, int]], text
         assert {n: event.is_stripped for n, event in recorded(bus).items()} == expected
 
 
+@pytest.mark.sqlite
 def test_a_backup_has_a_baseline_that_is_not_ahead_of_it(bus: EventBus, tmp_path: Path) -> None:
     install(bus, SETTINGS)
     publish(bus, "queue.task.added", 9, task_id="t")

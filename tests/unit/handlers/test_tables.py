@@ -27,6 +27,7 @@ UPDATES: dict[str, ManyRows] = {name: writer._update for name, writer in WRITERS
 UPDATES |= {"deliveries that succeeded": _SUCCEED, "deliveries that failed": _FAIL}
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("name", UPDATES)
 @pytest.mark.parametrize("rows", [1, MOST_ROWS])
 def test_an_update_finds_its_rows_by_their_key(bus: EventBus, name: str, rows: int) -> None:

@@ -189,6 +189,7 @@ def folder(bus: EventBus) -> Path:
     return bus.log.path.with_name(bus.log.path.name + "-travel")
 
 
+@pytest.mark.sqlite
 def test_snapshots_of_another_log_are_not_trusted(tmp_path: Path) -> None:
     for name, seed in (("one", 1), ("other", 2)):
         with open_bus(f"sqlite:///{tmp_path / name}") as bus:
@@ -206,6 +207,7 @@ def test_snapshots_of_another_log_are_not_trusted(tmp_path: Path) -> None:
                 assert past(travels, position) == fresh(bus.log, position), position
 
 
+@pytest.mark.sqlite
 def test_a_log_that_was_put_back_keeps_the_snapshots_up_to_where_it_is_the_same(
     tmp_path: Path,
 ) -> None:
