@@ -14,7 +14,9 @@ from sqlalchemy import (
     Connection,
     MetaData,
     Table,
+    Text,
     bindparam,
+    cast,
     func,
     select,
     text,
@@ -30,7 +32,10 @@ _heads = Table(
     Column("last_sequence", BigInteger, nullable=False),
     Column("subscriptions", BigInteger, nullable=False),
 )
-_LOCK = select(_heads.c.last_sequence, _heads.c.subscriptions).with_for_update()
+_LOCK = select(
+    _heads.c.last_sequence, _heads.c.subscriptions,
+    cast(func.pg_current_xact_id(), Text).label("transaction"),
+).with_for_update()  # fmt: skip
 _READ = select(_heads.c.last_sequence)
 _MOVE = update(_heads).values(last_sequence=bindparam("last"))
 _NOTIFY = text("SELECT pg_notify(:channel, :topic)")
@@ -42,16 +47,20 @@ SUBSCRIPTIONS = "subscriptions"
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """``subscriptions`` grows with every change of the durable subscriptions."""
+    """``subscriptions`` grows with every change of the durable subscriptions.
+
+    ``transaction`` is the number of the transaction that has the lock (log/doubt.py).
+    """
 
     last_sequence: int
     subscriptions: int
+    transaction: str
 
 
 def lock(conn: Connection) -> Head:
     """The head, which nobody else changes until this transaction ends."""
     row = conn.execute(_LOCK).one()
-    return Head(row.last_sequence, row.subscriptions)
+    return Head(row.last_sequence, row.subscriptions, row.transaction)
 
 
 def lock_deliveries(conn: Connection) -> None:

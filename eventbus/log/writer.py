@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
-from eventbus.errors import DeliveryTakenError, EffectError
+from eventbus.errors import DeliveryTakenError, EffectError, LogWriteError
 from eventbus.event import Event
 from eventbus.log import head, schema
 from eventbus.log.database import Database
 from eventbus.log.dead_letters import Tally
+from eventbus.log.doubt import was_committed
 from eventbus.log.prepared import ManyRows, insert_rows, update_rows
 from eventbus.log.rows import whole_event_from_row
 from eventbus.log.storage import driver_error, storage_code, write_failure
@@ -101,7 +102,7 @@ class Writer:
                 raised if isinstance(raised, Exception)
                 else EffectError(f"a state change raised {raised!r}")
             )  # fmt: skip
-            failure = write_failure(error)
+            failure = error if isinstance(error, LogWriteError) else write_failure(error)
             if len(batch) > 1 and (failure is None or isinstance(error, MemoryError)):
                 # By halves: the others are soon found, however many they are.
                 half = len(batch) // 2
@@ -145,12 +146,14 @@ class Writer:
         before = self.last_sequence
         given = [list(unit.events) for unit in batch]
         recorded: Deliveries = []
+        committing: str | None = None  # the transaction whose COMMIT has begun
         try:
             is_shared = bool(self._database.channel)
             if is_shared or any(map(_needs_connection, batch)) or is_suspicious:
                 with self._conn.begin():
+                    transaction = None
                     if is_shared and any(unit.events or unit.call for unit in batch):
-                        self._take_head()
+                        transaction = self._take_head()
                     first = self.last_sequence
                     # Before the events are looked at: a call may give its unit events to record,
                     # as that for what is due does (log/schedules.py), also to one that had none.
@@ -164,6 +167,7 @@ class Writer:
                         head.move(self._conn, self.last_sequence, self._database.channel)
                     for topic in {unit.topic for unit in batch if is_shared and unit.topic}:
                         head.tell(self._conn, self._database.channel, topic)
+                    committing = transaction
             else:
                 # Most commits. Past SQLAlchemy, whose begin and commit cost half as much as the
                 # disk takes for a single event.
@@ -171,18 +175,28 @@ class Writer:
                 self._append(batch, recorded, is_suspicious)
                 self._finish(batch)
                 self._conn.connection.commit()
-        except BaseException:
+        except BaseException as error:
             self._database.roll_back()  # when COMMIT itself fails the transaction stays open
+            try:
+                if committing is not None and was_committed(self._conn, committing, error):
+                    return recorded
+            except LogWriteError:
+                self._take_back(batch, given, before)
+                raise
             self._take_back(batch, given, before)
             raise
         return recorded
 
-    def _take_head(self) -> None:
-        """Be the only process that records, until the end of the transaction; know what is."""
+    def _take_head(self) -> str:
+        """Be the only process that records, until the end of the transaction; know what is.
+
+        Returns the transaction's number.
+        """
         found = head.lock(self._conn)
         self.last_sequence = found.last_sequence
         if found.subscriptions != self._subscribers.version:
             self._subscribers.read(self._conn, found.subscriptions)
+        return found.transaction
 
     def _take_back(self, batch: list[Unit], given: list[list[Event]], before: int) -> None:
         self.last_sequence = before

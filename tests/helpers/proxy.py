@@ -13,6 +13,7 @@ class Proxy:
 
     ``cut`` breaks all connections; while ``is_frozen`` nothing is forwarded and nothing is closed;
     while ``is_away`` there are no connections, as when the server does not run.
+    The connection on which ``unanswered`` is sent next gets no answer to that: it is cut instead.
     """
 
     def __init__(self, target: int) -> None:
@@ -21,6 +22,7 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.is_frozen = False
         self._is_away = False
+        self.unanswered: bytes | None = None
         self._lock = threading.Lock()  # guards the pairs
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._is_closed = False
@@ -73,6 +75,7 @@ class Proxy:
             threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        is_unanswered = False
         with client, server:
             while not self._is_closed:
                 ready, _, _ = select.select([client, server], [], [], 0.05)
@@ -81,8 +84,10 @@ class Proxy:
                 for end in ready:
                     try:
                         data = end.recv(65_536)
-                        if not data:
+                        if not data or (is_unanswered and end is server):
                             return
+                        if end is client and self.unanswered and self.unanswered in data:
+                            is_unanswered, self.unanswered = True, None
                         (server if end is client else client).sendall(data)
                     except OSError:
                         return
