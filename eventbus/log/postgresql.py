@@ -66,6 +66,7 @@ class PostgresqlDatabase:
                 poolclass=QueuePool, pool_size=_READ_POOL, max_overflow=_READ_POOL,
                 pool_pre_ping=True, isolation_level="REPEATABLE READ",
             ).execution_options(postgresql_readonly=True)  # fmt: skip
+            event.listen(self._read_engine, "connect", _find_nothing_with_nul)
             self.writer: Connection = self._write_engine.connect()
             with self.writer.begin():
                 lock_schema(self.writer)
@@ -156,6 +157,20 @@ class PostgresqlDatabase:
         return psycopg.connect(
             url.render_as_string(hide_password=False), autocommit=True, **_CONNECT
         )
+
+
+def _find_nothing_with_nul(dbapi_connection: Any, _record: Any) -> None:
+    """Have who asks for a text with the character NUL find nothing, as in SQLite.
+
+    PostgreSQL does not know the character, so nothing that is recorded may have it.
+    """
+    from psycopg.types.string import StrDumper
+
+    class WithoutNul(StrDumper):
+        def dump(self, obj: str) -> Any:
+            return super().dump(obj.replace("\0", "\ufffd"))
+
+    dbapi_connection.adapters.register_dumper(str, WithoutNul)
 
 
 def check_installed() -> None:

@@ -67,6 +67,7 @@ class Index:
     def __init__(self, log: EventLog, quiet_s: float = QUIET_S) -> None:
         """``quiet_s``: how long retention must have been still before parts are made afresh."""
         self._log = log
+        self._path = log.shared_path
         self._quiet_s = quiet_s
         self._is_readable = False
         self._error: str | None = None
@@ -110,7 +111,7 @@ class Index:
             if view is not None:
                 spans = view.behind(self._log.last_sequence)
         behind = sum(high - low - 1 for low, high in spans)
-        return IndexState(behind, has_fts5(), index_file.file_size(self._log.path), self._error)
+        return IndexState(behind, has_fts5(), index_file.file_size(self._path), self._error)
 
     @contextmanager
     def viewing(self) -> Iterator[View | None]:
@@ -147,7 +148,7 @@ class Index:
             if self._pool:
                 return self._pool.pop()
         try:
-            return index_file.open_for_reading(self._log.path)
+            return index_file.open_for_reading(self._path)
         except sqlite3.Error:
             return None
 
@@ -168,7 +169,7 @@ class Index:
             again_s = _AGAIN_S
             try:
                 if self._is_filler():
-                    self._conn = index_file.open_for_filling(self._log.path, self._source)
+                    self._conn = index_file.open_for_filling(self._path, self._source)
                     self._is_readable = True
                     self._error = None
                     self._fill(self._conn)
@@ -196,7 +197,7 @@ class Index:
         if not self._log.storage.is_on_server:
             return True
         if self._filler is None:
-            self._filler = Filler(self._log.path)
+            self._filler = Filler(self._path)
         return self._filler.is_here()
 
     def _follow(self) -> None:
@@ -206,7 +207,7 @@ class Index:
             with self._lock:
                 while self._pool:
                     self._pool.pop().close()
-        self._is_readable = self._filler.has_file and index_file.is_whole(self._log.path)
+        self._is_readable = self._filler.has_file and index_file.is_whole(self._path)
         self._error = None
 
     def _give_up(self, error: Exception) -> None:
@@ -217,7 +218,7 @@ class Index:
                 self._pool.pop().close()
         if getattr(error, "sqlite_errorname", "") in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
             with suppress(OSError):
-                index_file.remove(self._log.path)
+                index_file.remove(self._path)
 
     def _fill(self, conn: sqlite3.Connection) -> None:
         while not self._closing.is_set():

@@ -9,7 +9,7 @@ import pytest
 
 from eventbus import Event, Pattern
 from eventbus.errors import BusClosedError, LogError, LogLockedError, LogWriteError
-from eventbus.log import EventLog
+from eventbus.log import EventLog, EventQuery
 from eventbus.log.unit import Unit
 
 
@@ -241,6 +241,14 @@ def test_a_temporary_log_leaves_no_file_behind() -> None:
     append(log, event())
     log.close()
     assert not directory.exists()
+
+
+def test_a_text_that_no_event_can_have_is_found_nowhere(log: EventLog) -> None:
+    append(log, event(id="a", subject="a"))
+    assert log.get("a\0") is None
+    assert log.get("a", "\0") is None
+    assert log.trace("a\0") is None
+    assert log.query(EventQuery(subject="a\0", correlation="\0")).events == []
 
 
 def test_read_stops_at_its_limit_and_upper_end(log: EventLog) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,9 @@ from eventbus import EventBus, Pattern
 from eventbus.log import EventLog, EventQuery, removals
 from eventbus.log.removals import Candidate
 from eventbus.log.search import Index, index_file, source
+from eventbus.log.search import index as index_module
 from eventbus.log.search.histogram import histogram
+from tests.helpers.databases import fresh_url
 from tests.helpers.waiting import wait_until
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -113,7 +116,7 @@ def test_the_index_of_another_log_is_made_afresh(bus: EventBus, tmp_path: Path) 
         first, second = (
             log.path.with_name(log.path.name + index_file.SUFFIX) for log in (bus.log, other.log)
         )
-        first.rename(second)
+        shutil.move(first, second)
         with indexed(other.log) as index:
             assert candidates(index, "needle1") == []
             assert candidates(index, "other") == [1]
@@ -216,3 +219,28 @@ def test_words_are_found_by_their_parts_in_the_index_and_before_it(bus: EventBus
     look()
     with indexed(bus.log):
         look()
+
+
+def test_one_process_of_a_machine_fills_the_index_and_when_it_ends_another_goes_on() -> None:
+    with fresh_url("postgresql") as url, EventBus.open(url) as one, EventBus.open(url) as other:
+        fill(one, 20)
+        with indexed(other.log) as second:
+            with indexed(one.log) as first:  # not the one that fills, but it reads
+                fill(other, 40)
+                wait_until(lambda: first.state().behind_count == 0, "it sees what is filled")
+                assert candidates(first, "needle1") == candidates(second, "needle1") != []
+                second.close()
+                one.publish("shop.paid", {"n": 41, "word": "needle1"})
+                wait_until(lambda: candidates(first, "needle1")[-1] == 61, "it goes on", 20.0)
+                assert find(one.log, "needle1")[0] == 41
+
+
+def test_what_another_process_removes_leaves_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "UNHEARD_S", 0.1)
+    with fresh_url("postgresql") as url, EventBus.open(url) as one, EventBus.open(url) as other:
+        fill(one)
+        with indexed(one.log) as index:
+            assert candidates(index, "needle1")[0] == 1
+            chosen = [Candidate(1, "shop.paid", 1)]
+            other.log.between_commits(lambda conn: removals.remove(conn, "payload", chosen))
+            wait_until(lambda: candidates(index, "needle1")[0] == 5, "it is not in the index")
