@@ -25,9 +25,6 @@ from tests.services import ROOT, Postgresql
 ON_POSTGRESQL = os.environ.get("EVENTBUS_TEST_DATABASE") == "postgresql"
 # A test that did not close its log may leave locks; then its schema is not used again.
 _LOCK_TIMEOUT_MS = 500
-# PostgresqlDatabase's, in this schema: whether a log is still open.
-_IS_OPEN = "SELECT NOT pg_try_advisory_lock(1702257513, hashtext(%s))"
-_CLOSE = "SELECT pg_advisory_unlock(1702257513, hashtext(%s))"
 
 
 def running_postgresql() -> Postgresql:
@@ -66,10 +63,8 @@ class Schemas:
         import psycopg
 
         with suppress(psycopg.Error):
-            if not self._conn.execute(_IS_OPEN, (name,)).fetchone()[0]:  # type: ignore[index]
-                self._empty(name)
-                self._conn.execute(_CLOSE, (name,))
-                self._free.append(name)
+            self._empty(name)
+            self._free.append(name)
 
     def url(self, name: str) -> str:
         return f"{self._url}?options={quote(f'-csearch_path={name}')}"

@@ -251,6 +251,7 @@ def test_a_stop_in_good_order_counts_no_attempt(url: str) -> None:
 # -- another process ----------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite
 def test_a_second_process_is_refused_and_told_who_has_the_log(bus: EventBus, url: str) -> None:
     result = run_process(url, "")
     assert result.returncode == 1
@@ -259,6 +260,7 @@ def test_a_second_process_is_refused_and_told_who_has_the_log(bus: EventBus, url
     assert bus.publish("a").event.sequence == 1
 
 
+@pytest.mark.sqlite
 def test_the_log_is_free_as_soon_as_its_process_is_dead(url: str) -> None:
     assert run_process(url, "die(None)\n").returncode == -signal.SIGKILL
     with open_bus(url) as bus:

@@ -195,6 +195,7 @@ def test_a_full_disk_refuses_clearly_and_leaves_nothing_half_written(log: EventL
     assert [e.sequence for e in append(log, event(id="small"), event(id="big", data=big))] == [2, 3]
 
 
+@pytest.mark.sqlite
 def test_a_second_opener_is_refused_with_a_clear_error(log: EventLog, url: str) -> None:
     with pytest.raises(LogLockedError, match="open for writing in another process"):
         EventLog(url)

@@ -224,15 +224,14 @@ def test_words_are_found_by_their_parts_in_the_index_and_before_it(bus: EventBus
 def test_one_process_of_a_machine_fills_the_index_and_when_it_ends_another_goes_on() -> None:
     with fresh_url("postgresql") as url, EventBus.open(url) as one, EventBus.open(url) as other:
         fill(one, 20)
-        with indexed(other.log) as second:
-            with indexed(one.log) as first:  # not the one that fills, but it reads
-                fill(other, 40)
-                wait_until(lambda: first.state().behind_count == 0, "it sees what is filled")
-                assert candidates(first, "needle1") == candidates(second, "needle1") != []
-                second.close()
-                one.publish("shop.paid", {"n": 41, "word": "needle1"})
-                wait_until(lambda: candidates(first, "needle1")[-1] == 61, "it goes on", 20.0)
-                assert find(one.log, "needle1")[0] == 41
+        with indexed(other.log) as filling, indexed(one.log) as reading:
+            fill(other, 40)
+            wait_until(lambda: reading.state().behind_count == 0, "it sees what is filled")
+            assert candidates(reading, "needle1") == candidates(filling, "needle1") != []
+            filling.close()
+            one.publish("shop.paid", {"n": 41, "word": "needle1"})
+            wait_until(lambda: candidates(reading, "needle1")[-1] == 61, "it goes on", 20.0)
+            assert find(one.log, "needle1")[0] == 41
 
 
 def test_what_another_process_removes_leaves_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
