@@ -98,22 +98,20 @@ class _Told:
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._bar: Progress | None = None
-        self._phase: bool | None = None
+        self._phase = ""
         self._before = 0
         self._began = self._told_at = 0.0
 
     def step(self, step: Step) -> None:
         now = time.monotonic()
-        if step.is_copying is not self._phase:
+        if step.phase != self._phase:
             self.close()
-            self._phase, self._before, self._began, self._told_at = (
-                step.is_copying,
-                step.done,
-                now,
-                now,
-            )
-            label = "copying" if step.is_copying else "comparing"
-            self._bar = Progress(self._screen, label, step.done / max(1, step.total))
+            self._phase, self._before = step.phase, step.done
+            self._began = self._told_at = now
+            self._bar = Progress(self._screen, step.phase, step.done / max(1, step.total))
+        if step.phase == "checking":
+            click.echo("checking that the source is whole", err=True)
+            return
         took_s = max(1e-3, now - self._began)
         rate = (step.done - self._before) / took_s
         told = f"{step.done:,} of {step.total:,} rows  {rate:,.0f} rows/s  {step.table}"
@@ -122,7 +120,7 @@ class _Told:
             self._bar.show(step.done / max(1, step.total), told)
         elif now - self._told_at >= _A_LINE_EVERY_S:
             self._told_at = now
-            verb = "copied" if step.is_copying else "compared"
+            verb = "copied" if step.phase == "copying" else "compared"
             left = "" if not rate else f", {(step.total - step.done) / rate:,.0f} s left"
             click.echo(
                 f"{verb} {step.done:,} of {step.total:,} rows, {rate:,.0f} rows/s{left}", err=True

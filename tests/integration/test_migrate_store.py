@@ -22,6 +22,7 @@ from eventbus.log.move.move import Step
 from eventbus.log.move.parts import LEFT_OUT, Parts
 from eventbus.log.sqlite import SqliteDatabase
 from tests.helpers.databases import ON_POSTGRESQL
+from tests.helpers.disks import damage
 from tests.helpers.stores import PARTS, command, empty_schema, ended, move, odd_log, sql
 from tests.helpers.waiting import wait_until
 from tests.services import ServiceError
@@ -73,7 +74,7 @@ def test_a_move_that_is_cut_off_again_and_again_ends_with_every_row_as_it_was(
         def cut(step: Step, begun: int = begun) -> None:
             steps.append(step)
             done = {each.done for each in steps[begun:]}
-            if step.is_copying and len(done) > 3:
+            if step.phase == "copying" and len(done) > 3:
                 raise KeyboardInterrupt
 
         moving._tell = cut
@@ -86,7 +87,7 @@ def test_a_move_that_is_cut_off_again_and_again_ends_with_every_row_as_it_was(
     assert moved.is_same
     assert sum(table.rows for table in moved.tables) == steps[-1].total
     # None was copied twice: the number of rows that are done only grows.
-    done = [step.done for step in steps if step.is_copying]
+    done = [step.done for step in steps if step.phase == "copying"]
     assert done == sorted(done)
     # What PostgreSQL's text cannot have is shown, not lost.
     assert sql(target, "SELECT error_message FROM attempts WHERE sequence = 3") == "Z\u2400Z"
@@ -103,7 +104,7 @@ def test_a_move_that_is_cut_off_again_and_again_ends_with_every_row_as_it_was(
 def test_a_killed_command_goes_on_and_no_server_opens_what_is_not_whole(
     tmp_path: Path, target: str
 ) -> None:
-    fill(str(tmp_path), 40_000)
+    fill(str(tmp_path), 30_000)
     source = f"sqlite:///{tmp_path / 'events.db'}"
 
     def copied() -> int:
@@ -114,6 +115,7 @@ def test_a_killed_command_goes_on_and_no_server_opens_what_is_not_whole(
 
     first = command(tmp_path, source, target)
     wait_until(lambda: copied() > 0, "it copies", 60.0)
+    assert first.poll() is None, "it was too quick for this test"
     first.kill()
     first.wait()
     before = copied()
@@ -134,12 +136,10 @@ def test_a_killed_command_goes_on_and_no_server_opens_what_is_not_whole(
     assert code == 0, said
     assert "all the same" in said
     (line,) = (line for line in said.splitlines() if line.startswith("copied"))
-    assert 0 < int(line.split()[1].replace(",", "")) < 65_000
-    code, said = ended(command(tmp_path, source, target))
-    assert code == 1
-    assert "has a log already" in said
-    code, said = ended(command(tmp_path, "--check", source, target))
-    assert code == 0, said
+    assert 0 < int(line.split()[1].replace(",", "")) < 50_000
+    with pytest.raises(MoveError, match="has a log already"):
+        move(source, target, tmp_path).run("me")
+    assert move(source, target, tmp_path).check().is_same
 
 
 def test_every_kind_of_difference_is_found_and_nothing_else(tmp_path: Path, target: str) -> None:
@@ -163,9 +163,6 @@ def test_every_kind_of_difference_is_found_and_nothing_else(tmp_path: Path, targ
     for found in changes.values():
         assert any(found in sentence for sentence in said), (found, said)
     assert len(said) == len(changes)
-    code, output = ended(command(tmp_path, "--check", source, target))
-    assert code == 3
-    assert "different: webhooks is not in the target" in output
 
 
 def test_numbers_that_were_given_once_are_not_given_again_on_either_side(
@@ -219,10 +216,11 @@ def test_what_cannot_be_moved_is_refused_and_nothing_changes(tmp_path: Path, tar
     assert moving.run("me").is_same
     with pytest.raises(MoveError, match="is there already; nothing is ever overwritten"):
         move(target, source, tmp_path).run("me")
-    code, output = ended(command(tmp_path, source, "mysql://me:secret@host/x"))
-    assert code == 2
-    assert "names no database" in output
-    assert "secret" not in output
+    wrong = ["migrate-store", source, "mysql://me:secret@host/x"]
+    said = create_app(Settings(database_url=source)).test_cli_runner().invoke(args=wrong)
+    assert said.exit_code == 2
+    assert "names no database" in said.stderr
+    assert "secret" not in said.output
 
 
 def test_a_source_that_has_changed_is_not_copied_on(
@@ -243,3 +241,11 @@ def test_a_source_that_has_changed_is_not_copied_on(
     conn.close()
     with pytest.raises(MoveError, match="is not what it was when the copy"):
         move(source, target, tmp_path).run("me")
+
+
+def test_a_damaged_log_is_not_copied(tmp_path: Path, target: str) -> None:
+    fill(str(tmp_path), 600)
+    damage(tmp_path / "events.db", b"mmlu")
+    with pytest.raises(MoveError, match="damaged and was not copied|the copy has stopped"):
+        move(f"sqlite:///{tmp_path / 'events.db'}", target, tmp_path).run("me")
+    assert sql(target, "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()") == "0"

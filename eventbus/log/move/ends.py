@@ -27,8 +27,12 @@ _FOREIGN = text("""
     AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
     ORDER BY c.relname""")
 _TABLES = text("SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name")
-# The lock that a process with the log open has: of everybody, or of each with its schema.
-_LOCK = text("SELECT pg_try_advisory_lock(1702195829, hashtext(current_schema()))")
+# What a process with the log open holds of its schema: the first alone, the second with others.
+# Who moves it holds both alone.
+_LOCKS = [
+    text(f"SELECT pg_try_advisory_lock({key}, hashtext(current_schema()))")
+    for key in (0x65766275, 0x65766369)
+]
 
 
 def file_of(url: str) -> Path | None:
@@ -125,7 +129,7 @@ def _check_server(database: Database, url: str) -> None:
             raise MoveError(f"the schema that {shown_url(url)} names is not there; make it first")
         if (encoding := conn.execute(text("SHOW server_encoding")).scalar()) != "UTF8":
             raise MoveError(f"{shown_url(url)} keeps text as {encoding}; a log needs UTF8")
-        is_ours = conn.execute(_LOCK).scalar()
+        is_ours = all(conn.execute(lock).scalar() for lock in _LOCKS)
     if not is_ours:
         raise LogLockedError(f"{shown_url(url)} is open in another process: stop that first")
 

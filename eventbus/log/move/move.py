@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, delete, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,6 +17,7 @@ from eventbus.event import Event
 from eventbus.log import schema
 from eventbus.log.address import shown_url
 from eventbus.log.database import Database
+from eventbus.log.integrity import IntegrityCheck
 from eventbus.log.move import bookmarks, ends
 from eventbus.log.move.bookmarks import Bookmark, Key
 from eventbus.log.move.comparison import Compared, compare, count_rows, last_key
@@ -36,9 +37,9 @@ _IS_NO_MARK = f"type != '{MOVED}'"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is done now, copying or comparing, and how many rows of all are."""
+    """What is done now, and how many rows of all are; none while the source is checked."""
 
-    is_copying: bool
+    phase: Literal["checking", "copying", "comparing"]
     table: str
     done: int
     total: int
@@ -104,7 +105,7 @@ class Move:
             reader = stack.enter_context(_reading(source))
             tables = self._parts.tables(reader, shown_url(self.source))
             self._parts.check_versions(reader, shown_url(self.source))
-            self._begin(reader, target, tables)
+            self._begin(reader, source, target, tables)
             self._parts.migrate(target)
             began = time.monotonic()
             copied = self._copy(reader, target, tables)
@@ -140,7 +141,9 @@ class Move:
             self._total = sum(count_rows(reader, table) for table in tables)
             return self._compare(reader, source, target, tables, given, (0, 0.0, ()))
 
-    def _begin(self, reader: Connection, target: Database, tables: list[Table]) -> None:
+    def _begin(
+        self, reader: Connection, source: Database, target: Database, tables: list[Table]
+    ) -> None:
         """Mark the target as one that is being filled, or see that it is of this source."""
         found: dict[str, Any] = {
             table.name: [count_rows(reader, table), list(last_key(reader, table) or ())]
@@ -150,6 +153,9 @@ class Move:
         conn = target.writer
         with conn.begin():
             if not bookmarks.is_unfinished(conn):
+                if reader.dialect.name == "sqlite":
+                    self._tell(Step("checking", "", 0, self._total))
+                    _prove(source.path)
                 bookmarks.begin(conn, found)
             elif bookmarks.source_of(conn) != found:
                 raise MoveError(
@@ -168,7 +174,7 @@ class Move:
         self._done = before = sum(bookmark.rows for bookmark in known.values())
         for table in tables:
             bookmark = known.get(table.name, Bookmark())
-            self._tell(Step(True, table.name, self._done, self._total))
+            self._tell(Step("copying", table.name, self._done, self._total))
             if not bookmark.is_done:
                 self._copy_table(reader, target, table, bookmark)
         return self._done - before
@@ -190,7 +196,7 @@ class Move:
                     bookmark = bookmark.moved(last, chunk.count, is_done=chunk.is_over)
                     bookmarks.save(conn, table.name, bookmark)
                 self._done += chunk.count
-                self._tell(Step(True, table.name, self._done, self._total))
+                self._tell(Step("copying", table.name, self._done, self._total))
 
     def _compare(
         self, reader: Connection, source: Database, target: Database, tables: list[Table],
@@ -208,7 +214,7 @@ class Move:
                 findings.append(str(error))
             there = set(inspect(other).get_table_names())
             for table in tables:
-                self._tell(Step(False, table.name, self._done, self._total))
+                self._tell(Step("comparing", table.name, self._done, self._total))
                 if table.name not in there:
                     findings.append(f"{table.name} is not in the target")
                     continue
@@ -241,7 +247,7 @@ class Move:
     def _compared(self, table: Table) -> Callable[[int], None]:
         def tell(count: int) -> None:
             self._done += count
-            self._tell(Step(False, table.name, self._done, self._total))
+            self._tell(Step("comparing", table.name, self._done, self._total))
 
         return tell
 
@@ -263,6 +269,16 @@ def _telling() -> Iterator[None]:
         if said is None and not isinstance(error, SQLAlchemyError | OSError):
             raise
         raise MoveError(f"the copy has stopped: {said or error}") from error
+
+
+def _prove(path: Path) -> None:
+    """A damaged index would hide rows from the copy, and from the comparison."""
+    report = IntegrityCheck(path).run()
+    if report is not None and report.problems:
+        raise MoveError(
+            f"{path} is damaged and was not copied: {report.problems[0]} "
+            f"({len(report.problems)} findings)"
+        )
 
 
 def _last_sequence(conn: Connection) -> int:
