@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
 
 from tests.helpers.pages import Visit
 from tests.helpers.server import ServerProcess
@@ -20,7 +20,9 @@ _ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--process-per-site",
 )
+VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
 # What the browser itself says about answers with an error status and about lost connections; the
 # tests that bring these about look at the page instead.
 _EXPECTED = (
@@ -42,21 +44,75 @@ def browser(browser_path: str) -> Iterator[Browser]:
         browser.close()
 
 
+class WarmWindow:
+    """Where the tests of one server open their first windows: one context and its one process.
+
+    A context of its own costs each page a new process that reads and compiles everything again.
+    """
+
+    def __init__(self, browser: Browser, server: ServerProcess) -> None:
+        self._context = browser.new_context(base_url=server.url, viewport=VIEWPORT)
+        self._keeper: Page | None = None
+
+    def open_page(self) -> Page:
+        return self._context.new_page()
+
+    def clean(self) -> None:
+        """Close the pages and forget what they kept, before the next test comes."""
+        if self._keeper is None:  # a page of the same site keeps the process
+            self._keeper = self._context.new_page()
+            self._keeper.goto("/healthz")
+        for page in self._context.pages:
+            if page is not self._keeper:
+                page.close()
+        self._context.clear_cookies()
+        self._keeper.evaluate("localStorage.clear()")
+
+    def close(self) -> None:
+        self._context.close()
+
+
+@pytest.fixture(scope="module")
+def warm_windows(browser: Browser) -> Iterator[Callable[[ServerProcess], WarmWindow]]:
+    """The warm window of each server that a module's tests share."""
+    windows: dict[str, WarmWindow] = {}
+    with ExitStack() as stack:
+
+        def of_server(server: ServerProcess) -> WarmWindow:
+            if server.url not in windows:
+                windows[server.url] = window = WarmWindow(browser, server)
+                stack.callback(window.close)
+            return windows[server.url]
+
+        yield of_server
+
+
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Visit]:
+def visit(
+    browser: Browser,
+    warm_windows: Callable[[ServerProcess], WarmWindow],
+    request: pytest.FixtureRequest,
+) -> Iterator[Visit]:
     """Opens a path of a server in a window of its own; keywords go to the browser's context.
 
     An uncaught error or an error on the console, such as a violation of the Content Security
     Policy, fails the test.
     """
     problems: list[str] = []
+    lasting = _lasting_servers(request)
     with ExitStack() as windows:
 
         def open_page(server: ServerProcess, path: str = "/", **options: Any) -> Page:
-            options.setdefault("viewport", {"width": 1280, "height": 800})
-            context = browser.new_context(base_url=server.url, **options)
-            windows.callback(context.close)
-            page = context.new_page()
+            if server in lasting and not options:
+                lasting.clear()  # a second window shares nothing with the first
+                window = warm_windows(server)
+                windows.callback(window.clean)
+                page = window.open_page()
+            else:
+                options.setdefault("viewport", VIEWPORT)
+                context = browser.new_context(base_url=server.url, **options)
+                windows.callback(context.close)
+                page = context.new_page()
             page.set_default_timeout(10_000)
             page.on("pageerror", lambda error: problems.append(f"{path}: {error}"))
             page.on("console", lambda message: _note(message, path, problems))
@@ -65,6 +121,18 @@ def visit(browser: Browser) -> Iterator[Visit]:
 
         yield open_page
     assert not problems, problems
+
+
+def _lasting_servers(request: pytest.FixtureRequest) -> list[ServerProcess]:
+    """The servers that the test shares with others of its module."""
+    # pytest has no public way to the scope of another fixture
+    names = [
+        name
+        for name in request.fixturenames
+        if (found := request._arg2fixturedefs.get(name)) and found[-1].scope == "module"
+    ]
+    values = [request.getfixturevalue(name) for name in names]
+    return [value for value in values if isinstance(value, ServerProcess)]
 
 
 def _note(message: ConsoleMessage, path: str, problems: list[str]) -> None:
