@@ -162,6 +162,17 @@ def url_for(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
         yield url
 
 
+@cache
+def server_variables(database: Path) -> dict[str, str]:
+    """How a server of a test finds its database: the file, or the schema that is there instead."""
+    if not ON_POSTGRESQL:
+        return {"EVENTBUS_DATABASE_URL": f"sqlite:///{database}"}
+    pool = schemas()
+    return {
+        "EVENTBUS_DATABASE_URL": pool.url(pool.lend()), "EVENTBUS_FILES": str(database.parent),
+    }  # fmt: skip
+
+
 def use_postgresql() -> None:
     """Have every log that a test opens in an SQLite file be a schema of the server instead."""
     on_file = eventlog.open_database

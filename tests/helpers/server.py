@@ -16,6 +16,7 @@ from typing import Self
 from simple_websocket import Client
 
 from tests.helpers.api import Api
+from tests.helpers.databases import server_variables
 from tests.helpers.server_zygote import ForkedServer, server_zygote
 from tests.helpers.waiting import wait_until
 
@@ -99,7 +100,7 @@ class ServerProcess:
         environment = clean_environment(
             **{
                 "PORT": str(self.port),
-                "EVENTBUS_DATABASE_URL": f"sqlite:///{self.database}",
+                **server_variables(self.database),
                 **self._variables,
             }
         )
