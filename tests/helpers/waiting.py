@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -20,3 +21,10 @@ def wait_until(condition: Callable[[], T], what: str, timeout_s: float = 10.0) -
         if time.monotonic() > deadline:
             raise AssertionError(f"after {timeout_s:g} s still not: {what} (last seen: {value!r})")
         time.sleep(_POLL_S)
+
+
+def within(limit_s: float) -> float:
+    """``limit_s`` for a test to hold what it measures against: on a machine where several processes
+    want each processor it is that many times as long."""
+    waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return limit_s * max(1.0, waiting)

@@ -55,9 +55,9 @@ def test_every_value_is_where_its_pointer_says(data: dict[str, Any]) -> None:
 def test_a_large_payload_costs_little_and_all_of_it_can_be_reached() -> None:
     data = {f"group {n}": [{"id": i, "/~": {"x": i}} for i in range(130)] for n in range(130)}
     assert len(json.dumps(data)) > 256 * 1024
-    began = time.perf_counter()
+    began = time.process_time()
     tree = payload_tree(data)
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1
     assert len(all_of(tree)) <= 301
     assert tree.rest == 30
     assert len(leaves(data, tree)) == 130 * 130 * 2

@@ -92,9 +92,9 @@ def test_a_reference_is_never_fetched() -> None:
 
 def test_an_expression_takes_time_in_proportion_to_the_text() -> None:
     schema = CompiledSchema({"properties": {"a": {"pattern": "^(a+)+$"}}})
-    began = time.monotonic()
+    began = time.process_time()
     assert not schema.allows({"a": "a" * 100_000 + "!"})
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_file_may_describe_a_tree() -> None:

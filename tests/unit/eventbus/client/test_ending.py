@@ -17,7 +17,7 @@ from eventbus.errors import (
     EventDroppedError,
 )
 from tests.helpers.clients import balance, messages
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import wait_until, within
 
 ROOT = Path(__file__).parents[4]
 
@@ -28,7 +28,7 @@ def test_a_closed_client_takes_no_events_and_counts_what_it_gave_up(bus, connect
     receipts = [client.publish("a.b") for _ in range(30)]
     started = time.monotonic()
     assert not client.close(0.2)
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < within(2.0)
     assert balance(client) == (30, 0, 30, 0, 0)
     assert messages(caplog, "30 events were not confirmed")
     with pytest.raises(EventDroppedError, match="closed"):
@@ -52,7 +52,7 @@ def test_closing_does_not_wait_longer_than_it_is_told_for_a_bus_that_hangs(bus, 
     bus.wait_for_batches(1)
     started = time.monotonic()
     assert not client.close(0.2)
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < within(1.5)
     wait_until(
         lambda: all(thread.name != "eventbus-client" for thread in threading.enumerate()),
         "the sending thread has ended",
@@ -83,7 +83,7 @@ def test_the_end_of_the_process_sends_what_is_pending(bus) -> None:
 def test_a_bus_that_hangs_delays_the_end_of_the_process_by_two_seconds_at_most(bus) -> None:
     bus.hold()
     took_s, done = run_script("bus = RemoteEventBus(url)\nbus.publish('a.b')", bus.url)
-    assert took_s < 6.0  # a request may take 10 s
+    assert took_s < within(6.0)  # a request may take 10 s
     assert "1 events were not confirmed" in done.stderr
 
 
@@ -94,7 +94,7 @@ def test_a_bus_known_to_be_away_does_not_delay_the_end_of_the_process(bus) -> No
         "while not bus._notices.is_away: bus.flush(0.05)",
         bus.url,
     )
-    assert took_s < 1.7
+    assert took_s < within(1.7)
     assert "is away" in done.stderr
 
 
