@@ -81,7 +81,7 @@ class EventLog:
         self.storage = self._database.storage
         try:
             conn = self._database.writer
-            refuse_unfinished(conn, self._database.path)
+            refuse_unfinished(conn, self.storage.name)
             migrate(conn, "log", LOG_MIGRATIONS)
             self._subscribers = Subscribers(conn)
             self.schedules = Schedules(conn, self._database)

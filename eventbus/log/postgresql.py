@@ -23,7 +23,7 @@ logger = logging.getLogger("eventbus.log")
 _READ_POOL = 16
 _MOST_PROCESSES = 256  # of one machine
 # Of an advisory lock's key; the rest is the schema's. Each process that has the log open shares it.
-_OPEN = 0x65766369
+OPEN_LOCK = 0x65766369
 _CONNECT: dict[str, Any] = {
     "connect_timeout": 5,
     "application_name": "eventbus",
@@ -139,7 +139,7 @@ class PostgresqlDatabase:
         """Be seen to have the log open; who needs it for himself has this lock alone."""
         with dbapi_connection.cursor() as cursor:
             cursor.execute(
-                "SELECT pg_try_advisory_lock_shared(%s, hashtext(current_schema()))", (_OPEN,)
+                "SELECT pg_try_advisory_lock_shared(%s, hashtext(current_schema()))", (OPEN_LOCK,)
             )
             is_in = cursor.fetchone()[0]
         dbapi_connection.commit()

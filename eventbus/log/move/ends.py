@@ -16,6 +16,7 @@ from eventbus.log.companions import COMPANIONS
 from eventbus.log.database import Database, open_database
 from eventbus.log.lockfile import LockFile
 from eventbus.log.move.bookmarks import is_unfinished, refuse_unfinished
+from eventbus.log.postgresql import OPEN_LOCK
 
 _UNFINISHED = "-moving"
 _ONLY_EMPTY = "a log is copied into an empty schema only (?options=-csearch_path%3DNAME names one)"
@@ -27,12 +28,8 @@ _FOREIGN = text("""
     AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
     ORDER BY c.relname""")
 _TABLES = text("SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name")
-# What a process with the log open holds of its schema: the first alone, the second with others.
-# Who moves it holds both alone.
-_LOCKS = [
-    text(f"SELECT pg_try_advisory_lock({key}, hashtext(current_schema()))")
-    for key in (0x65766275, 0x65766369)
-]
+# Each process with the log open holds it together with the others; who moves it, alone.
+_LOCK = text(f"SELECT pg_try_advisory_lock({OPEN_LOCK}, hashtext(current_schema()))")
 
 
 def file_of(url: str) -> Path | None:
@@ -129,7 +126,7 @@ def _check_server(database: Database, url: str) -> None:
             raise MoveError(f"the schema that {shown_url(url)} names is not there; make it first")
         if (encoding := conn.execute(text("SHOW server_encoding")).scalar()) != "UTF8":
             raise MoveError(f"{shown_url(url)} keeps text as {encoding}; a log needs UTF8")
-        is_ours = all(conn.execute(lock).scalar() for lock in _LOCKS)
+        is_ours = conn.execute(_LOCK).scalar()
     if not is_ours:
         raise LogLockedError(f"{shown_url(url)} is open in another process: stop that first")
 

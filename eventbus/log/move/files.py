@@ -11,41 +11,42 @@ from pathlib import Path
 from eventbus.errors import MoveError
 from eventbus.log.backup import sync
 from eventbus.log.companions import COMPANIONS
+from eventbus.log.database import Database
 from eventbus.log.fold import copy_database
 from eventbus.log.integrity import open_read_only
 
 _IN_FLIGHT = "-inflight"
 
 
-def copy_files(source: Path, target: Path, last_sequence: int) -> tuple[str, ...]:
-    """Copy what belongs to the log at ``source``; returns the names of what was.
+def copy_files(source: Database, target: Database, last_sequence: int) -> tuple[str, ...]:
+    """Copy what belongs to the log of ``source``; returns the names of what was.
 
-    The paths are those of the databases. All else that stands beside a log is made anew. Raises
-    MoveError, OSError.
+    All else that stands beside a log is made anew. Raises MoveError, OSError.
     """
     copied = []
     for companion in COMPANIONS:
-        there = companion.of(source)
-        if not there.exists():
-            continue
-        if companion.is_data:
-            copy_database(there, companion.of(target))
-            _prove_baseline(companion.of(target), last_sequence)
-        elif companion.suffix == _IN_FLIGHT and any(there.read_bytes()):
+        there, copy = companion.of(source.shared_path), companion.of(target.shared_path)
+        if companion.is_data and there.exists():
+            copy_database(there, copy)
+            _prove_baseline(copy, last_sequence)
+        elif companion.suffix == _IN_FLIGHT:
+            there, copy = companion.of(source.path), companion.of(target.path)
+            if not there.exists() or not any(there.read_bytes()):
+                continue
             # What a crash has cut off is counted as an attempt by the next server.
-            shutil.copyfile(there, companion.of(target))
+            shutil.copyfile(there, copy)
         else:
             continue
-        sync(companion.of(target))
-        copied.append(companion.of(target).name)
+        sync(copy)
+        copied.append(copy.name)
     return tuple(copied)
 
 
-def compare_files(source: Path, target: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def compare_files(source: Database, target: Database) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names of what is the same, and sentences about what is not."""
     same, findings = [], []
     for companion in COMPANIONS:
-        ours, theirs = companion.of(source), companion.of(target)
+        ours, theirs = companion.of(source.shared_path), companion.of(target.shared_path)
         if not companion.is_data or not ours.exists():
             continue
         if not theirs.exists():

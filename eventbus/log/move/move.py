@@ -114,7 +114,7 @@ class Move:
             with target.writer.begin():
                 give_behind(target.writer, tables, given)
                 _set_head(target.writer, last)
-            files = copy_files(source.path, target.path, last)
+            files = copy_files(source, target, last)
             if target.writer.dialect.name == "postgresql":
                 _vacuum(target.writer)
             copying_s = time.monotonic() - began
@@ -226,7 +226,7 @@ class Move:
             last = _last_sequence(reader)
             findings += given_again(other, tables, given)
             findings += _wrong_head(other, last)
-        files, wrong = compare_files(source.path, target.path)
+        files, wrong = compare_files(source, target)
         return Moved(
             tuple(compared), (*findings, *wrong), files, last, copied[0], copied[1],
             time.monotonic() - began,
