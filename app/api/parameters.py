@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from flask import request
@@ -16,6 +17,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 1_000
 MAX_BODY_BYTES = 16_384
 
+_UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -66,7 +68,34 @@ def body_object(most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
         raise ProblemError(
             400, "Wrong body", f"the body {detail}", [{"pointer": "", "detail": detail}]
         )
+    if b"\\u" in body and (found := _unwritable(value)) is not None:
+        pointer, detail = found
+        raise ProblemError(
+            400, "Wrong body", f"{pointer} {detail}", [{"pointer": pointer, "detail": detail}]
+        )
     return value
+
+
+def _unwritable(value: Any, pointer: str = "") -> tuple[str, str] | None:
+    """Where text is that JSON can escape and no database takes, and what is wrong with it.
+
+    RFC 8259 §8.2 leaves open what a lone surrogate means; PostgreSQL has no NUL in text.
+    """
+    if isinstance(value, str):
+        found = _UNWRITABLE.search(value)
+        return found and (pointer, f"must not contain U+{ord(found[0]):04X}")
+    members: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        members = value.items()
+    elif isinstance(value, list):
+        members = enumerate(value)
+    for name, member in members:
+        inner = f"{pointer}/{name}"
+        if isinstance(name, str) and _UNWRITABLE.search(name):
+            return pointer, f"has a member with a name that no text can have: {shown(name)}"
+        if (wrong := _unwritable(member, inner)) is not None:
+            return wrong
+    return None
 
 
 def refuse_coding() -> None:

@@ -33,6 +33,7 @@ from eventbus.log.sqlite import SqliteDatabase
 
 _SIDE_FILES = ("", "-wal", "-shm", "-journal", "-lock")
 _KEYS = 500
+_CACHE_KIB = 4 * 1024
 _PAGE_CHARS = 8 * 1024 * 1024
 
 _events, _deliveries = schema.events, schema.deliveries
@@ -76,7 +77,8 @@ class Fold:
         What is committed survives a power cut only when ``is_durable``. Raises LogError and
         LogLockedError.
         """
-        self._database = SqliteDatabase("sqlite://" if path is None else f"sqlite:///{path}")
+        url = "sqlite://" if path is None else f"sqlite:///{path}"
+        self._database = SqliteDatabase(url, _CACHE_KIB)
         self.path = self._database.path
         self.writer: Connection = self._database.writer
         if not is_durable:

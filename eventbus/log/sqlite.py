@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from eventbus.patterns import Pattern
 _BUSY_TIMEOUT_MS = 5_000
 _READ_POOL = 16
 # With 64 MiB commits read no less from a log of 400,000 events: what they touch is its end.
-_WRITER_CACHE_KIB = 16 * 1024
+WRITER_CACHE_KIB = 16 * 1024
+# Each of up to 32 connections has one: what it does not hold, the system's own cache does.
+_READER_CACHE_KIB = 512
 
 
 class SqliteDatabase:
@@ -36,7 +38,7 @@ class SqliteDatabase:
 
     channel = ""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, writer_cache_kib: int = WRITER_CACHE_KIB) -> None:
         """``url`` is ``sqlite:///path``; ``sqlite://`` is a temporary file that ``close`` removes.
 
         Raises LogError for a file that cannot be opened, LogLockedError when it is open
@@ -58,7 +60,7 @@ class SqliteDatabase:
         address = f"sqlite:///{self.path}"
         try:
             self._write_engine = _engine(address, begin="BEGIN IMMEDIATE", poolclass=StaticPool)
-            event.listen(self._write_engine, "connect", _set_up_writer)
+            event.listen(self._write_engine, "connect", partial(_set_up_writer, writer_cache_kib))
             self._read_engine = _engine(
                 address, begin="BEGIN", poolclass=QueuePool, pool_size=_READ_POOL,
                 max_overflow=_READ_POOL,
@@ -158,13 +160,13 @@ def _engine(address: str, *, begin: str, **options: Any) -> Engine:
     return engine
 
 
-def _set_up_writer(dbapi_connection: Any, _record: Any) -> None:
+def _set_up_writer(cache_kib: int, dbapi_connection: Any, _record: Any) -> None:
     for pragma in (
         "auto_vacuum = INCREMENTAL",  # only takes effect before the first table exists
         "journal_mode = WAL",
         "synchronous = FULL",  # an acknowledged publish survives a power cut, not only a crash
         f"busy_timeout = {_BUSY_TIMEOUT_MS}",
-        f"cache_size = -{_WRITER_CACHE_KIB}",
+        f"cache_size = -{cache_kib}",
         "temp_store = MEMORY",
         "journal_size_limit = 67108864",
     ):
@@ -182,5 +184,8 @@ def _type_matches(pattern: str, type: str) -> bool:
 
 def _set_up_reader(dbapi_connection: Any, _record: Any) -> None:
     dbapi_connection.create_function("eventbus_type_matches", 2, _type_matches, deterministic=True)
-    for pragma in (f"busy_timeout = {_BUSY_TIMEOUT_MS}", "query_only = ON", "temp_store = MEMORY"):
+    for pragma in (
+        f"busy_timeout = {_BUSY_TIMEOUT_MS}", "query_only = ON", "temp_store = MEMORY",
+        f"cache_size = -{_READER_CACHE_KIB}",
+    ):  # fmt: skip
         dbapi_connection.execute(f"PRAGMA {pragma}").close()

@@ -18,6 +18,8 @@ from tests.helpers.server import ServerProcess
 MOST_EXAMPLES = 20
 # Right and wrong ones of some sixty operations, for a round of a short run.
 OPERATIONS = 120
+# Of each request; they are quick, and what they break lies elsewhere.
+MUTANTS = 6
 
 
 def main() -> int:
@@ -38,10 +40,10 @@ def main() -> int:
             target=sockets.storm, args=(server.port, wanted.frames, frames, wanted.seed)
         )
         attack.start()
-        examples = min(MOST_EXAMPLES, max(1, wanted.requests // OPERATIONS))
+        examples = min(MOST_EXAMPLES, max(1, wanted.requests // OPERATIONS // (1 + MUTANTS)))
         began, number = time.monotonic(), wanted.seed
         while requests.count < wanted.requests and not requests.failures and not frames.failures:
-            http.storm(server.url, examples, requests, number)
+            http.storm(server.url, examples, requests, number, mutants=MUTANTS)
             number += 1
             took_s = time.monotonic() - began
             print(

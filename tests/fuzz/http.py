@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
     unsupported_method,
 )
+
+from tests.fuzz import mutants as broken
 
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance,
@@ -53,12 +56,14 @@ class Tally:
 
 
 def storm(
-    url: str, examples: int, tally: Tally, number: int | None = None, *, is_access: bool = False
-) -> None:
+    url: str, examples: int, tally: Tally, number: int | None = None, *, is_access: bool = False,
+    mutants: int = 0,
+) -> None:  # fmt: skip
     """``examples`` right and as many wrong requests of every operation at ``url``.
 
     The same ones each time, unless a ``number`` chooses others. With ``is_access`` those of users
-    and tokens, with a token: from the first one on nobody else is let in. Else all others.
+    and tokens, with a token: from the first one on nobody else is let in. Else all others. Each
+    is followed by so many ``mutants`` of itself.
     """
     session = requests.Session()
     if is_access:
@@ -70,7 +75,7 @@ def storm(
     for operation, mode in _operations(schema):
         if operation.path.startswith("/api/access") != is_access:
             continue
-        _run(operation, mode, examples, number, url, session, tally)
+        _run(operation, mode, examples, number, url, session, tally, mutants)
         if len(tally.failures) >= _MOST_FAILURES:
             return
 
@@ -85,8 +90,10 @@ def _operations(schema: Any) -> Iterator[tuple[Any, GenerationMode]]:
 
 def _run(
     operation: Any, mode: GenerationMode, examples: int, number: int | None, url: str,
-    session: requests.Session, tally: Tally,
+    session: requests.Session, tally: Tally, mutants: int,
 ) -> None:  # fmt: skip
+    chance = random.Random(number)
+
     @settings(
         max_examples=examples, derandomize=number is None, database=None, deadline=None,
         phases=[Phase.generate], suppress_health_check=list(HealthCheck),
@@ -94,6 +101,8 @@ def _run(
     @given(case=operation.as_strategy(generation_mode=mode))
     def each(case: Case) -> None:
         send(case, url, session, tally)
+        if mutants:
+            send_mutants(case, url, session, tally, mutants, chance)
 
     if number is not None:
         each = seed(number)(each)
@@ -116,6 +125,19 @@ def send(case: Case, url: str, session: requests.Session, tally: Tally) -> None:
             tally.failures.append(f"{problem}\n{response.content[:500]!r}\n{command}")
     if case.path == "/api/events" and case.method == "POST" and response.status_code in (200, 202):
         _note(response.json(), tally)
+
+
+def send_mutants(
+    case: Case, url: str, session: requests.Session, tally: Tally, count: int,
+    chance: random.Random,
+) -> None:  # fmt: skip
+    """Requests like it that are broken; what is wrong with the answers is noted in ``tally``."""
+    given = requests.Request(**case.as_transport_kwargs(base_url=url))
+    for mutant in broken.mutants(session.prepare_request(given), count, chance):
+        status, fault = broken.fault_of(session, mutant)
+        tally.statuses[status] += 1
+        if fault is not None:
+            tally.failures.append(fault)
 
 
 def _note(answer: dict[str, Any], tally: Tally) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from urllib.parse import quote
 
@@ -157,6 +158,24 @@ def test_no_parameter_is_sql(shared_server: ServerProcess, name: str) -> None:
         assert answer.status in (200, 400), answer.text
         assert answer.status == 400 or answer.json["events"] == []
     assert api.get("/api/stats").json["sequence"] == before
+
+
+@pytest.mark.parametrize("unwritable", ["\ud800", "a\x00b"])
+@pytest.mark.parametrize(
+    ("path", "make"),
+    [
+        ("/api/alerts/acknowledge", lambda text: {"ids": ["a", text]}),
+        ("/api/deliveries/redrive", lambda text: {"subscription": text}),
+        ("/api/deliveries/replay", lambda text: {"subscription": text, "since": "2026-01-01"}),
+        ("/api/alerts/resolve", lambda text: {"ids": ["a"], text: 1}),
+    ],
+)
+def test_text_that_no_database_takes_is_refused(
+    shared_server: ServerProcess, path: str, make: Callable[[str], object], unwritable: str
+) -> None:
+    answer = shared_server.new_api().post(path, make(unwritable))
+    assert answer.status == 400, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_nothing_of_all_this_was_an_internal_error(shared_server: ServerProcess) -> None:
