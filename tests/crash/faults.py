@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventbus.log.inflight import InFlight
+from tests.crash import psycopg_faults
 from tests.crash.beacon import IDLE, IN_COMMIT, IN_TRANSACTION, STARTING, Beacon
 from tests.crash.place import Place
 from tests.crash.points import COMMITTED, FUNCTIONS, NAMES, STATEMENTS, Function
@@ -35,7 +36,8 @@ class Faults:
         self.beacon.set("pid", os.getpid())
         # Last: from now on the pid is taken for this process's.
         self.beacon.set("incarnation", self.beacon.get("incarnation") + 1)
-        self.incarnation = self.beacon.get("incarnation")
+        self.incarnation = incarnation_of(self.beacon, place.member)
+        self._place = place
         self.plan: dict[str, Any] = {}
         if place.plan.exists():
             self.plan = json.loads(place.plan.read_text())
@@ -47,8 +49,11 @@ class Faults:
 
     def install(self) -> None:
         """Watch every connection made from now on, and wrap the functions."""
-        watched = functools.partial(_connect, self)
-        sqlite3.connect = sqlite3.dbapi2.connect = watched  # type: ignore[assignment, attr-defined]
+        if self._place.is_shared:
+            psycopg_faults.watch(self)
+        else:
+            watched = functools.partial(_connect, self)
+            sqlite3.connect = sqlite3.dbapi2.connect = watched  # type: ignore[assignment, attr-defined]
         for function in FUNCTIONS:
             self._wrap(function)
         self._note_entries()
@@ -109,6 +114,11 @@ class Faults:
 
         wrapper = functools.wraps(original)(after if function.is_after else before)
         setattr(owner, function.method, wrapper)
+
+
+def incarnation_of(beacon: Beacon, member: int) -> int:
+    """A number for the process that a beacon was set by last, unlike all others of the place."""
+    return member * 1_000_000 + beacon.get("incarnation")
 
 
 def _connect(faults: Faults, *args: Any, **kwargs: Any) -> sqlite3.Connection:

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from eventbus import Event, EventBus
+from eventbus.log import ddl
 from tests.crash.faults import Faults
 from tests.crash.points import IN_HANDLER, LETHAL
 
@@ -29,7 +30,8 @@ _APPLY = text(
 _SUM = text(
     "INSERT INTO crash_sums (subscription, subject, total, count)"
     " VALUES (:subscription, :subject, :amount, 1)"
-    " ON CONFLICT DO UPDATE SET total = total + excluded.total, count = count + 1"
+    " ON CONFLICT (subscription, subject) DO UPDATE SET"
+    " total = crash_sums.total + excluded.total, count = crash_sums.count + 1"
 )
 
 
@@ -38,14 +40,13 @@ class HandlerFailure(Exception):
 
 
 def _create_tables(conn: Connection) -> None:
-    conn.exec_driver_sql(
-        "CREATE TABLE crash_applied (position INTEGER PRIMARY KEY AUTOINCREMENT,"
+    ddl.run(
+        conn,
+        "CREATE TABLE crash_applied (position INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,"
         " subscription TEXT NOT NULL, sequence INTEGER NOT NULL, subject TEXT NOT NULL,"
-        " amount INTEGER NOT NULL, failed INTEGER NOT NULL)"
-    )
-    conn.exec_driver_sql(
+        " amount INTEGER NOT NULL, failed INTEGER NOT NULL)",
         "CREATE TABLE crash_sums (subscription TEXT NOT NULL, subject TEXT NOT NULL,"
-        " total INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (subscription, subject))"
+        " total INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (subscription, subject))",
     )
 
 
@@ -62,8 +63,8 @@ class Ledger:
         self._faults = faults
         self._failed: Counter[tuple[str, int]] = Counter()
 
-    def subscribe(self) -> None:
-        """Make the tables and put the handlers on the bus."""
+    def subscribe(self, is_first: bool = True) -> None:
+        """Make the tables and put the handlers on the bus; the ephemeral one ``is_first``."""
         self._bus.log.migrate("crash", (_create_tables,))
         self._durable("sum", "load.#", self._sum)
         self._durable("relay", "load.order.*", self._relay)
@@ -73,7 +74,8 @@ class Ledger:
         self._durable("hang", "load.task.hang", self._hang, timeout=HANG_TIMEOUT_S)
         self._durable("doomed", "load.task.doomed", self._doomed, max_attempts=3)
         self._durable("lethal", "load.task.lethal", self._lethal, inline=True, max_attempts=2)
-        self._bus.subscribe("load.order.#", lambda event: self._seen(event))
+        if is_first:
+            self._bus.subscribe("load.order.#", lambda event: self._seen(event))
 
     def _durable(
         self, name: str, pattern: str, handler: Callable[[Event], Any], **options: Any
@@ -109,7 +111,7 @@ class Ledger:
     def _done(self, name: str, event: Event, failed: bool = False) -> None:
         self._bus.effect(_apply, {
             "subscription": name, "sequence": event.sequence, "subject": event.subject,
-            "amount": event["amount"], "failed": failed,
+            "amount": event["amount"], "failed": int(failed),
         })  # fmt: skip
 
     def _publish(self, type: str, event: Event, **more: Any) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tests.crash.beacon import DRAINED, READY, STAGES, Beacon
 from tests.crash.checker import check
-from tests.crash.facts import Finding
+from tests.crash.facts import Facts, Finding
 from tests.crash.hosts import Host, LibraryHost, ServerHost, kill, wait_for
 from tests.crash.place import Place, is_alive
-from tests.crash.points import AT_START, NAMES, Deck, Point
+from tests.crash.points import AT_START, NAMES, Deck
 from tests.crash.replayed import RESULT
 from tests.crash.tally import Tally
 from tests.crash.zygote import Zygote
@@ -74,7 +74,10 @@ class Life:
         else:
             is_server = self._has_server and self._chance.random() < 0.45
             host = self._server if is_server else self._library
-        plan = {**self._plan(is_first), "small_wal": self._chance.random() < 0.3}
+        plan = {
+            **plan_of_death(self._chance, self._deck, is_first),
+            "small_wal": self._chance.random() < 0.3,
+        }
         if self._respawning:
             plan = {} if plan.get("how") != "start" else plan  # its worker gets none
             self._respawning = False
@@ -84,27 +87,6 @@ class Life:
             self._kill_client()
         self._await_death(host, plan)
         self._record_death(host)
-
-    def _plan(self, is_first: bool) -> dict[str, object]:
-        """How the next process is to die."""
-        choose = self._chance.random()
-        if choose < 0.15:
-            return {"how": "start"}
-        if choose < 0.35:
-            return {}
-        if choose < 0.38:
-            return {"lethal": True}
-        point = self._deck.draw(AT_START if is_first else None)
-        return {"point": point.name, "passes": self._passes(point), **self._delay(point)}
-
-    def _passes(self, point: Point) -> int:
-        """Early passes more often: the first commit after a start is the one least tried."""
-        return max(1, round(self._chance.random() ** 3 * point.passes * 0.35))
-
-    def _delay(self, point: Point) -> dict[str, int]:
-        if not point.delay_us:
-            return {}
-        return {"delay_us": max(1, round(self._chance.random() ** 2 * point.delay_us))}
 
     def _start(self, host: Host, plan: dict[str, object]) -> None:
         self._forget_last()
@@ -198,25 +180,53 @@ class Life:
         self._findings += findings
         if self._beacon.get("incarnation") not in facts.runs.clean:
             self._findings.append(Finding("ended", "the last process did not end in good order"))
-        pid = self._zygote.fork("compare", self._place, self._seed)
-        wait_for(lambda: not is_alive(pid), _READY_S, "the log is replayed")
-        result = self._place.directory / RESULT
-        differences = json.loads(result.read_text()) if result.exists() else ["it broke"]
-        self._findings += [Finding("replay", text) for text in differences]
-        self._tally.checked.update({
-            "events": len(facts.events),
-            "deliveries": len(facts.deliveries),
-            "failed attempts": len(facts.attempts),
-            "crashed attempts": sum(a["outcome"] == "crashed" for a in facts.attempts),
-            "dead letters": sum(d["state"] == "dead" for d in facts.deliveries),
-            "messages": len(facts.messages),
-            "acknowledged messages": sum(m.answers is not None for m in facts.messages),
-            "messages sent again": sum(len(m.again) for m in facts.messages),
-            "effects": len(facts.applied),
-        })  # fmt: skip
+        self._findings += compare(self._place, self._seed, self._zygote)
+        count_facts(self._tally, facts)
 
     def _clean_up(self) -> None:
         for pid in self._clients.values():
             kill(pid)
         self._library.kill()
         self._server.kill()
+
+
+def plan_of_death(chance: random.Random, deck: Deck, is_first: bool) -> dict[str, object]:
+    """How the next process is to die."""
+    choose = chance.random()
+    if choose < 0.15:
+        return {"how": "start"}
+    if choose < 0.35:
+        return {}
+    if choose < 0.38:
+        return {"lethal": True}
+    point = deck.draw(AT_START if is_first else None)
+    # Early passes more often: the first commit after a start is the one least tried.
+    passes = max(1, round(chance.random() ** 3 * point.passes * 0.35))
+    plan: dict[str, object] = {"point": point.name, "passes": passes}
+    if point.delay_us:
+        plan["delay_us"] = max(1, round(chance.random() ** 2 * point.delay_us))
+    return plan
+
+
+def compare(place: Place, seed: int, zygote: Zygote) -> list[Finding]:
+    """What the read models and a replay of the log say differently."""
+    pid = zygote.fork("compare", place, seed)
+    wait_for(lambda: not is_alive(pid), _READY_S, "the log is replayed")
+    result = place.directory / RESULT
+    differences = json.loads(result.read_text()) if result.exists() else ["it broke"]
+    return [Finding("replay", text) for text in differences]
+
+
+def count_facts(tally: Tally, facts: Facts) -> None:
+    """Add what was checked to the tally."""
+    tally.checked.update({
+        "events": len(facts.events),
+        "deliveries": len(facts.deliveries),
+        "failed attempts": len(facts.attempts),
+        "crashed attempts": sum(a["outcome"] == "crashed" for a in facts.attempts),
+        "dead letters": sum(d["state"] == "dead" for d in facts.deliveries),
+        "messages": len(facts.messages),
+        "acknowledged messages": sum(m.answers is not None for m in facts.messages),
+        "messages sent again": sum(len(m.again) for m in facts.messages),
+        "effects": len(facts.applied),
+    })  # fmt: skip

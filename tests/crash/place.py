@@ -7,17 +7,23 @@ from pathlib import Path
 
 
 class Place:
-    """One directory: the database, the journals, and what the processes tell each other by."""
+    """One directory: the database, the journals, and what the processes tell each other by.
 
-    def __init__(self, directory: Path) -> None:
+    The log is a file in it, or a schema of PostgreSQL that several members share, each of which
+    has a beacon and plans of its own.
+    """
+
+    def __init__(self, directory: Path, member: int = 0) -> None:
         self.directory = directory
+        self.member = member
         self.database = directory / "events.db"
         self.journals = directory / "journals"
-        self.beacon = directory / "beacon"
-        self.plan = directory / "plan.json"
+        self.beacon = directory / f"beacon{member or ''}"
+        self.plan = directory / f"plan{member or ''}.json"
         self.runs = directory / "runs.log"
         self.port = directory / "port"
         self.output = directory / "output.log"
+        self._server_url = directory / "url"
         self._owner = directory / "owner"
         self._stop = directory / "stop"
         self._drain = directory / "drain"
@@ -26,6 +32,19 @@ class Place:
         """Make the directories; this process is the owner."""
         self.journals.mkdir(parents=True)
         self._owner.write_text(str(os.getpid()))
+
+    def share(self, url: str) -> None:
+        """Have the log at ``url``, which several processes may open at a time."""
+        self._server_url.write_text(url)
+
+    @property
+    def is_shared(self) -> bool:
+        return self._server_url.exists()
+
+    @property
+    def url(self) -> str:
+        """The log's."""
+        return self._server_url.read_text() if self.is_shared else f"sqlite:///{self.database}"
 
     @property
     def is_abandoned(self) -> bool:

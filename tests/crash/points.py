@@ -62,6 +62,19 @@ STATEMENTS = (
     Statement(Point("inside-commit", 200, 2_000), "COMMIT"),
 )
 
+_NOT_THERE = ("BEGIN", "COMMIT")  # PostgreSQL's driver sends these by itself
+_POINTS = {statement.point.name: statement.point for statement in STATEMENTS}
+ON_POSTGRESQL = (
+    *(statement for statement in STATEMENTS if not statement.text.startswith(_NOT_THERE)),
+    Statement(_POINTS["begin"], "SELECT log_head", "FOR UPDATE"),
+    Statement(_POINTS["inside-transaction"], "SELECT log_head", "FOR UPDATE"),
+    Statement(_POINTS["insert-event"], "COPY events"),
+    Statement(_POINTS["insert-delivery"], "COPY deliveries"),
+    Statement(_POINTS["schedule"], "COPY scheduled"),
+    Statement(_POINTS["insert-attempt"], "COPY attempts"),
+)
+"""The same in the words of PostgreSQL, where a transaction that records begins with its lock."""
+
 COMMITTED = Point("committed", 200)
 """COMMIT has returned, and nobody knows yet."""
 

@@ -29,8 +29,11 @@ class Publishers:
         self._place = place
         self._faults = faults
         self._seed = seed
+        self._of = f"m{place.member}" if place.member else ""
         self._threads = [
-            threading.Thread(target=self._run_thread, args=(f"t{number}",), name=f"client-{number}")
+            threading.Thread(
+                target=self._run_thread, args=(f"{self._of}t{number}",), name=f"client-{number}"
+            )
             for number in range(THREADS)
         ]
         self._threads.append(threading.Thread(target=self._run_loop, name="client-loop"))
@@ -67,7 +70,7 @@ class Publishers:
         pause = threading.Event()
         for number in again(journal):
             self._send(journal, number, journal.sent[number])
-        if self._faults.plan.get("lethal") and client == "t0":
+        if self._faults.plan.get("lethal") and client == f"{self._of}t0":
             events = workload.lethal(client, journal.next)
             self._send(journal, journal.send(events), events)
         while not self._place.is_stopping:
@@ -88,7 +91,7 @@ class Publishers:
         asyncio.run(self._run_coroutines())
 
     async def _run_coroutines(self) -> None:
-        await asyncio.gather(*(self._run_coroutine(f"c{n}") for n in range(COROUTINES)))
+        await asyncio.gather(*(self._run_coroutine(f"{self._of}c{n}") for n in range(COROUTINES)))
 
     async def _run_coroutine(self, client: str) -> None:
         """Publishes up to six messages before it looks at a receipt."""

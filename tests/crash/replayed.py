@@ -6,6 +6,7 @@ import json
 
 import handlers
 from eventbus import EventBus
+from eventbus.log import EventLog
 from tests.crash.place import Place
 
 RESULT = "differences.json"
@@ -13,7 +14,7 @@ RESULT = "differences.json"
 
 def differences(place: Place) -> list[str]:
     """What the stored counters and a replay say differently."""
-    with EventBus.open(f"sqlite:///{place.database}") as bus:
+    with EventBus(EventLog(place.url, place.directory)) as bus:
         stored = handlers.install(bus).counters()
         fresh = handlers.replay(bus.log)
     return [

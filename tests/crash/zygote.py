@@ -1,7 +1,7 @@
 """A process with everything imported that forks the harness's children: a start takes 10 ms.
 
-Reads one JSON list a line, ["library" | "client" | "compare", place, seed, name], and writes the
-child's pid. It has one thread, so that a fork is safe, and ends with its standard input.
+Reads one JSON list a line, ["library" | "client" | "compare", place, member, seed, name], and
+writes the child's pid. It has one thread, so that a fork is safe, and ends with its standard input.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Zygote:
     def fork(self, kind: str, place: Place, seed: int, name: str = "") -> int:
         """Start a child; gives its pid."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        print(json.dumps([kind, str(place.directory), seed, name]), file=self._process.stdin)
+        line = json.dumps([kind, str(place.directory), place.member, seed, name])
+        print(line, file=self._process.stdin)
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
@@ -59,8 +60,8 @@ def _serve() -> None:
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody has to reap them
     for line in sys.stdin:
-        kind, directory, seed, name = json.loads(line)
-        place = Place(Path(directory))
+        kind, directory, member, seed, name = json.loads(line)
+        place = Place(Path(directory), member)
         pid = os.fork()
         if pid:
             print(pid, flush=True)
