@@ -12,6 +12,7 @@ from flask import request
 
 from app.problems import ProblemError
 from app.runtime import runtime
+from eventbus.log.reach import reaches
 from eventbus.timestamps import format_time
 from eventbus.validation import shown
 from handlers import Handlers
@@ -50,8 +51,9 @@ def place() -> Place | None:
 
     travels = runtime().travels
     if _SEQUENCE.fullmatch(text):
-        last = runtime().bus.log.last_sequence
-        if int(text) > last:
+        log = runtime().bus.log
+        if not reaches(log, int(text)):
+            last = log.last_sequence
             raise ProblemError.parameter(
                 PARAMETER, f"must be at most {last}, the newest sequence, not {text}"
             )

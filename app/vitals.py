@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from app.config import Settings
+from app.process import this_process
 from eventbus import Event, EventBus, Pattern
 from eventbus.errors import EventBusError
 from eventbus.log import EventQuery
@@ -38,6 +39,7 @@ _SURVEY_S = 5.0
 _QUIET_S = 30.0
 _GROWTH_S = 60.0
 _MOST_SUBSCRIPTIONS = 1_000
+_MOST_LOOKED_AT = 200
 _MOST_TOLD = 5  # subscriptions that are far behind, of which it is told one by one
 _STOP_S = 0.5
 _JOIN_S = 0.3
@@ -68,7 +70,7 @@ class Vitals:
 
     def __init__(self, bus: EventBus, settings: Settings) -> None:
         self.previous: Previous | None = None
-        """How the process before ended; None when the log was empty."""
+        """How the process before ended; None when there was none, or none in this one's place."""
         self._bus = bus
         self._settings = settings
         self._told: dict[Key, _Told] = {}
@@ -83,7 +85,8 @@ class Vitals:
         """Say that the bus has started, and begin to look. Raises NoThreadError."""
         if self._bus.log.last_sequence:  # an empty log stays so until somebody publishes
             self.previous = previous_end(self._bus)
-            self._say(STARTED, {"previous": self.previous}, "bus")
+            how = {} if self.previous is None else {"previous": self.previous}
+            self._say(STARTED, {**how, **this_process(self._bus).place}, "bus")
         start_thread(self._thread)
 
     def close(self) -> None:
@@ -96,7 +99,8 @@ class Vitals:
         """Say that the bus stops in good order; the last that its log takes."""
         if self._bus.log.last_sequence and not self._bus.log.storage.troubles():
             try:
-                self._bus.publish_event(_event(STOPPED, {}, "bus")).wait(_STOP_S)
+                data = this_process(self._bus).place
+                self._bus.publish_event(_event(STOPPED, data, "bus")).wait(_STOP_S)
             except EventBusError as error:
                 log.warning("that the bus stops could not be recorded: %s", error)
 
@@ -155,6 +159,7 @@ class Vitals:
         ]
         late.sort(key=lambda pair: pair[0])
         served = self._bus.served()
+        served |= self._bus.serving.elsewhere({one.subscription for _, one in late} - served)
         for oldest_us, one in late[:_MOST_TOLD]:
             why = "" if one.subscription in served else "; nothing serves it"
             yield _warning(
@@ -218,8 +223,13 @@ class Vitals:
             self._unsaid.popleft()
 
 
-def previous_end(bus: EventBus) -> Previous:
-    """How the process before this one ended, by what it left behind."""
+def previous_end(bus: EventBus) -> Previous | None:
+    """How the process before this one ended, by what it left behind.
+
+    Where several share the log it is that of the same number on the same machine, if one is known.
+    """
+    if bus.log.channel:
+        return _previous_here(bus)
     newest_of = {}
     for type in (STARTED, STOPPED, RESTORED):
         for event in bus.log.query(EventQuery(pattern=Pattern(type), limit=1)).events:
@@ -229,6 +239,18 @@ def previous_end(bus: EventBus) -> Previous:
         return "restored"
     # The lock file alone would also say so when a check after a crash was not finished.
     return "crashed" if bus.log.owes_check and newest != STOPPED else "stopped"
+
+
+def _previous_here(bus: EventBus) -> Previous | None:
+    own = this_process(bus)
+    found: dict[int, Previous] = {}
+    ends: tuple[tuple[str, Previous], ...] = ((STARTED, "crashed"), (STOPPED, "stopped"))
+    for type, how in ends:
+        for event in bus.log.query(EventQuery(pattern=Pattern(type), limit=_MOST_LOOKED_AT)).events:
+            if (event.get("host"), event.get("number")) == (own.host, own.number):
+                found[event.sequence or 0] = how
+                break
+    return found[max(found)] if found else None
 
 
 def _event(type: str, data: dict[str, Any], subject: str) -> Event:

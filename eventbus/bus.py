@@ -334,7 +334,7 @@ class EventBus:
 
     def subscriptions(self) -> list[SubscriptionStats]:
         """Every subscription, also stored ones that nothing serves now, by name."""
-        return subscription_stats(self.log, self._lanes)
+        return subscription_stats(self.log, self._lanes, self.serving)
 
     def running(self) -> list[Running]:
         """The attempts that are under way now, oldest first."""

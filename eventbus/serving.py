@@ -135,6 +135,13 @@ class Serving:
         """Whether this process delivers to the subscription's handler now."""
         return name in self._active or name not in self._waiting
 
+    def elsewhere(self, names: Collection[str]) -> set[str]:
+        """Which of these subscriptions another process serves now. Raises LogReadError."""
+        leases = {_lease_of(name): name for name in names if name not in self._active}
+        if self.leases is None or not leases:
+            return set()
+        return {leases[lease] for lease in self.leases.held_by_anybody(leases)}
+
     def _begin(self, name: str) -> None:
         """The lease is here: read on in the log where the process that had it came to."""
         with self._lock:

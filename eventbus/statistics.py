@@ -15,6 +15,7 @@ from eventbus.timestamps import from_microseconds
 
 if TYPE_CHECKING:
     from eventbus.runner import Run
+    from eventbus.serving import Serving
 
 SubscriptionState = Literal["served", "paused", "unserved"]
 
@@ -27,7 +28,8 @@ class SubscriptionStats:
     ``succeeded`` deliveries in this process. ``p50_ms``, ``p95_ms``, ``p99_ms`` are of the newest
     1000 durations, None before the first. ``is_active``: a handler serves it in this process.
     ``blocked_loop``: how often its handler made all others wait, in this process. ``state`` is
-    ``paused``, else ``served`` or, when no handler serves it here, ``unserved``.
+    ``paused``, else ``served`` or, when no handler serves it, ``unserved``. ``is_elsewhere``:
+    another process serves it. Then the durations are those in the log, and ``running`` is unknown.
     """
 
     name: str
@@ -48,6 +50,7 @@ class SubscriptionStats:
     paused_at: datetime | None = None
     paused_by: str | None = None
     pause_reason: str | None = None
+    is_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,15 @@ def served(lanes: Mapping[str, Lane]) -> list[Served]:
     return [Served.of(lane) for lane in lanes.values()]
 
 
-def subscription_stats(log: EventLog, lanes: Mapping[str, Lane]) -> list[SubscriptionStats]:
+def subscription_stats(
+    log: EventLog, lanes: Mapping[str, Lane], serving: Serving
+) -> list[SubscriptionStats]:
     """Stored and live subscriptions together, by name."""
+    lanes = {name: lane for name, lane in lanes.items() if serving.is_served(name)}
     counts = log.delivery_reader.counts_by_subscription()
     stats = []
     stored = {subscriber.name: subscriber for subscriber in log.subscribers()}
+    elsewhere = serving.elsewhere(stored.keys() - lanes.keys())
     for name in sorted(stored.keys() | lanes.keys()):
         lane, subscriber = lanes.get(name), stored.get(name)
         if subscriber is not None:
@@ -121,6 +128,11 @@ def subscription_stats(log: EventLog, lanes: Mapping[str, Lane]) -> list[Subscri
         failures = lane.failures if lane else 0
         if lane is None and subscriber is not None:
             failures = log.delivery_reader.failures(subscriber.id)
+            if name in elsewhere:
+                durations = log.delivery_reader.recent_durations_ms(
+                    subscriber.id, log.last_sequence
+                )
+                durations.sort()
         stats.append(SubscriptionStats(
             name=name, pattern=pattern, is_durable=subscriber is not None,
             is_active=lane is not None, lag=lag, running=lane.running_count if lane else 0,
@@ -128,9 +140,9 @@ def subscription_stats(log: EventLog, lanes: Mapping[str, Lane]) -> list[Subscri
             failures=failures, p50_ms=percentile(durations, 50),
             p95_ms=percentile(durations, 95), p99_ms=percentile(durations, 99),
             blocked_loop=lane.blocked_count if lane else 0,
-            state="paused" if pause else "served" if lane else "unserved",
+            state="paused" if pause else "served" if lane or name in elsewhere else "unserved",
             paused_at=pause.at if pause else None, paused_by=pause.by if pause else None,
-            pause_reason=pause.reason if pause else None,
+            pause_reason=pause.reason if pause else None, is_elsewhere=name in elsewhere,
         ))  # fmt: skip
     return stats
 

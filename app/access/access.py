@@ -6,10 +6,11 @@ import logging
 import threading
 import time
 from contextlib import suppress
+from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from app.access.directory import Directory
-from app.access.door import Door, close_door, open_door
+from app.access.door import Door, close_door, doors, open_door
 from app.access.errors import UnprotectedError
 from app.access.logins import Logins
 from app.access.mask import Mask
@@ -59,7 +60,9 @@ class Access:
         self.mask = Mask(settings.mask, settings.mask_below) if settings.mask else None
         self.sockets = Sockets(settings.max_sockets_per_user, self.mask)
         self.limiter = None if settings.rate_limit is None else RateLimiter(settings.rate_limit)
-        self._database = log.path
+        self._database, self._shared = log.path, log.shared_path
+        self._is_shared = bool(log.channel)
+        self._url: str | None = None
         self._woken = threading.Event()
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="eventbus-access", daemon=True)
@@ -90,6 +93,9 @@ class Access:
 
     def open_door(self, url: str) -> None:
         """Let the command line of this machine in, at the address where the server answers."""
+        self._url = url
+        if self._is_shared:
+            self.directory.is_local = self._opens
         try:
             open_door(self._database, Door(url, self.directory.local_secret))
         except OSError as error:
@@ -101,6 +107,13 @@ class Access:
         self._woken.set()
         self._thread.join(timeout=0.5)
         close_door(self._database, self.directory.local_secret)
+
+    def _opens(self, secret: str) -> bool:
+        """Whether another process has opened a door with it to the same address: they share it."""
+        return any(
+            door.url == self._url and compare_digest(door.secret, secret)
+            for door in doors(self._shared)
+        )
 
     def _run(self) -> None:
         write_at = time.monotonic() + _WRITE_S

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.access.oidc.client import WaysIn
@@ -70,6 +71,8 @@ class Directory:
         """Called, under the lock, when somebody may have lost what they had."""
         self.local_secret = new_secret(LOCAL_PREFIX)
         """What the command line of this machine proves itself with while this process lives."""
+        self.is_local: Callable[[str], bool] = lambda secret: False
+        """Whether the command line has a secret from another process at the same address."""
         self.is_guarded = False
         """Whether everybody has to say who they are."""
         self.changed()
@@ -79,7 +82,9 @@ class Directory:
 
     def of_token(self, secret: str) -> Principal | None:
         """Whose token it is; None for one that is wrong, revoked or expired."""
-        found = self._principals.get(digest(secret))
+        found = self._found(digest(secret))
+        if found is None and secret.startswith(LOCAL_PREFIX) and self.is_local(secret):
+            return LOCAL
         if found is None or found.kind == "user":
             return None
         if found.kind == "token":
@@ -91,12 +96,23 @@ class Directory:
 
     def of_session(self, secret: str) -> Principal | None:
         """Whose session it is; None for one that is wrong, ended or too old."""
-        found = self._principals.get(digest(secret))
+        found = self._found(digest(secret))
         if found is None or found.session is None or not self._is_fresh(found.session):
             return None
         now_us = int(time.time() * 1_000_000)
         self.sessions_seen[found.session] = self.users_seen[found.id] = now_us
         return found
+
+    def _found(self, digest: str) -> Principal | None:
+        """Whose it is; what another process has given out just now is looked for in the log."""
+        found = self._principals.get(digest)
+        if found is not None or not self._log.channel:
+            return found
+        with self._log.reading() as conn:
+            is_new = rows.knows(conn, digest)
+        if is_new:
+            self._changed_elsewhere({_TOPIC})
+        return self._principals.get(digest)
 
     def now(self, principal: Principal) -> Principal:
         """The same one with what they may do now; NOBODY when that is nothing any more."""
@@ -132,6 +148,14 @@ class Directory:
         return is_used and now - found.created_us / 1_000_000 < self._most_s
 
     # -- changes -----------------------------------------------------------------------------
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the lock for a change, which begins with what other processes have changed."""
+        with self.lock:
+            if self._log.channel:
+                self._changed_elsewhere({_TOPIC})
+            yield
 
     def commit(self, call: Migration, events: Sequence[Event] = ()) -> None:
         """Change rows and record what tells of it, in one transaction; whoever calls has the lock.

@@ -50,7 +50,8 @@ class Logins:
             raise NotAllowedError("nobody signs in with a password here (EVENTBUS_PASSWORD_LOGIN)")
         if wait_s := self._throttle.begin(name, address, time.monotonic()):
             raise ThrottledError(wait_s)
-        user = users.find(directory, name)
+        with directory.changing():
+            user = users.find(directory, name)
         is_right = passwords.is_right(password, None if user is None else user.password)
         if user is None or not is_right or user.is_disabled:
             # A name that nobody has is not recorded: people type passwords into that field.
@@ -61,7 +62,7 @@ class Logins:
             raise LoginError("the name or the password is wrong")
         self._throttle.succeeded(name, address)
         rehashed = passwords.hashed(password) if passwords.is_outdated(user.password) else None
-        with directory.lock:
+        with directory.changing():
             current = directory.users.get(user.id)
             if current is None or current.is_disabled or current.password != user.password:
                 raise LoginError("the name or the password is wrong")  # changed meanwhile
@@ -82,7 +83,7 @@ class Logins:
         Raises NotAllowedError, AccessConflictError, LogWriteError.
         """
         directory = self._directory
-        with directory.lock:
+        with directory.changing():
             arrival = arrive(directory, person, address)
             self._throttle.succeeded(None, address)
             return self._begin(arrival, _Browser(address, agent, former))

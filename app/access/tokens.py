@@ -63,7 +63,7 @@ def create(
         pattern=bound,
         expires=None if expires_us is None else format_time(from_microseconds(expires_us)),
     )  # fmt: skip
-    with directory.lock:
+    with directory.changing():
         if any(each.name == token.name for each in directory.tokens.values()):
             raise AccessConflictError(f"there is a token {token.name!r} already")
         if len(directory.tokens) >= MOST_TOKENS:
@@ -80,7 +80,7 @@ def revoke(directory: Directory, which: object, by: str, opens: bool = False) ->
 
     Raises UnknownError, AccessConflictError, LogWriteError.
     """
-    with directory.lock:
+    with directory.changing():
         token = named(directory, which)
         is_last = len(directory.users) + len(directory.tokens) == 1
         if is_last and not opens and directory.ways.client is None:

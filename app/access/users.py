@@ -47,7 +47,7 @@ def add(directory: Directory, name: object, role: object, password: object, by: 
     stored = _hash(password, name)
     now_us = _now_us()
     user = User(0, name, checked, stored, False, now_us, now_us)
-    with directory.lock:
+    with directory.changing():
         if find(directory, name) is not None:
             raise AccessConflictError(f"there is a user {name!r} already")
         check_room(directory)
@@ -75,7 +75,7 @@ def check_room(directory: Directory) -> None:
 def set_role(directory: Directory, name: object, role: object, by: str) -> User:
     """Give a user another role. Raises as ``add``, and UnknownError."""
     checked = _role(role)
-    with directory.lock:
+    with directory.changing():
         user = named(directory, name)
         if user.role == checked:
             return user
@@ -102,7 +102,7 @@ def set_password(
     user = named(directory, name)
     check_password_is_ours(directory, user)
     stored = _hash(password, user.name)
-    with directory.lock:
+    with directory.changing():
         user = named(directory, name)
         told = audit.event(audit.USER_PASSWORD_CHANGED, user.name, by, user=user.name)
         changed = replace(user, password=stored, password_us=_now_us())
@@ -119,7 +119,7 @@ def check_password_is_ours(directory: Directory, user: User) -> None:
 
 def set_disabled(directory: Directory, name: object, is_disabled: bool, by: str) -> User:
     """Let a user no more sign in, which ends all sessions; or again. Raises as ``set_role``."""
-    with directory.lock:
+    with directory.changing():
         user = named(directory, name)
         if user.is_disabled == is_disabled:
             return user
@@ -136,7 +136,7 @@ def remove(directory: Directory, name: object, by: str, opens: bool = False) -> 
 
     Raises as ``set_role``.
     """
-    with directory.lock:
+    with directory.changing():
         user = named(directory, name)
         is_last = len(directory.users) + len(directory.tokens) == 1
         if is_last and not opens and directory.ways.client is None:
@@ -163,7 +163,7 @@ def end_sessions(
 
     Both are digests. Raises UnknownError, LogWriteError.
     """
-    with directory.lock:
+    with directory.changing():
         user = named(directory, name)
         ended = [
             digest

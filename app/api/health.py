@@ -11,6 +11,7 @@ from app.api.answers.system import Alive, NotWell, Ready
 from app.api.shapes import answer
 from app.openapi.operation import Media, operation
 from app.problems import PROBLEM_CONTENT_TYPE, RETRY_AFTER_S
+from app.process import this_process
 from app.runtime import Runtime, runtime
 from eventbus.errors import LogReadError
 from eventbus.trouble import PARTS, Part, Trouble
@@ -48,14 +49,17 @@ def readyz() -> Response:
     """200 when the log can be read and written and events are delivered; else why not.
 
     ``checks`` names everything that was looked at: ``pass``, ``warn`` or ``fail``. A warning is
-    no reason to send nothing here, so it does not change the status.
+    no reason to send nothing here, so it does not change the status. ``process`` is the one that
+    answers; of those that share a log all are ready, and one ``works``.
     """
     parts = runtime()
     bus = parts.bus
     with suppress(LogReadError), bus.log.reading() as conn:  # it is among the reasons then
         bus.log.storage.try_read(conn)
     troubles = bus.troubles()
-    more: dict[str, Any] = {"checks": _checks(troubles), "integrity": _integrity(parts)}
+    more: dict[str, Any] = {
+        "process": this_process(bus), "checks": _checks(troubles), "integrity": _integrity(parts),
+    }  # fmt: skip
     if parts.bridge is not None:
         more["broker"] = parts.bridge.status()
     reasons = [trouble for trouble in troubles if trouble.severity == "critical"]

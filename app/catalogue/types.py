@@ -10,16 +10,22 @@ from eventbus.catalogue.fields import WHO, declared, number, record, text, whole
 
 OWNER = "Event Bus"
 
+_PROCESS = {
+    "host": text("which machine"), "pid": whole("which process"),
+    "number": whole("of the machine's processes, given again when one has ended"),
+}  # fmt: skip
+_PLACE = {"host": "app-1", "pid": 4711, "number": 1}
 _TROUBLE = record("part", part=text("what is not well"), detail=text("in words"))
 
 TYPES = (
     declared(
         vitals.STARTED, "The server has started", "And how the process before it ended.",
-        record("", previous=text("stopped, crashed or restored")), {"previous": "stopped"}, OWNER,
+        record("", previous=text("stopped, crashed or restored"), **_PROCESS),
+        {"previous": "stopped", **_PLACE}, OWNER,
     ),
     declared(
         vitals.STOPPED, "The server stops", "In good order: what was acknowledged is on disk.",
-        record(""), {}, OWNER,
+        record("", **_PROCESS), _PLACE, OWNER,
     ),
     declared(
         vitals.BEGAN, "The server is in trouble", "It says what, once for each trouble.",

@@ -24,6 +24,7 @@ from app.runtime import Runtime, runtime
 from eventbus import Pattern
 from eventbus.lens import lens
 from eventbus.log import EventLog
+from eventbus.log.reach import reaches
 
 STRAY_MESSAGE_BYTES = 4096  # clients have nothing to tell us
 
@@ -138,7 +139,7 @@ def _sequence_argument(name: str, log: EventLog) -> int | None:
         raise ProblemError.parameter(
             name, f"must be a sequence, a whole number that is not negative, not {text[:40]!r}"
         )
-    if int(text) > log.last_sequence:
+    if not reaches(log, int(text)):
         raise ProblemError.parameter(
             name, f"must be at most {log.last_sequence}, the newest sequence, not {text}"
         )

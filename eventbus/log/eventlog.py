@@ -109,7 +109,7 @@ class EventLog:
         self.tracing: Tracing | None = None
         self._removing = threading.RLock()
         self._feed = Feed(newest, self.known_types)
-        self._follower, self.leases = self._shared()
+        self.follower, self.leases = self._shared()
         self.change_listeners: list[Callable[[set[str]], None]] = []
         """Called with the topics of what other processes have committed."""
         self.removal_listeners: list[Callable[[Sequence[int]], None]] = []
@@ -134,8 +134,8 @@ class EventLog:
         self._after_commit = after_commit
         self.clock = self._writer.clock = clock
         self._commit.start()
-        if self._follower is not None:
-            self._follower.start()
+        if self.follower is not None:
+            self.follower.start()
 
     @property
     def last_sequence(self) -> int:
@@ -154,8 +154,8 @@ class EventLog:
 
     def close(self) -> None:
         """Commit what is queued, then close the files."""
-        if self._follower is not None:
-            self._follower.close()
+        if self.follower is not None:
+            self.follower.close()
         self._commit.close()
         self.in_flight.close()
         self._database.close()

@@ -26,6 +26,7 @@ _PAGE = 1_000
 # How soon a commit without events is noticed, and any commit when a notification was lost.
 _LOOK_S = 0.2
 _RETRY_S = 1.0
+_CATCH_UP_S = 5.0
 
 
 class Followed(Protocol):
@@ -69,6 +70,20 @@ class Follower:
     def hurry(self) -> None:
         """Look soon: something was left to the follower."""
         self._is_told.set()
+
+    def catch_up(self, sequence: int) -> bool:
+        """Whether a sequence is recorded; blocks until what is up to it was handed on here.
+
+        Raises LogReadError.
+        """
+        with self._database.reading() as conn:
+            if head.last_sequence(conn) < sequence:
+                return False
+        self.hurry()
+        deadline = time.monotonic() + _CATCH_UP_S
+        while self._last_sequence() < sequence and time.monotonic() < deadline:
+            time.sleep(_LOOK_S / 20)
+        return self._last_sequence() >= sequence
 
     def missing(self, after: int, upto: int) -> Deliveries:
         """What was recorded of ``after < sequence <= upto``, ascending, with its subscriptions.

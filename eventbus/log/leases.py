@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,13 @@ _PATIENCE_S = 1.5
 _FREE = """
 SELECT name FROM unnest(%s::text[]) AS name WHERE NOT EXISTS (
     SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND classid::bigint = (hashtext(%s)::bigint & 4294967295)
+    AND objid::bigint = (hashtext(name)::bigint & 4294967295))
+"""
+_HELD = """
+SELECT name FROM unnest(%s::text[]) AS name WHERE EXISTS (
+    SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND classid::bigint = (hashtext(%s)::bigint & 4294967295)
     AND objid::bigint = (hashtext(name)::bigint & 4294967295))
@@ -104,6 +111,12 @@ class Leases:
         """Whether this process has the lease, as far as it knows."""
         wanted = self._wanted.get(name)
         return wanted is not None and wanted.is_held
+
+    def held_by_anybody(self, names: Collection[str]) -> set[str]:
+        """Which of these leases some process has now. Raises LogReadError."""
+        with self._database.reading() as conn:
+            rows = conn.exec_driver_sql(_HELD, (list(names), self._database.channel))
+            return set(rows.scalars())
 
     def stop_taking(self) -> None:
         """Take nothing more; what is held stays so until ``close``."""

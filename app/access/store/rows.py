@@ -31,6 +31,13 @@ def read_all(conn: Connection) -> Stored:
     )  # fmt: skip
 
 
+def knows(conn: Connection, digest: str) -> bool:
+    """Whether a session or a token has this digest."""
+    in_browsers = select(sessions.c.user).where(sessions.c.digest == digest)  # primary key
+    in_programs = select(tokens.c.id).where(tokens.c.digest == digest)  # unique
+    return any(conn.execute(query).first() is not None for query in (in_browsers, in_programs))
+
+
 def insert_user(conn: Connection, user: User) -> int:
     """Add a user, whose id is not regarded; returns the id that it got."""
     done = conn.execute(insert(users).values(_user_row(user)))

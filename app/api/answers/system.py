@@ -255,11 +255,21 @@ class Check(TypedDict):
     details: list[str]
 
 
+class Process(TypedDict):
+    """The process that answers; ``works``: it does what one of those that share a log does."""
+
+    host: str
+    pid: int
+    number: int
+    works: bool
+
+
 class Ready(TypedDict):
     """The log can be read and written, and events are delivered."""
 
     status: Literal["ready"]
     sequence: int
+    process: Process
     warnings: list[Trouble]
     checks: list[Check]
     integrity: Integrity
@@ -273,6 +283,7 @@ class NotWell(TypedDict):
     status: int
     detail: str
     reasons: list[Trouble]
+    process: NotRequired[Process]
     checks: NotRequired[list[Check]]
     integrity: NotRequired[Integrity]
     broker: NotRequired[BridgeStatus]
