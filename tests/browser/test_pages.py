@@ -22,18 +22,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield server
 
 
-def test_every_page_has_a_title_one_heading_and_landmarks(
-    filled: ServerProcess, visit: Visit
-) -> None:
-    page = visit(filled)
-    for name, path in paths(filled).items():
-        page.goto(path)
-        assert page.title().endswith("Event Bus"), name
-        expect(page.locator("h1")).to_have_count(1)
-        expect(page.locator("main#content, main#live")).to_have_count(1)
-        expect(page.get_by_role("navigation", name="Pages").first).to_be_visible()
-
-
 def test_the_navigation_marks_where_one_is(filled: ServerProcess, visit: Visit) -> None:
     page = visit(filled)
     for name in ("Live", "Events", "Evaluations", "Retries", "Alerts", "Publish"):
