@@ -143,12 +143,16 @@ def fresh_url(kind: str) -> Iterator[str]:
                 pool.take_back(name)
 
 
-def on_both(metafunc: pytest.Metafunc, files: Set[str]) -> None:
-    """Run the tests of these files, by their stems, that need the fixture ``url`` on both."""
+def on_both(metafunc: pytest.Metafunc, files: Set[str], on_one: Set[str] = frozenset()) -> None:
+    """Run the tests of these files, by their stems, that need the fixture ``url`` on both.
+
+    ``on_one`` are names of tests among them that do not: too long, and not about the store.
+    """
     if "url" not in metafunc.fixturenames or ON_POSTGRESQL:
         return
     is_of_files = metafunc.definition.get_closest_marker("sqlite") is not None
-    if metafunc.definition.path.stem in files and not is_of_files:
+    is_on_one = is_of_files or metafunc.function.__name__ in on_one
+    if metafunc.definition.path.stem in files and not is_on_one:
         metafunc.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 
 

@@ -73,7 +73,7 @@ def test_effects_happen_once_whatever_fails_and_however_often_it_is_cut_off(
     live(lives, failing, seed, "sqlite")
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lives, st.sampled_from([0.0, 0.1, 0.3]), st.integers(0, 10_000))
 def test_they_do_on_postgresql_too(lives: list[list[str]], failing: float, seed: int) -> None:
     live(lives, failing, seed, "postgresql")

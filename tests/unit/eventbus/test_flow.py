@@ -196,6 +196,7 @@ def test_what_comes_after_a_rest_is_counted_by_itself(
 ) -> None:
     monkeypatch.setattr(thread_module, "_EVERY_S", 0.01)
     bus.subscribe("a.b", lambda event: None, name="mine")
+    bus.serving.add_duty(thread_module.WORK, lambda: None, lambda: None)  # as the app does
     flow = Flow(bus)
     flow.start()
     try:

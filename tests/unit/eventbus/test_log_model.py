@@ -308,7 +308,7 @@ TestLogModel.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-TestLogModelOnPostgresql.settings = settings(TestLogModel.settings, max_examples=8)
+TestLogModelOnPostgresql.settings = settings(TestLogModel.settings, max_examples=5)
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "!!!", "é", "x" * 500, "MS4y", "MS4xLjE", "LTE"])

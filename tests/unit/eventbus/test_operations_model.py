@@ -196,4 +196,4 @@ TestDeliveries.settings = settings(
     max_examples=12, stateful_step_count=14, deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
-TestDeliveriesOnPostgresql.settings = settings(TestDeliveries.settings, max_examples=3)
+TestDeliveriesOnPostgresql.settings = settings(TestDeliveries.settings, max_examples=2)

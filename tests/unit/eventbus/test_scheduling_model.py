@@ -147,7 +147,7 @@ def test_every_schedule_is_recorded_once_in_time_and_in_order_or_cancelled(
     check("sqlite", history)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.lists(steps, min_size=5, max_size=25))
 def test_it_is_on_postgresql_too(history: list[tuple[str, str, int]]) -> None:
     check("postgresql", history)
