@@ -57,6 +57,10 @@ class Progress:
         return self.finished_at is not None
 
 
+REBUILT = "rebuilt"
+"""Told to other processes of the log: what they remember of rows is void."""
+
+
 class Rebuild:
     """One rebuild or check; ``run`` blocks, any thread may look at ``progress`` and ``stop`` it.
 
@@ -172,6 +176,7 @@ class Rebuild:
             bus.pace.share(1.0)
             bus.fold(conn)
             bus.put_rows(conn, self._tables, keys)
+            self._log.tell_others(conn, REBUILT)
 
         def then() -> None:
             self._replaced()

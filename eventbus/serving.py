@@ -68,6 +68,9 @@ class Serving:
         self._waiting: dict[str, Lane] = {}  # by name: handlers that may get a lease
         self._active: dict[str, Lane] = {}
         self._duties: dict[str, _Duties] = {}
+        self.begin_listeners: list[Callable[[str], None]] = []
+        """Called with the name of a subscription that another process may have served, before this
+        one serves it."""
         self.leases: Leases | None = log.leases
         if self.leases is not None:
             log.change_listeners.append(self._changed)
@@ -148,6 +151,8 @@ class Serving:
             waiting = self._waiting.get(name)
             if waiting is None or name in self._active:
                 return
+            for listener in self.begin_listeners:
+                listener(name)
             self._put(name, self._activate(name, waiting))
 
     def _activate(self, name: str, waiting: Lane) -> Lane:

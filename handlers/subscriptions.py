@@ -7,6 +7,7 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from eventbus import Event, EventBus
+from eventbus.rebuild import REBUILT
 from handlers.migrations import MIGRATIONS
 from handlers.settings import HandlerSettings
 
@@ -58,10 +59,26 @@ def ensure(
             )
             if isinstance(bus, EventBus):  # a bus for replays has no operations
                 bus.operations.refuse_replay(handler.name, _HINT)
+                _forget_in_time(bus, handler)
             known[kind.name] = handler
         elif settings is not None:
             handler.settings = settings
         return handler
+
+
+def _forget_in_time(bus: EventBus, handler: BuiltInHandler) -> None:
+    """What it remembers of rows is void when another process has changed them."""
+
+    def begun(name: str) -> None:
+        if name == handler.name:
+            handler.replaced()
+
+    def changed(topics: set[str]) -> None:
+        if REBUILT in topics:
+            handler.replaced()
+
+    bus.serving.begin_listeners.append(begun)
+    bus.log.change_listeners.append(changed)
 
 
 def rows_replaced(bus: EventBus) -> None:

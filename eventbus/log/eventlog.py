@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +23,7 @@ from eventbus.log.deliveries import DeliveryReader
 from eventbus.log.delivery_lists import DeliveryLists
 from eventbus.log.feed import Feed, Listener
 from eventbus.log.fold import remove_leftovers
+from eventbus.log.head import REMOVED
 from eventbus.log.history import HistoryReader
 from eventbus.log.inflight import InFlight
 from eventbus.log.integrity import IntegrityReport
@@ -36,6 +36,7 @@ from eventbus.log.removals import newest_removed
 from eventbus.log.replays import ReplayReader
 from eventbus.log.schedules import Schedules
 from eventbus.log.selections import Selection
+from eventbus.log.sharing import shared
 from eventbus.log.storage import open_failure
 from eventbus.log.subscribers import Subscriber, Subscribers
 from eventbus.log.subscription_changes import SubscriptionChanges
@@ -53,10 +54,6 @@ from eventbus.log.values import (
 from eventbus.log.writer import Deliveries, Writer
 from eventbus.patterns import Pattern
 from eventbus.tracing import Tracing
-
-if TYPE_CHECKING:
-    from eventbus.log.follower import Follower
-    from eventbus.log.leases import Leases
 
 logger = logging.getLogger("eventbus.log")
 
@@ -109,7 +106,7 @@ class EventLog:
         self.tracing: Tracing | None = None
         self._removing = threading.RLock()
         self._feed = Feed(newest, self.known_types)
-        self.follower, self.leases = self._shared()
+        self.follower, self.leases = shared(self._database, self, self._feed)
         self.change_listeners: list[Callable[[set[str]], None]] = []
         """Called with the topics of what other processes have committed."""
         self.removal_listeners: list[Callable[[Sequence[int]], None]] = []
@@ -244,6 +241,11 @@ class EventLog:
 
         self._commit.exclusively(run)
 
+    def tell_others(self, conn: Connection, topic: str) -> None:
+        """Have other processes of the log told of it when this transaction is committed."""
+        if self.channel:
+            head.tell(conn, self.channel, topic)
+
     def removing_nothing(self) -> AbstractContextManager[bool]:
         """While this is held, by one thread at a time, retention removes nothing."""
         return self._removing
@@ -320,19 +322,6 @@ class EventLog:
         if self._after_commit is not None:
             self._after_commit(recorded, batch)
 
-    def _shared(self) -> tuple[Follower | None, Leases | None]:
-        """What a log that several processes write needs beyond."""
-        if not self.channel:
-            return None, None
-        from eventbus.log.follower import Follower
-        from eventbus.log.leases import Leases
-        from eventbus.log.postgresql import PostgresqlDatabase
-
-        database = cast(PostgresqlDatabase, self._database)
-        follower = Follower(database, self, lambda: self.last_sequence)
-        self._feed.missing, self._feed.lagging = follower.missing, follower.hurry
-        return follower, Leases(database)
-
     def followed(self, recorded: Deliveries) -> None:
         """Hand on what another process has recorded, all that comes next."""
         with self._feed.lock:
@@ -343,6 +332,10 @@ class EventLog:
         """Take note that another process has committed something."""
         if head.SUBSCRIPTIONS in topics:
             self._commit.commit(Unit(call=lambda conn: None))  # which reads them first
+        for topic in topics:
+            if topic.startswith(REMOVED):
+                first, last, count = map(int, topic.removeprefix(REMOVED).split(":"))
+                self.removed([first, last], count)
         self.version += 1
         for listener in self.change_listeners:
             try:

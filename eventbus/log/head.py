@@ -43,6 +43,8 @@ _NOTIFY = text("SELECT pg_notify(:channel, :topic)")
 EVENTS = ""
 """The topic of a commit with events; the others are named for what has changed."""
 SUBSCRIPTIONS = "subscriptions"
+REMOVED = "removed:"
+"""With the first and the last sequence of which something was removed, and how many events."""
 
 
 @dataclass(frozen=True, slots=True)

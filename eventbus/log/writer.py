@@ -133,13 +133,22 @@ class Writer:
             raise
 
     def _patiently(self, batch: list[Unit]) -> Deliveries:
-        """The transaction, again when the database has ended it so that another could go on."""
+        """The transaction, again when the database has ended it so that another could go on.
+
+        Once also on a new connection when the old one was lost, as it is when the server was
+        restarted meanwhile. Should it have been lost after the commit, that is noticed: events are
+        found by their ids, and deliveries finish once.
+        """
+        is_renewed = False
         for _ in range(_MOST_TRIES - 1):
             try:
                 return self._transaction(batch)
             except Exception as error:
-                if storage_code(error) not in ("40P01", "40001"):  # deadlock, not serializable
-                    raise
+                code = storage_code(error) or ""
+                is_lost = bool(self._database.channel) and code[:2] in ("08", "57")
+                if code not in ("40P01", "40001") and (is_renewed or not is_lost):
+                    raise  # neither deadlock nor not serializable
+                is_renewed = is_renewed or is_lost
         return self._transaction(batch)
 
     def _transaction(self, batch: list[Unit], is_suspicious: bool = False) -> Deliveries:

@@ -13,6 +13,7 @@ from typing import Any
 
 from eventbus.log import removals, space
 from eventbus.log.eventlog import EventLog
+from eventbus.log.head import REMOVED
 from eventbus.log.removals import Candidate, What
 from eventbus.log.unit import Unit
 from eventbus.replay import ReplayBus
@@ -294,6 +295,9 @@ class Retention:
             going[:] = [each for each in chunk if each.sequence not in held]
             if going:
                 removals.remove(conn, what, going)
+                count = len(going) if what == "event" else 0
+                told = f"{REMOVED}{going[0].sequence}:{going[-1].sequence}:{count}"
+                self._log.tell_others(conn, told)
 
         def then() -> None:
             if going:
