@@ -222,7 +222,7 @@ class Dispatcher:
         elif unit.error is not None and not isinstance(unit.error, DeliveryTakenError):
             started_us, duration_us = unit.attempt_time(self._clock.time_ns() // 1_000)
             self._failed(job, unit.error, started_us, duration_us)
-        elif outcome is None:
+        elif outcome is None or unit.error is not None:
             lane.succeeded += unit.error is None
             lane.release(job)
             self.returns.finished(lane, job.sequence)

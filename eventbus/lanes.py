@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from eventbus.errors import DeliveryTakenError
 from eventbus.lane import Lane
 from eventbus.log.crashed import crashed
 from eventbus.log.eventlog import EventLog
@@ -34,5 +37,6 @@ def count_crashed(log: EventLog, subscription: int, max_attempts: int) -> None:
     now_us = log.clock.time_ns() // 1_000
     found = log.in_flight.found(subscription)
     for outcome in crashed(log.delivery_reader, subscription, found, max_attempts, now_us):
-        log.commit(Unit(outcome=outcome))
+        with suppress(DeliveryTakenError):
+            log.commit(Unit(outcome=outcome))
     log.in_flight.forget(subscription)

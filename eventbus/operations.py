@@ -14,6 +14,7 @@ from eventbus.actor import signed
 from eventbus.errors import BusClosedError, LogWriteError, OperationError
 from eventbus.event import Event
 from eventbus.ids import new_id
+from eventbus.log import head
 from eventbus.log import operations as stored
 from eventbus.log.replays import Stretch
 from eventbus.log.selections import Replayed, Selection
@@ -28,13 +29,7 @@ from eventbus.log.values import (
     OperationState,
 )
 from eventbus.operation_run import Preview, Run
-from eventbus.operation_steps import (
-    DiscardSteps,
-    RedriveSteps,
-    ReplaySteps,
-    Steps,
-    ask_loop,
-)
+from eventbus.operation_steps import DiscardSteps, RedriveSteps, ReplaySteps, Steps, ask_loop
 from eventbus.serving import OPERATIONS
 from eventbus.timestamps import to_microseconds
 
@@ -93,7 +88,7 @@ class Operations:
         self._runs = {}
 
     def _changed(self, topics: set[str]) -> None:
-        if OPERATIONS in topics and self._bus.serving.does(OPERATIONS):
+        if head.concerns(topics, OPERATIONS) and self._bus.serving.does(OPERATIONS):
             self.start()
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from eventbus.errors import BusClosedError
 from eventbus.event import Event
 from eventbus.log.commit import call_soon
 from eventbus.log.eventlog import EventLog
+from eventbus.log.head import MISSED
 from eventbus.log.schedules import DUE, Request, Taking
 from eventbus.log.unit import Unit
 from eventbus.receipt import BatchReceipt, already
@@ -119,6 +120,8 @@ class Scheduler:
         call_soon(self._loop, self._expect, due_us)
 
     def _changed(self, topics: set[str]) -> None:
+        if MISSED in topics:
+            self.expect(self._clock.time_ns() // 1_000)
         for topic in topics:
             if topic.startswith(DUE):
                 self.expect(int(topic.removeprefix(DUE)))
@@ -139,6 +142,8 @@ class Scheduler:
 
     def start(self) -> None:
         """Record what has become due while there was no bus, and wait for the rest."""
+        if self._log.channel:  # somebody may have scheduled something since the log was opened
+            self._expect(self._clock.time_ns() // 1_000)
         self._wait()
 
     def close(self) -> None:

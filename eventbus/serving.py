@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from eventbus.lane import Lane
 from eventbus.lanes import open_lane
 from eventbus.log.commit import call_soon
-from eventbus.log.head import SUBSCRIPTIONS
+from eventbus.log.head import SUBSCRIPTIONS, concerns
 from eventbus.log.leases import FIRST, Leases
 from eventbus.log.unit import Unit
 from eventbus.subscription import Subscription
@@ -149,11 +149,14 @@ class Serving:
         """The lease is here: read on in the log where the process that had it came to."""
         with self._lock:
             waiting = self._waiting.get(name)
-            if waiting is None or name in self._active:
+            if waiting is None or name in self._active or not self._holds(name):
                 return
             for listener in self.begin_listeners:
                 listener(name)
             self._put(name, self._activate(name, waiting))
+
+    def _holds(self, name: str) -> bool:
+        return self.leases is not None and self.leases.holds(_lease_of(name))
 
     def _activate(self, name: str, waiting: Lane) -> Lane:
         lane = open_lane(self._log, waiting.subscription, id=waiting.id)
@@ -213,15 +216,14 @@ class Serving:
     # -- what other processes have done ------------------------------------------------------
 
     def _changed(self, topics: set[str]) -> None:
+        if SUBSCRIPTIONS in topics:
+            self._look_at_subscriptions()
+        for name, lane in list(self._active.items()):
+            if concerns(topics, f"{RETURNED}{lane.id}"):  # read all of it in the log again
+                self._end(name)
+                self._begin(name)
         for topic in topics:
-            if topic == SUBSCRIPTIONS:
-                self._look_at_subscriptions()
-            elif topic.startswith(RETURNED):
-                for name, lane in list(self._active.items()):
-                    if f"{RETURNED}{lane.id}" == topic:
-                        self._end(name)
-                        self._begin(name)
-            elif topic.startswith(HURRIED):
+            if topic.startswith(HURRIED):
                 id, _, sequences = topic.removeprefix(HURRIED).partition(":")
                 call_soon(
                     self._dispatcher.loop, self._hurry, int(id), set(map(int, sequences.split(",")))

@@ -7,6 +7,7 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from eventbus import Event, EventBus
+from eventbus.log.head import concerns
 from eventbus.rebuild import REBUILT
 from handlers.migrations import MIGRATIONS
 from handlers.settings import HandlerSettings
@@ -74,7 +75,7 @@ def _forget_in_time(bus: EventBus, handler: BuiltInHandler) -> None:
             handler.replaced()
 
     def changed(topics: set[str]) -> None:
-        if REBUILT in topics:
+        if concerns(topics, REBUILT):
             handler.replaced()
 
     bus.serving.begin_listeners.append(begun)

@@ -16,6 +16,7 @@ from app.access.store import rows
 from app.access.store.schema import COMPONENT, MIGRATIONS
 from app.access.values import Session, Token, User
 from eventbus import Event, Pattern
+from eventbus.log.head import concerns
 from eventbus.log.unit import Unit
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class Directory:
         self.sessions_seen = _later(stored.sessions_seen, self.sessions_seen)
 
     def _changed_elsewhere(self, topics: set[str]) -> None:
-        if _TOPIC in topics:
+        if concerns(topics, _TOPIC):
             with self.lock:
                 self._read()
                 self.changed()

@@ -22,6 +22,7 @@ from eventbus.errors import (
     UndeclaredTypeError,
 )
 from eventbus.event import Event
+from eventbus.log.head import concerns
 
 if TYPE_CHECKING:
     from eventbus.log import EventLog
@@ -86,7 +87,7 @@ class Catalogue:
         store = self._store = DeclarationStore(log)
 
         def read(topics: set[str]) -> None:
-            if TOPIC in topics:
+            if concerns(topics, TOPIC):
                 with self._lock:
                     self._stored = {each.type: each for each in store.all()}
                     self._replace()

@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.event import Event
-from eventbus.log import head, schema
+from eventbus.log import head
 from eventbus.log.commit import GroupCommit
 from eventbus.log.counts import TypeCount
 from eventbus.log.database import open_database
@@ -33,6 +33,7 @@ from eventbus.log.migrations import LOG_MIGRATIONS, Migration, migrate
 from eventbus.log.move.bookmarks import refuse_unfinished
 from eventbus.log.reader import Reader
 from eventbus.log.removals import newest_removed
+from eventbus.log.removals import so_far as removals_so_far
 from eventbus.log.replays import ReplayReader
 from eventbus.log.schedules import Schedules
 from eventbus.log.selections import Selection
@@ -85,8 +86,7 @@ class EventLog:
             with conn.begin():
                 newest = head.newest_sequence(conn)
                 self.known_types = KnownTypes(conn)
-                removed = conn.execute(select(func.max(schema.removals.c.last_sequence))).scalar()
-                gone = conn.execute(select(func.sum(schema.removals.c.events))).scalar()
+                removed, gone = removals_so_far(conn)
             remove_leftovers(self._database.path)
             self.in_flight = InFlight(
                 self._database.path.with_name(self._database.path.name + "-inflight")
@@ -115,9 +115,9 @@ class EventLog:
         self.clock: Clock = SYSTEM_CLOCK
         self.version: int = 0
         """Grows with every commit of any kind: whether anything changed."""
-        self.removed_upto: int = removed or 0
+        self.removed_upto: int = removed
         """The newest event of which retention has removed something; 0 for none."""
-        self.removed_count: int = int(gone or 0)
+        self.removed_count: int = gone
         """How many events retention has removed."""
         self._reader = Reader(self._database, lambda: self.last_sequence, self.known_types)
         self.history = HistoryReader(self._database, lambda: self.last_sequence, self.known_types)
@@ -332,6 +332,11 @@ class EventLog:
         """Take note that another process has committed something."""
         if head.SUBSCRIPTIONS in topics:
             self._commit.commit(Unit(call=lambda conn: None))  # which reads them first
+        if head.MISSED in topics:
+            with self.reading() as conn:
+                last, gone = removals_so_far(conn)
+            if gone > self.removed_count:
+                self.removed([last], gone - self.removed_count)
         for topic in topics:
             if topic.startswith(REMOVED):
                 first, last, count = map(int, topic.removeprefix(REMOVED).split(":"))

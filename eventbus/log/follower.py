@@ -27,6 +27,7 @@ _PAGE = 1_000
 _LOOK_S = 0.2
 _RETRY_S = 1.0
 _CATCH_UP_S = 5.0
+_START_S = 2.0
 
 
 class Followed(Protocol):
@@ -55,11 +56,13 @@ class Follower:
         self._position = 0
         self._is_closing = False
         self._is_told = threading.Event()
+        self._is_listening = threading.Event()  # once it was, from then on
         self._thread = threading.Thread(target=self._run, name="eventbus-follower", daemon=True)
 
     def start(self) -> None:
-        """Raises NoThreadError."""
+        """Returns when it listens, unless that takes long. Raises NoThreadError."""
         start_thread(self._thread)
+        self._is_listening.wait(_START_S)
 
     def close(self) -> None:
         """End the thread; waits for its present look."""
@@ -122,8 +125,12 @@ class Follower:
             try:
                 with self._database.connect() as driver:
                     driver.execute(f"LISTEN {self._database.channel}")
+                    is_first = not self._is_listening.is_set()
+                    self._is_listening.set()
                     self._look(set())  # at all that came while nobody listened
-                    self._log.changed_elsewhere({head.SUBSCRIPTIONS})
+                    self._log.changed_elsewhere(
+                        {head.SUBSCRIPTIONS} if is_first else {head.SUBSCRIPTIONS, head.MISSED}
+                    )
                     while not self._is_closing:
                         self._look(self._wait(driver))
             except Exception as error:

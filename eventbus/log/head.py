@@ -45,6 +45,8 @@ EVENTS = ""
 SUBSCRIPTIONS = "subscriptions"
 REMOVED = "removed:"
 """With the first and the last sequence of which something was removed, and how many events."""
+MISSED = "missed"
+"""Told by the follower alone, when topics may have come while it had no connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,11 @@ def subscriptions_changed(conn: Connection, channel: str) -> None:
 def tell(conn: Connection, channel: str, topic: str) -> None:
     """Wake the followers of all processes when this transaction is committed."""
     conn.execute(_NOTIFY, {"channel": channel, "topic": topic})
+
+
+def concerns(topics: set[str], topic: str) -> bool:
+    """Whether ``topic`` was told, or may have been."""
+    return topic in topics or MISSED in topics
 
 
 def position(conn: Connection) -> int:

@@ -39,6 +39,8 @@ SELECT name FROM unnest(%s::text[]) AS name WHERE EXISTS (
     AND classid::bigint = (hashtext(%s)::bigint & 4294967295)
     AND objid::bigint = (hashtext(name)::bigint & 4294967295))
 """
+# A process that has not looked for so long is frozen; the server ends its connection.
+_FROZEN_S = 30.0
 _TAKE = "SELECT pg_try_advisory_lock(hashtext(%s), hashtext(%s))"
 _GIVE_BACK = "SELECT pg_advisory_unlock(hashtext(%s), hashtext(%s))"
 
@@ -90,7 +92,7 @@ class Leases:
             wanted = self._wanted[name] = _Wanted(gained, lost)
             try:
                 if self._driver is None:
-                    self._driver = self._database.connect()
+                    self._driver = self._database.connect(most_idle_s=_FROZEN_S)
                 free = self._free([name])
                 if name in free and (FIRST in free or self.holds(FIRST)):
                     wanted.is_held = self._execute(_TAKE, name)
@@ -105,7 +107,11 @@ class Leases:
         with self._lock:
             wanted = self._wanted.pop(name, None)
             if wanted is not None and wanted.is_held:
-                self._execute(_GIVE_BACK, name)
+                try:
+                    self._execute(_GIVE_BACK, name)
+                except Exception as error:  # a connection that is lost has given it back
+                    if not hasattr(error, "sqlstate"):
+                        raise
 
     def holds(self, name: str) -> bool:
         """Whether this process has the lease, as far as it knows."""
@@ -147,7 +153,7 @@ class Leases:
     def _look(self) -> None:
         with self._lock:
             if self._driver is None:
-                self._driver = self._database.connect()
+                self._driver = self._database.connect(most_idle_s=_FROZEN_S)
             names = [name for name, wanted in self._wanted.items() if not wanted.is_held]
             # Raises when the connection, and with it all that is held, is lost.
             free = self._free(names)

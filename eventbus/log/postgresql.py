@@ -32,6 +32,13 @@ _CONNECT: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # ms in which what was sent has to be acknowledged
 }
+# The server's own, of each connection: a machine that is gone without a word is noticed in 25 s,
+# and a process that stops in the middle of a transaction does not hold up all others for ever.
+_KEEPALIVE = (
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+)
+_STUCK_S = 15.0
+_IDLE_SINCE = 140_000  # the server's version that knows idle_session_timeout
 # As ``Pattern`` has it, with "!" for what stands for segments while dots become literal.
 _TYPE_MATCHES = r"""
 CREATE OR REPLACE FUNCTION eventbus_type_matches(pattern text, type text) RETURNS integer
@@ -138,6 +145,8 @@ class PostgresqlDatabase:
     def _take_part(self, dbapi_connection: Any, _record: Any) -> None:
         """Be seen to have the log open; who needs it for himself has this lock alone."""
         with dbapi_connection.cursor() as cursor:
+            cursor.execute(_KEEPALIVE)
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {_STUCK_S * 1e3:.0f}")
             cursor.execute(
                 "SELECT pg_try_advisory_lock_shared(%s, hashtext(current_schema()))", (OPEN_LOCK,)
             )
@@ -149,14 +158,21 @@ class PostgresqlDatabase:
                 "or use another EVENTBUS_DATABASE_URL"
             )
 
-    def connect(self) -> Any:
-        """A connection of psycopg's own, with every statement a transaction; raises psycopg's."""
+    def connect(self, most_idle_s: float = 0.0) -> Any:
+        """A connection of psycopg's own, with every statement a transaction; raises psycopg's.
+
+        The server ends it when nothing comes for ``most_idle_s`` seconds, unless that is 0.
+        """
         import psycopg
 
         url = self._address.set(drivername="postgresql")
-        return psycopg.connect(
+        driver = psycopg.connect(
             url.render_as_string(hide_password=False), autocommit=True, **_CONNECT
         )
+        driver.execute(_KEEPALIVE)
+        if most_idle_s and driver.info.server_version >= _IDLE_SINCE:
+            driver.execute(f"SET idle_session_timeout = {most_idle_s * 1e3:.0f}")
+        return driver
 
 
 def _find_nothing_with_nul(dbapi_connection: Any, _record: Any) -> None:

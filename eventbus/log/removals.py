@@ -31,6 +31,15 @@ class Candidate:
     size: int
 
 
+def so_far(conn: Connection) -> tuple[int, int]:
+    """The newest event of which something was removed, 0 for none, and how many events were."""
+    table = schema.removals
+    last, count = conn.execute(
+        select(func.max(table.c.last_sequence), func.sum(table.c.events))
+    ).one()
+    return last or 0, int(count or 0)
+
+
 def types_after(conn: Connection, after: str, limit: int) -> list[str]:
     """The next types in the log by name: one look-up in ix_events_type for each."""
     found: list[str] = []

@@ -25,7 +25,7 @@ _STORAGE_CODES = frozenset(
 # The same of PostgreSQL: classes of SQLSTATE (PostgreSQL's manual, appendix A), and single ones.
 # Connection, resources, intervention of an operator, system error; read-only, damaged; deadlock.
 _STORAGE_CLASSES = frozenset({"08", "53", "57", "58"})
-_STORAGE_STATES = frozenset({"25006", "XX001", "XX002", "40001", "40P01", "55P03"})
+_STORAGE_STATES = frozenset({"25006", "25P03", "XX001", "XX002", "40001", "40P01", "55P03"})
 _DAMAGE_CODES = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "XX001", "XX002"})
 _PROBE_BYTES = 65_536
 

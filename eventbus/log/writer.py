@@ -55,6 +55,7 @@ _FAIL = update_rows(
     only=_UNFINISHED,
 )
 _ID_LOOKUP = 500
+_STUCK = "25P03"  # the server ended a transaction in which nothing was done for long
 _MOST_TRIES = 5  # of a transaction that met another process's the wrong way round
 
 
@@ -145,7 +146,8 @@ class Writer:
                 return self._transaction(batch)
             except Exception as error:
                 code = storage_code(error) or ""
-                is_lost = bool(self._database.channel) and code[:2] in ("08", "57")
+                is_gone = code[:2] in ("08", "57") or code == _STUCK
+                is_lost = bool(self._database.channel) and is_gone
                 if code not in ("40P01", "40001") and (is_renewed or not is_lost):
                     raise  # neither deadlock nor not serializable
                 is_renewed = is_renewed or is_lost
@@ -290,13 +292,15 @@ class Writer:
         if outcomes:
             dead = [(o.sequence, o.subscription) for o in outcomes if o.state == "dead"]
             tally = Tally(self._conn, dead) if dead else None
-            _FAIL.run(self._conn, [
-                (
+            rows = [
+                value for o in outcomes for value in (
                     o.state, o.attempt, o.due_us, o.finished_us, o.finished_us - o.started_us,
                     o.error_class, o.error_message, o.sequence, o.subscription,
                 )
-                for o in outcomes
-            ])  # fmt: skip
+            ]  # fmt: skip
+            met = _FAIL.run_flat(self._conn, rows)
+            if self._database.channel and met != len(outcomes):
+                raise DeliveryTakenError("the delivery was finished, or taken back, elsewhere")
             _INSERT_ATTEMPT.run(self._conn, [
                 (
                     o.sequence, o.subscription, o.started_us, o.finished_us - o.started_us,

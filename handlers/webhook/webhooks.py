@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from eventbus import Event, EventBus
 from eventbus.errors import EventBusError, SubscriptionError
+from eventbus.log.head import concerns
 from eventbus.log.unit import Unit
 from handlers import standard_webhooks
 from handlers.addresses import AddressPolicy
@@ -69,7 +70,7 @@ class Webhooks:
 
     def _changed_elsewhere(self, topics: set[str]) -> None:
         """Serve, or be ready to serve, what another process of the log has stored."""
-        if _TOPIC not in topics:
+        if not concerns(topics, _TOPIC):
             return
         with self._changing:
             stored = {webhook.name: webhook for webhook in self._stored()}

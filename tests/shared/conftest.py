@@ -28,6 +28,10 @@ class Member:
         )  # fmt: skip
         assert self.heard() == "ready", f"{name} did not come up"
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def tell(self, command: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(command + "\n")

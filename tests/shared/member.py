@@ -2,12 +2,19 @@
 
 It handles ``work.*`` as the subscription "worker" and notes for every effect which process it was;
 it prints what it is asked for, a JSON text a line.
+
+An event's data say what handling it is like: ``fails`` (``true``, or the names of processes),
+``slow_s`` (seconds by process), ``freezes`` (which stops once in the middle of the commit).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,21 +22,41 @@ from typing import Any
 from sqlalchemy import text
 
 from eventbus import Event, EventBus, RetryPolicy
-from eventbus.log import EventLog
+from eventbus.errors import LogWriteError
+from eventbus.log import EventLog, leases, postgresql
+
+QUICK_VARIABLE = "EVENTBUS_TEST_FROZEN_S"  # after how long the server gives a frozen process up
 
 RETRY = RetryPolicy(max_attempts=3, base_delay_s=0.05, max_delay_s=0.1)
 
 
 def main() -> None:
     url, folder, name = sys.argv[1:]
+    if QUICK_VARIABLE in os.environ:
+        postgresql._STUCK_S = leases._FROZEN_S = float(os.environ[QUICK_VARIABLE])
     bus = EventBus(EventLog(url, Path(folder)), source=f"/{name}", retry=RETRY)
     seen: list[int] = []
     bus.log.add_listener(lambda events: seen.extend(event.sequence or 0 for event in events))
 
+    runs: list[int] = []
+    frozen: list[int] = []
+    storm = Storm(bus, name)
+
     async def handle(event: Event) -> None:
-        if event.get("fails"):
+        runs.append(event.sequence or 0)
+        await asyncio.sleep(event.get("slow_s", {}).get(name, 0))
+        fails = event.get("fails", [])
+        if fails is True or name in fails:
             raise ValueError("as it was told to")
+        if event.get("freezes") == name:
+            bus.publish("made.thing")
+            bus.effect(freeze, event.sequence)
         bus.effect(_note, (event.sequence, name))
+
+    def freeze(_conn: Any, sequences: list[int]) -> None:
+        if not frozen:
+            frozen.extend(sequences)
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     if not name.startswith("publisher"):
         bus.subscribe("work.*", handle, name="worker")
@@ -48,6 +75,19 @@ def main() -> None:
                 number += 1
                 sys.stdout.write(f"{number}\n")
                 sys.stdout.flush()
+        elif command == "storm":
+            storm.start()
+            _say("begun")
+        elif command == "calm":
+            storm.is_over.set()
+            storm.join()
+            _say(storm.told())
+        elif command == "told":
+            _say(storm.told())
+        elif command == "running":
+            _say(len(bus.running()))
+        elif command == "runs":
+            _say(runs)
         elif command == "seen":
             deadline = time.monotonic() + 10
             while (seen[-1] if seen else 0) < int(given) and time.monotonic() < deadline:
@@ -63,6 +103,37 @@ def main() -> None:
             bus.close()
             _say("closed")
             return
+
+
+class Storm(threading.Thread):
+    """Publishes each event until it is acknowledged, until ``is_over``."""
+
+    def __init__(self, bus: EventBus, name: str) -> None:
+        super().__init__(daemon=True)
+        self._bus = bus
+        self._of = name
+        self.is_over = threading.Event()
+        self._acknowledged = self._refused = 0
+        self._others: list[str] = []
+
+    def run(self) -> None:
+        while not self.is_over.wait(0.01):
+            number = self._acknowledged
+            try:
+                self._bus.publish(
+                    "work.todo", {"n": number}, id=f"{self._of}-{number}", subject=f"s{number % 5}"
+                )
+            except LogWriteError:
+                self._refused += 1
+            except Exception as error:
+                self._others.append(repr(error))
+            else:
+                self._acknowledged += 1
+
+    def told(self) -> dict[str, Any]:
+        return {
+            "acknowledged": self._acknowledged, "refused": self._refused, "others": self._others
+        }  # fmt: skip
 
 
 def _note(conn: Any, rows: list[tuple[int, str]]) -> None:
