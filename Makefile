@@ -88,6 +88,7 @@ fuzz: $(VENV)/.dev
 	@exec $(BIN)/python -m tests.fuzz $(ARGS)
 
 services: $(VENV)/.dev
+	@$(BIN)/python -m tests.helpers.nginx || true
 	@$(BIN)/python -m tests.services start $(ARGS)
 
 services-stop: $(VENV)/.dev

@@ -76,8 +76,8 @@ class LiveHub:
         panel_lens: Callable[[], Lens | None] = lambda: None,
     ) -> None:
         """``panel_lens`` is what the panels, which are made once for all, are seen through."""
-        self.boot = secrets.token_hex(4)
-        """Tells one start of the server from another."""
+        self.boot = bus.log.channel[-8:] or secrets.token_hex(4)
+        """Tells one start of the server from another; processes that share a log are one server."""
         self.log = bus.log
         self.position = 0
         """Everything up to this sequence was written to the members of all views."""

@@ -1,4 +1,7 @@
-"""A real nginx with the configuration of deploy/, on free ports, with a certificate of its own."""
+"""A real nginx with the configuration of deploy/, on free ports, with a certificate of its own.
+
+``python -m tests.helpers.nginx`` installs it where it is missing and that can be done.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.helpers.waiting import wait_until
+from tests.services.service import ServiceError, apt_install
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 NAME = "bus.example.org"
@@ -35,7 +40,8 @@ http {{
 """
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback interface that nobody has now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -45,8 +51,9 @@ def _free_port() -> int:
 class Nginx:
     """A context manager; ``plain_port`` and ``tls_port`` are where it listens."""
 
-    def __init__(self, folder: Path, server_port: int) -> None:
-        self.plain_port, self.tls_port = _free_port(), _free_port()
+    def __init__(self, folder: Path, *server_ports: int, names_port: bool = False) -> None:
+        """``names_port``: the servers are told the port as well, for a browser that asks at it."""
+        self.plain_port, self.tls_port = free_port(), free_port()
         self._folder = folder
         certificate, key = folder / "cert.pem", folder / "key.pem"
         subprocess.run(
@@ -57,7 +64,10 @@ class Nginx:
         )  # fmt: skip
         own = CONFIGURATION.read_text(encoding="utf-8")
         for theirs, ours in (
-            ("127.0.0.1:8000", f"127.0.0.1:{server_port}"),
+            (
+                "server 127.0.0.1:8000;",
+                "".join(f"server 127.0.0.1:{port};\n" for port in server_ports),
+            ),
             ("listen 80;", f"listen 127.0.0.1:{self.plain_port};"),
             ("listen 443 ssl http2;", f"listen 127.0.0.1:{self.tls_port} ssl http2;"),
             (f"/etc/ssl/certs/{NAME}.pem", str(certificate)),
@@ -65,6 +75,8 @@ class Nginx:
         ):
             assert theirs in own, theirs
             own = own.replace(theirs, ours)
+        if names_port:
+            own = own.replace("Host $host;", "Host $host:$server_port;")
         user = "user root;" if os.geteuid() == 0 else ""
         text = _AROUND.format(folder=folder, own=own, user=user)
         self._file = folder / "nginx.conf"
@@ -101,3 +113,19 @@ class Nginx:
         except OSError:
             return False
         return True
+
+
+def main() -> int:
+    """Install what is missing; returns 1 when that cannot be done."""
+    if IS_THERE:
+        return 0
+    try:
+        apt_install("nginx-light", "openssl")
+    except ServiceError as error:
+        print(f"nginx: cannot be had: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

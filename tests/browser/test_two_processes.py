@@ -1,0 +1,101 @@
+"""The live page behind nginx with two processes: the one that it hangs on is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import VIEWPORT
+from tests.helpers.databases import schemas
+from tests.helpers.nginx import IS_THERE, Nginx, free_port
+from tests.helpers.server import ServerProcess
+from tests.helpers.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not IS_THERE, reason="needs nginx and openssl; `make services` gets them"),
+]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Nginx, list[ServerProcess]]]:
+    """Two processes on one log, and nginx before them."""
+    pool = schemas()
+    schema = pool.lend()
+    ports = [free_port(), free_port()]
+    nginx = Nginx(tmp_path, *ports, names_port=True)
+    with ExitStack() as running:
+        servers = []
+        for port in ports:
+            folder = tmp_path / str(port)
+            folder.mkdir()
+            server = ServerProcess(
+                folder, EVENTBUS_DATABASE_URL=pool.url(schema),
+                EVENTBUS_FILES=str(tmp_path / "files"), EVENTBUS_ALLOWED_HOSTS="127.0.0.1",
+                EVENTBUS_TRUSTED_PROXIES="127.0.0.1",
+                EVENTBUS_PUBLIC_URL=f"https://127.0.0.1:{nginx.tls_port}",
+            )  # fmt: skip
+            server.port = port
+            servers.append(running.enter_context(server))
+        yield running.enter_context(nginx), servers
+    pool.take_back(schema)
+
+
+def test_the_page_goes_on_at_the_other_process_and_has_missed_nothing(
+    pair: tuple[Nginx, list[ServerProcess]], browser: Browser
+) -> None:
+    nginx, servers = pair
+    context = browser.new_context(
+        base_url=f"https://127.0.0.1:{nginx.tls_port}", ignore_https_errors=True, viewport=VIEWPORT
+    )
+    with context:
+        page = context.new_page()
+        page.goto("/")
+        publish(page, 20)  # by turns to both
+        wait_until(lambda: sequences(page) == list(range(20, 0, -1)), "all of it is shown")
+        assert "restarted" not in page.locator("body").inner_text()
+
+        (one,) = [server for server in servers if has_page(server)]
+        (left,) = [server for server in servers if server is not one]
+        one.kill9()
+        publish(page, 30)
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live", timeout=20_000)
+        wait_until(
+            lambda: sequences(page) == list(range(last(left), 0, -1)), "it has missed nothing", 20
+        )
+        assert last(left) >= 50
+        assert has_page(left)
+        one.start()
+        one.api.publish("vendor.tick", {"n": "last"})
+        wait_until(lambda: sequences(page)[0] == last(one), "what it records is shown as well")
+
+
+def publish(page: Page, count: int) -> None:
+    """One by one through the proxy; whichever process it is sent to records it."""
+    for number in range(count):
+        answer = page.request.post(
+            "/api/events", data={"type": "vendor.tick", "data": {"n": number}}
+        )
+        assert answer.status == 202, answer.text()
+
+
+def has_page(server: ServerProcess) -> bool:
+    lines = server.new_api().get("/metrics").text.splitlines()
+    return 'eventbus_websockets{kind="page"} 1.0' in lines
+
+
+def last(server: ServerProcess) -> int:
+    sequence: int = server.new_api().get("/api/stats").json["sequence"]
+    return sequence
+
+
+def sequences(page: Page) -> list[int]:
+    """The events that have a row, from the top."""
+    shown: list[int] = page.eval_on_selector_all(
+        "#stream-rows > li[data-sequence]", "rows => rows.map(row => Number(row.dataset.sequence))"
+    )
+    return shown
