@@ -44,7 +44,7 @@ DATABASE_VARIABLES: tuple[Variable, ...] = (
         "directory, `sqlite:////srv/events.db` from the root; or "
         "`postgresql://user:password@host:5432/database`, whose options behind a `?` are those of "
         "libpq, but for the password",
-        "Where the log and everything made from it is kept. One process at a time.",
+        "Where the log and everything made from it is kept. A file has one process at a time.",
     ),
     Variable(
         "EVENTBUS_FILES", "files_folder", _folder,

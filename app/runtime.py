@@ -66,6 +66,7 @@ class Runtime:
     notifier: Notifier
     webhooks: Webhooks
     hub: LiveHub
+    transfers: Transfers
     flow: Flow
     consumers: ConsumerGroups
     start_check: StartCheck
@@ -76,7 +77,6 @@ class Runtime:
         self.settings = settings
         self._app = app
         self._lock = threading.Lock()
-        self.transfers = Transfers()
         self._parts: ExitStack | None = None
         self._is_stopped = False
         self._stop_by = 0.0
@@ -159,6 +159,7 @@ class Runtime:
         self.handlers = install(bus, live_handler_settings(settings))
         background: list[Callable[[], None]] = []
         parts.callback(_at_once, background)
+        self.transfers = Transfers(bus.log)
         self.rebuilds = Rebuilds(bus, handler_settings(settings))
         background += (self.rebuilds.close, self.transfers.close)
         self.index = Index(bus.log)

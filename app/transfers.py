@@ -9,6 +9,8 @@ from collections import OrderedDict
 from typing import Literal
 
 from app.problems import ProblemError
+from eventbus.log import EventLog
+from eventbus.log.unit import Unit
 from eventbus.validation import shown
 
 Kind = Literal["export", "import"]
@@ -18,6 +20,7 @@ MOST_RUNNING = 4
 """At once: each holds a thread that answers requests, for as long as it takes."""
 _MOST_KEPT = 64
 _RETRY_AFTER_S = 5
+_STOP = "transfer-stop:"  # a topic of the log
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
@@ -74,10 +77,17 @@ class Transfer:
 class Transfers:
     """Those of one process; any thread may use it, ``_lock`` guards it."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Transfer] = OrderedDict()
         self._running: set[Transfer] = set()
+        log.change_listeners.append(self._told)
+
+    @property
+    def may_be_elsewhere(self) -> bool:
+        """Whether what is unknown here may run in another process."""
+        return bool(self._log.channel)
 
     def new(self, kind: Kind, token: str | None) -> Transfer:
         """One that waits; ``token`` (32 hex digits) is how its page will ask for it.
@@ -117,6 +127,17 @@ class Transfers:
         """The transfer of a token, also for a while after it has ended."""
         with self._lock:
             return self._known.get(token)
+
+    def stop_elsewhere(self, token: str) -> None:
+        """Have the process that it runs in stop it. Raises LogWriteError."""
+        if _TOKEN.fullmatch(token):
+            self._log.commit(Unit(call=lambda conn: None, topic=f"{_STOP}{token}"))
+
+    def _told(self, topics: set[str]) -> None:
+        for topic in topics:
+            transfer = self.get(topic.removeprefix(_STOP)) if topic.startswith(_STOP) else None
+            if transfer is not None:
+                transfer.stop()
 
     def close(self) -> None:
         """Have all of them end."""

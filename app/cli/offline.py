@@ -14,6 +14,7 @@ from app.config import Settings
 from app.database import database_path, open_log
 from app.problems import as_problem, problem_response
 from app.runtime import Runtime, handler_settings
+from app.transfers import Transfers
 from eventbus import EventBus
 from eventbus.client.connection import Connection, Reply
 from eventbus.errors import TravelNotReadyError
@@ -154,6 +155,7 @@ class _Reading(Runtime):
         self.handlers = Handlers(self.bus, handler_settings(settings))
         self.hub = cast(Any, SimpleNamespace(rate=lambda: 0.0))
         self.index = Index(log)
+        self.transfers = Transfers(log)
 
     def start(self, wait_for_lock_s: float = 0.0) -> None:
         """There is nothing to start."""

@@ -16,6 +16,7 @@ from app.pages.history_form import HistoryForm
 from app.pages.who import who
 from app.problems import ProblemError
 from app.runtime import runtime
+from app.transfers import Transfer
 
 _MAX_NAME_CHARS = 200
 
@@ -74,23 +75,44 @@ def import_file() -> str | tuple[str, int]:
 
 
 @blueprint.get("/events/transfers/<token>")
-def progress(token: str) -> str:
-    """How far an export or import is; asked again until it has ended."""
-    turn = request.args.get("turn", "0")
-    return render_template(
-        "export/_progress.html", transfer=runtime().transfers.get(token), token=token,
-        turn=int(turn) % 100_000 if turn.isdecimal() and len(turn) < 9 else 0,
-    )  # fmt: skip
+def progress(token: str) -> Response:
+    """How far an export or import is; asked again until it has ended.
+
+    The process that it runs in knows that. Another one leaves on the page what that has said.
+    """
+    text = request.args.get("turn", "0")
+    turn = int(text) % 100_000 if text.isdecimal() and len(text) < 9 else 0
+    transfers = runtime().transfers
+    transfer = transfers.get(token)
+    is_elsewhere = transfer is None and transfers.may_be_elsewhere
+    response = Response(
+        _progress(transfer, token, turn, is_elsewhere), content_type="text/html; charset=utf-8"
+    )
+    if is_elsewhere and turn:
+        response.headers["HX-Retarget"] = f"#ask-{turn - 1}"
+        response.headers["HX-Reswap"] = "outerHTML"
+    return response
 
 
 @blueprint.post("/events/transfers/<token>/stop")
 def stop(token: str) -> str:
     """End it: an export breaks off, an import leaves what it has recorded."""
-    transfer = runtime().transfers.get(token)
-    if transfer is None:
+    transfers = runtime().transfers
+    transfer = transfers.get(token)
+    if transfer is not None:
+        transfer.stop()
+    elif transfers.may_be_elsewhere:
+        transfers.stop_elsewhere(token)
+    else:
         raise ProblemError(404, "Not Found", "there is no such export or import any more")
-    transfer.stop()
-    return render_template("export/_progress.html", transfer=transfer, token=token, turn=0)
+    return _progress(transfer, token, 0, transfer is None)
+
+
+def _progress(transfer: Transfer | None, token: str, turn: int, is_elsewhere: bool) -> str:
+    return render_template(
+        "export/_progress.html", transfer=transfer, token=token, turn=turn,
+        is_elsewhere=is_elsewhere,
+    )  # fmt: skip
 
 
 def _command(form: HistoryForm) -> str:

@@ -54,6 +54,7 @@ class Follower:
         self._log = log
         self._last_sequence = last_sequence
         self._position = 0
+        self._owes_look = False
         self._is_closing = False
         self._is_told = threading.Event()
         self._is_listening = threading.Event()  # once it was, from then on
@@ -166,6 +167,10 @@ class Follower:
             if not recorded:
                 break  # retention was quicker
             self._log.followed(recorded)
-        if position != self._position:
-            self._position = position
-            self._log.changed_elsewhere(topics - {head.EVENTS})
+        topics = topics - {head.EVENTS}
+        is_news = position != self._position
+        # A commit may be on disk and not be seen yet. So its topic may come when the position is
+        # known already, and after news there is always one more look.
+        if is_news or topics or self._owes_look:
+            self._owes_look, self._position = is_news, position
+            self._log.changed_elsewhere(topics)

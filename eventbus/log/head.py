@@ -110,9 +110,9 @@ def concerns(topics: set[str], topic: str) -> bool:
 
 
 def position(conn: Connection) -> int:
-    """How far the server's write-ahead log has got: it grows with every commit of anybody.
+    """How far the server's write-ahead log is on disk: it grows with every commit of anybody.
 
-    PostgreSQL's manual, 9.27.3, pg_current_wal_insert_lsn.
+    A commit is seen a moment after that. PostgreSQL's manual, 9.27.3, pg_current_wal_flush_lsn.
     """
-    lsn = func.pg_wal_lsn_diff(func.pg_current_wal_insert_lsn(), text("'0/0'"))
+    lsn = func.pg_wal_lsn_diff(func.pg_current_wal_flush_lsn(), text("'0/0'"))
     return int(conn.execute(select(lsn)).scalar_one())

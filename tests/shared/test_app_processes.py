@@ -222,6 +222,25 @@ def test_what_is_asked_of_the_one_that_does_not_work_is_done(
     assert sorted(counted) == sorted([receipt["id"], letter["id"], held["id"]])
 
 
+def test_the_page_of_an_import_at_another_process_asks_on_and_stops_it(
+    worker: ServerProcess, other: ServerProcess
+) -> None:
+    token = "0123456789abcdef" * 2
+    first = other.api.get(f"/events/transfers/{token}")
+    assert "Another process of the server may be at it" in first.text
+    lines = "".join(json.dumps({"type": "vendor.old", "id": f"i{n}"}) + "\n" for n in range(3))
+    answer = worker.api.request(
+        "POST", f"/api/events/import?token={token}", lines,
+        {"Content-Type": "application/x-ndjson"},
+    )  # fmt: skip
+    assert answer.status == 200, answer.text
+    assert 'data-state="finished"' in worker.api.get(f"/events/transfers/{token}", turn=4).text
+    asked = other.api.get(f"/events/transfers/{token}", turn=4)
+    assert (asked.headers["hx-retarget"], asked.headers["hx-reswap"]) == ("#ask-3", "outerHTML")
+    assert 'id="ask-4"' in asked.text and "<p" not in asked.text
+    assert other.api.post(f"/events/transfers/{token}/stop").status == 200
+
+
 def test_types_webhooks_and_retention_of_one_are_those_of_the_other(
     worker: ServerProcess, other: ServerProcess
 ) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from eventbus import EventBus
 from eventbus.log import EventLog, Selection
+from eventbus.log.head import MISSED
 from tests.helpers.waiting import wait_until
 from tests.shared.conftest import Member
 
@@ -101,6 +102,41 @@ def test_when_the_process_that_serves_is_killed_another_goes_on_and_nothing_is_l
         by_one = conn.execute(text("SELECT count(*) FROM events WHERE source = '/one'")).scalar()
     assert by_one is not None and by_one >= acknowledged[-1], "what was acknowledged is there"
     assert set(found) == recorded
+
+
+def test_the_server_is_told_to_notice_soon_when_the_machine_of_a_process_is_gone(
+    bus: EventBus,
+) -> None:
+    said: list[str] = []
+
+    def ask(conn: Connection) -> None:
+        for name in ("tcp_keepalives_idle", "tcp_keepalives_count", "tcp_keepalives_interval"):
+            said.append(conn.exec_driver_sql(f"SHOW {name}").scalar_one())
+
+    bus.log.between_commits(ask)  # which may hold the lock on the head of the log
+    assert said == ["10", "3", "5"]
+
+
+def test_what_has_changed_is_heard_though_its_commit_was_noticed_before(bus: EventBus) -> None:
+    heard: list[set[str]] = []
+    bus.log.change_listeners.append(heard.append)
+    follower = bus.log.follower
+    assert follower is not None
+    follower._look(set())  # of a commit on disk, before its notification has come
+    follower._look({"", "access"})
+    assert {"access"} in heard
+
+
+def test_after_a_lost_connection_all_that_is_kept_in_memory_is_read_again(bus: EventBus) -> None:
+    heard: list[set[str]] = []
+    bus.log.change_listeners.append(heard.append)
+    listening = f"LISTEN {bus.log.channel}"
+    with bus.log.reading() as conn:
+        (pid,) = conn.execute(
+            text("SELECT pid FROM pg_stat_activity WHERE query = :query"), {"query": listening}
+        ).one()
+        conn.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+    wait_until(lambda: any(MISSED in topics for topics in heard), "all is read again")
 
 
 def test_who_closes_in_order_hands_over_at_once(member: Start, bus: EventBus) -> None:
