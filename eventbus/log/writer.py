@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -56,6 +57,8 @@ _FAIL = update_rows(
 )
 _ID_LOOKUP = 500
 _STUCK = "25P03"  # the server ended a transaction in which nothing was done for long
+# After two transactions met the wrong way round, for so long all with effects go one by one.
+_ONE_BY_ONE_S = 60.0
 _MOST_TRIES = 5  # of a transaction that met another process's the wrong way round
 
 
@@ -76,6 +79,7 @@ class Writer:
         self.last_sequence = last_sequence
         self.clock: Clock = SYSTEM_CLOCK
         self._owed: list[Unit] = []
+        self._one_by_one_until = 0.0  # by the monotonic clock
 
     def write(self, batch: list[Unit]) -> None:
         """Commit the units in one transaction; never raises, each unit bears its own error.
@@ -151,6 +155,8 @@ class Writer:
                 if code not in ("40P01", "40001") and (is_renewed or not is_lost):
                     raise  # neither deadlock nor not serializable
                 is_renewed = is_renewed or is_lost
+                if not is_lost:
+                    self._one_by_one_until = time.monotonic() + _ONE_BY_ONE_S
         return self._transaction(batch)
 
     def _transaction(self, batch: list[Unit], is_suspicious: bool = False) -> Deliveries:
@@ -163,7 +169,7 @@ class Writer:
             if is_shared or any(map(_needs_connection, batch)) or is_suspicious:
                 with self._conn.begin():
                     transaction = None
-                    if is_shared and any(unit.events or unit.call for unit in batch):
+                    if is_shared and any(map(self._needs_head, batch)):
                         transaction = self._take_head()
                     first = self.last_sequence
                     # Before the events are looked at: a call may give its unit events to record,
@@ -197,6 +203,11 @@ class Writer:
             self._take_back(batch, given, before)
             raise
         return recorded
+
+    def _needs_head(self, unit: Unit) -> bool:
+        if unit.events or unit.call:
+            return True
+        return bool(unit.effects) and time.monotonic() < self._one_by_one_until
 
     def _take_head(self) -> str:
         """Be the only process that records, until the end of the transaction; know what is.

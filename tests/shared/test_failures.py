@@ -9,17 +9,21 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import psycopg
 import pytest
+from sqlalchemy import Connection, text
 
 from eventbus import Event, EventBus
 from eventbus.log import EventLog, Selection
+from eventbus.log.unit import Unit
 from tests.helpers.databases import running_postgresql
 from tests.helpers.waiting import wait_until
 from tests.services import Postgresql
@@ -239,6 +243,26 @@ def test_a_connection_that_was_cut_while_idle_refuses_nothing(shared: Shared) ->
     bus.publish("a.thing")
     shared.cut("pid != 0")
     assert bus.publish("a.thing").event.sequence == bus.log.last_sequence
+
+
+def test_changes_of_two_processes_that_cross_are_made_one_by_one(shared: Shared) -> None:
+    logs = [shared.open_bus().log, shared.open_bus().log]
+    shared.rows("CREATE TABLE sums (k INTEGER, n INTEGER); INSERT INTO sums VALUES (1, 0), (2, 0)")
+    meet = threading.Barrier(2)
+
+    def change(log: EventLog, order: tuple[int, int]) -> None:
+        def add(conn: Connection, _: list[Any]) -> None:
+            for k in order:
+                conn.execute(text("UPDATE sums SET n = n + 1 WHERE k = :k"), {"k": k})
+                with suppress(threading.BrokenBarrierError):
+                    meet.wait(0.2)
+
+        for _ in range(6):
+            log.commit(Unit(effects=[(add, None)]))
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(change, logs, [(1, 2), (2, 1)]))
+    assert shared.rows("SELECT n FROM sums") == [(12,), (12,)]
 
 
 def test_a_subscription_is_ended_while_the_connection_of_its_lease_is_lost(shared: Shared) -> None:
