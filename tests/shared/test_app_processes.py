@@ -200,6 +200,7 @@ def test_what_is_asked_of_the_one_that_does_not_work_is_done(
     assert (shown["state"], shown["is_active"]) == ("served", False)
     assert shown["p95_ms"] is not None
     assert "served by another process" in api.get("/handlers").text
+    assert "Another process of the server serves it" in api.get("/handlers/flaky").text
 
     body = {"type": "trouble.flaky", "data": {"failures": 2}, "subject": "s"}
     letter = api.post("/api/events", body).json
