@@ -45,7 +45,7 @@ def _wrap(faults: Faults, method: str) -> None:
         if sql.startswith(_BEGIN) and "FOR UPDATE" in sql:
             faults.beacon.set("stage", IN_TRANSACTION)
         for statement in ON_POSTGRESQL:
-            if sql.startswith(statement.text) and statement.contains in sql:
+            if sql.startswith(statement.text) and statement.contains in f"{sql} {args}":
                 faults.reach(statement.point.name)
         return original(cursor, query, *args, **kwargs)
 
