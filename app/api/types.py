@@ -126,7 +126,7 @@ def one(type: str) -> Response:
 @blueprint.put("/types/<path:type>")
 @operation(
     "declareType", _TAG, path=(_TYPE,), body=_DECLARE, answers={200: Declared, 201: Declared},
-    problems={404: "No type can have the name in the path.", **_READ_ONLY},
+    problems=_READ_ONLY,
 )  # fmt: skip
 def put(type: str) -> Response:
     """Declare a type, or a pattern of types, in the place of what the API declared before.

@@ -220,6 +220,8 @@ def _problems(said: Operation) -> dict[str, Any]:
         str(status): {"$ref": f"#/components/responses/{_problem_name(status)}"}
         for status in usual - said.answers.keys()
     }
+    if said.path:
+        found["404"] = _problem(404, "The path names nothing, or has what no name may have.")
     found |= {str(status): _problem(status, about) for status, about in said.problems.items()}
     return dict(sorted(found.items()))
 
