@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 
-from flask import Response, g, request
+from flask import Response, current_app, g, request
 from wsproto.utilities import RemoteProtocolError
 
 from app.access.guard import principal
@@ -14,7 +14,7 @@ from app.access.sockets import OpenSocket
 from app.live.reader import Reader
 from app.live.socket import OutboundSocket
 from app.problems import ProblemError, problem_response
-from app.runtime import Runtime, runtime
+from app.runtime import Runtime
 from eventbus.lens import lens
 
 RETRY_AFTER_S = 5
@@ -52,7 +52,8 @@ def give_back_slot(_error: BaseException | None) -> None:
         reader.dismiss()
     opened = g.pop("open_socket", None)
     if opened is not None:
-        runtime().access.sockets.leave(opened)
+        # Not by runtime(), which would start it anew: a server that stops ends its sockets, too.
+        current_app.extensions["eventbus"].access.sockets.leave(opened)
     hub = g.pop("holds_slot_of", None)
     if hub is not None:
         hub.free_slot()

@@ -71,9 +71,14 @@ def _outline(page: Page) -> list[str]:
     return [f"it lacks {part}" for part, is_there in has.items() if not is_there]
 
 
+# Before that some element may still have the other theme's colour.
+PAINTED = "() => new Promise(go => requestAnimationFrame(() => requestAnimationFrame(() => go())))"
+
+
 def _look(page: Page, theme: Literal["light", "dark"], width: int) -> None:
     page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate(PAINTED)
     page.evaluate(SETTLED)
 
 

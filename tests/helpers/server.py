@@ -23,6 +23,8 @@ from tests.helpers.waiting import wait_until
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
+_MOST_STARTS = 5
+_PORT_PAUSE_S = 0.5
 _LIVE_AT = re.compile(r"is live at http://127\.0\.0\.1:(\d+)/")
 
 
@@ -85,13 +87,19 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start it and wait until it answers. Raises AssertionError with its output if not."""
-        started_at = self._log.stat().st_size if self._log.exists() else 0
-        self.launch()
-        wait_until(
-            lambda: not self.is_running or self._answers(started_at),
-            "the server answers",
-            START_TIMEOUT_S,
-        )
+        for _ in range(_MOST_STARTS):
+            started_at = self._log.stat().st_size if self._log.exists() else 0
+            self.launch()
+            wait_until(
+                lambda at=started_at: not self.is_running or self._answers(at),
+                "the server answers",
+                START_TIMEOUT_S,
+            )
+            # Started again on a port that somebody's connection has been given meanwhile.
+            said = self._log.read_bytes()[started_at:]
+            if self.is_running or b"Address already in use" not in said:
+                break
+            time.sleep(_PORT_PAUSE_S)
         assert self.is_running, f"the server ended at its start:\n{self.output()}"
         self.api = Api(self.port)
 

@@ -53,7 +53,8 @@ eval(doubling("share", 0.01, broken=(3, 4)), model=model, fail_on_error=0.1)
 eval(doubling("number", 0.01, broken=(3, 4)), model=model, fail_on_error=2)
 eval(doubling("late", 0.01, broken=(3, 4)), model=model, fail_on_error=2, continue_on_fail=True)
 eval(scored_by("odd", odd(), fail_on_error=False), model=model, limit=2, epochs=2)
-eval(scored_by("crash", crashing_score()), model=model)
+# Else its metric is computed, and crashes, as soon as a display wants to show it.
+eval(scored_by("crash", crashing_score()), model=model, score_display=False)
 eval_set([doubling("again", 0.01, flaky=20)], log_dir="set", model=model, retry_attempts=2,
          retry_wait=0.1)
 """
