@@ -33,6 +33,8 @@ _HEADERS = (
     ("Cookie", "session=%ff; ="),
 )
 _TIMEOUT_S = 40.0
+# A body beyond this is refused before it was read, and the connection closed.
+_REFUSED_UNREAD = 16_384
 # Of a path only what stands between slashes, else nearly all would be of no endpoint.
 _SEGMENT = re.compile(r"[^/]+")
 
@@ -55,6 +57,10 @@ def fault_of(session: requests.Session, mutant: requests.PreparedRequest) -> tup
     told = f"{mutant.method} {mutant.url} {mutant.headers} {(mutant.body or b'')[:500]!r}"
     try:
         response = session.send(mutant, timeout=_TIMEOUT_S, allow_redirects=False)
+    except requests.ConnectionError as error:
+        if len(mutant.body or b"") > _REFUSED_UNREAD:  # RFC 9112 §9.6: the 413 may be lost
+            return 413, None
+        return 0, f"{type(error).__name__}: {error}\n{told}"
     except requests.RequestException as error:
         return 0, f"{type(error).__name__}: {error}\n{told}"
     kind = response.headers.get("Content-Type", "")
