@@ -32,9 +32,6 @@ class Database(Protocol):
     owes_check: bool
     """Whether a holder before did not come to its end, and nobody has checked the file since."""
 
-    def begin(self) -> None:
-        """Begin a transaction on the writer's connection, past SQLAlchemy."""
-
     def roll_back(self) -> None:
         """End a transaction on the writer's connection that failed, at whatever point it did."""
 

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Protocol
 
 from sqlalchemy import select
@@ -16,6 +15,7 @@ from eventbus.errors import EventBusError
 from eventbus.log import head, schema
 from eventbus.log.postgresql import PostgresqlDatabase
 from eventbus.log.rows import MOST_CHARS, whole_event_from_row
+from eventbus.log.storage import driver_error
 from eventbus.log.writer import Deliveries
 from eventbus.threads import start_thread
 
@@ -55,7 +55,7 @@ class Follower:
         self._last_sequence = last_sequence
         self._position = 0
         self._owes_look = False
-        self._is_closing = False
+        self._closing = threading.Event()
         self._is_told = threading.Event()
         self._is_listening = threading.Event()  # once it was, from then on
         self._thread = threading.Thread(target=self._run, name="eventbus-follower", daemon=True)
@@ -67,7 +67,7 @@ class Follower:
 
     def close(self) -> None:
         """End the thread; waits for its present look."""
-        self._is_closing = True
+        self._closing.set()
         if self._thread.is_alive():
             self._thread.join(2 * _RETRY_S)
 
@@ -122,7 +122,7 @@ class Follower:
         return [(event, tuple(gets.get(event.sequence or 0, ()))) for event in events]
 
     def _run(self) -> None:
-        while not self._is_closing:
+        while not self._closing.is_set():
             try:
                 with self._database.connect() as driver:
                     driver.execute(f"LISTEN {self._database.channel}")
@@ -132,18 +132,15 @@ class Follower:
                     self._log.changed_elsewhere(
                         {head.SUBSCRIPTIONS} if is_first else {head.SUBSCRIPTIONS, head.MISSED}
                     )
-                    while not self._is_closing:
+                    while not self._closing.is_set():
                         self._look(self._wait(driver))
             except Exception as error:
-                if not isinstance(error, SQLAlchemyError | EventBusError) and not hasattr(
-                    error, "sqlstate"
-                ):
+                is_known = isinstance(error, SQLAlchemyError | EventBusError)
+                if not is_known and driver_error(error) is None:
                     logger.exception("following the log failed")
-                elif not self._is_closing:
+                elif not self._closing.is_set():
                     logger.warning("cannot follow the log, trying again: %s", error)
-                deadline = time.monotonic() + _RETRY_S
-                while not self._is_closing and time.monotonic() < deadline:
-                    time.sleep(_LOOK_S / 4)
+                self._closing.wait(_RETRY_S)
 
     def _wait(self, driver: Any) -> set[str]:
         """The topics of what was told until now, or within the time to the next look."""
@@ -153,9 +150,8 @@ class Follower:
             return topics
         for notification in driver.notifies(timeout=_LOOK_S, stop_after=1):
             topics.add(notification.payload)
-        with suppress(StopIteration):
-            for notification in driver.notifies(timeout=0):
-                topics.add(notification.payload)
+        for notification in driver.notifies(timeout=0):
+            topics.add(notification.payload)
         return topics
 
     def _look(self, topics: set[str]) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventbus.log.postgresql import PostgresqlDatabase
+from eventbus.log.storage import driver_error
 from eventbus.threads import start_thread
 
 logger = logging.getLogger("eventbus.leases")
@@ -25,13 +26,6 @@ FIRST = "work"
 to one of them; without such a process nobody has to wait."""
 # For so long a lease is left to the process that takes precedence.
 _PATIENCE_S = 1.5
-_FREE = """
-SELECT name FROM unnest(%s::text[]) AS name WHERE NOT EXISTS (
-    SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND classid::bigint = (hashtext(%s)::bigint & 4294967295)
-    AND objid::bigint = (hashtext(name)::bigint & 4294967295))
-"""
 _HELD = """
 SELECT name FROM unnest(%s::text[]) AS name WHERE EXISTS (
     SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted
@@ -97,7 +91,7 @@ class Leases:
                 if name in free and (FIRST in free or self.holds(FIRST)):
                     wanted.is_held = self._execute(_TAKE, name)
             except Exception as error:
-                if not hasattr(error, "sqlstate"):
+                if driver_error(error) is None:
                     raise
                 logger.warning("the lease %r is taken later: %s", name, error)
             return wanted.is_held
@@ -110,7 +104,7 @@ class Leases:
                 try:
                     self._execute(_GIVE_BACK, name)
                 except Exception as error:  # a connection that is lost has given it back
-                    if not hasattr(error, "sqlstate"):
+                    if driver_error(error) is None:
                         raise
 
     def holds(self, name: str) -> bool:
@@ -144,7 +138,7 @@ class Leases:
             try:
                 self._look()
             except Exception as error:
-                if not hasattr(error, "sqlstate"):
+                if driver_error(error) is None:
                     logger.exception("looking for leases failed")
                 self._lose(error)
             self._woken.wait(_LOOK_S)
@@ -172,8 +166,9 @@ class Leases:
 
     def _free(self, names: list[str]) -> set[str]:
         """Which of these, and of the first of all, nobody has."""
-        asked = ([FIRST, *names], self._database.channel)
-        return {name for (name,) in self._driver.execute(_FREE, asked).fetchall()}
+        asked = [FIRST, *names]
+        held = self._driver.execute(_HELD, (asked, self._database.channel)).fetchall()
+        return set(asked) - {name for (name,) in held}
 
     def _take(self, name: str) -> None:
         with self._lock:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +86,6 @@ class PostgresqlDatabase:
             self._lock.close()
             raise
 
-    def begin(self) -> None:
-        """Begin a transaction on the writer's connection: psycopg does, with the first statement.
-
-        Here a connection that was lost is replaced.
-        """
-        self._renew()
-
     def roll_back(self) -> None:
         """End a transaction that failed; a connection that cannot go on is replaced by the next."""
         from psycopg.pq import TransactionStatus
@@ -105,21 +97,12 @@ class PostgresqlDatabase:
         if driver is None or driver.info.transaction_status != TransactionStatus.IDLE:
             self.writer.invalidate()
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> AbstractContextManager[Connection]:
         """A read-only connection inside one transaction: everything read in it is one state.
 
         What the storage does to those who read in it is raised as LogReadError.
         """
-        try:
-            with self._read_engine.connect() as conn:
-                yield conn
-        except SQLAlchemyError as error:
-            failure = self.storage.read_failed(error)
-            if failure is None:
-                raise
-            raise failure from error
-        self.storage.read()
+        return self.storage.reading(self._read_engine)
 
     def close(self) -> None:
         """Close all connections."""
@@ -135,12 +118,6 @@ class PostgresqlDatabase:
             connect_args=_CONNECT,
             **options,
         )
-
-    def _renew(self) -> None:
-        """Connect again when the server has ended the writer's connection."""
-        driver: Any = self.writer.connection.driver_connection
-        if driver.closed:
-            self.writer.invalidate()
 
     def _take_part(self, dbapi_connection: Any, _record: Any) -> None:
         """Be seen to have the log open; who needs it for himself has this lock alone."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -71,30 +70,16 @@ class SqliteDatabase:
             self._lock.close(is_clean=not self.owes_check)
             raise open_failure(self.path, error) from error
 
-    def begin(self) -> None:
-        """Begin a transaction on the writer's connection, past SQLAlchemy."""
-        driver: Any = self.writer.connection.driver_connection
-        driver.execute("BEGIN IMMEDIATE")
-
     def roll_back(self) -> None:
         """End a transaction on the writer's connection that failed, at whatever point it did."""
         self.writer.connection.rollback()
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> AbstractContextManager[Connection]:
         """A read-only connection inside one transaction: everything read in it is one state.
 
         What the storage does to those who read in it is raised as LogReadError.
         """
-        try:
-            with self._read_engine.connect() as conn:
-                yield conn
-        except SQLAlchemyError as error:
-            failure = self.storage.read_failed(error)
-            if failure is None:
-                raise
-            raise failure from error
-        self.storage.read()
+        return self.storage.reading(self._read_engine)
 
     def close(self) -> None:
         """Close all connections (which folds the WAL into the file) and give the lock back."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -164,6 +166,19 @@ class Storage:
                 logger.error("%s", failure)
                 self._read_failure = Trouble.now("storage", str(failure))
         return failure
+
+    @contextmanager
+    def reading(self, engine: Engine) -> Iterator[Connection]:
+        """A connection of ``engine``; when the storage fails who reads, LogReadError is raised."""
+        try:
+            with engine.connect() as conn:
+                yield conn
+        except SQLAlchemyError as error:
+            failure = self.read_failed(error)
+            if failure is None:
+                raise
+            raise failure from error
+        self.read()
 
     def try_read(self, conn: Connection) -> None:
         """Read something on a connection that ``reading`` lends."""

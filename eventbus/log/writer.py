@@ -188,7 +188,8 @@ class Writer:
             else:
                 # Most commits. Past SQLAlchemy, whose begin and commit cost half as much as the
                 # disk takes for a single event.
-                self._database.begin()
+                driver: Any = self._conn.connection.driver_connection
+                driver.execute("BEGIN IMMEDIATE")  # only SQLite comes here
                 self._append(batch, recorded, is_suspicious)
                 self._finish(batch)
                 self._conn.connection.commit()
