@@ -10,19 +10,14 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote
-from uuid import uuid4
 
 from bench import pipeline, recording
 from bench.report import interleaved
 from eventbus import EventBus
-from eventbus.log import EventLog
-from eventbus.log.unit import Unit
 from tests.services import ROOT, Postgresql
 
 _GROUPS = 20
@@ -66,24 +61,12 @@ def _database(server: Postgresql, is_on_server: bool) -> Iterator[str]:
         if not is_on_server:
             yield f"sqlite:///{Path(folder, 'events.db')}"
             return
-        schema = f"bench_{uuid4().hex[:8]}"
-        server.sql(f"CREATE SCHEMA {schema}")
-        try:
-            yield f"{server.url}?options={quote(f'-csearch_path={schema}')}"
-        finally:
-            server.sql(f"DROP SCHEMA {schema} CASCADE")
+        with server.schema("bench") as schema:
+            yield server.url_in(schema)
 
 
 def _recorded_per_s(url: str) -> float:
-    groups = recording.event_groups(_GROUPS)
-    log = EventLog(url)
-    log.start(lambda recorded, batch: None)
-    started = time.perf_counter()
-    for group in groups:
-        log.commit(Unit(group))
-    elapsed = time.perf_counter() - started
-    log.close()
-    return sum(map(len, groups)) / elapsed
+    return recording.recorded_per_s(url, recording.event_groups(_GROUPS))
 
 
 def _handled_per_s(publishers: int, url: str) -> float:

@@ -30,16 +30,20 @@ def event_groups(groups: int = _GROUPS) -> list[list[Event]]:
 
 
 def _ours_per_s() -> float:
-    groups = event_groups()
     with tempfile.TemporaryDirectory() as folder:
-        log = EventLog(f"sqlite:///{Path(folder, 'events.db')}")
-        log.start(lambda recorded, batch: None)
-        started = time.perf_counter()
-        for group in groups:
-            log.commit(Unit(group))
-        elapsed = time.perf_counter() - started
-        log.close()
-    return _GROUP * _GROUPS / elapsed
+        return recorded_per_s(f"sqlite:///{Path(folder, 'events.db')}", event_groups())
+
+
+def recorded_per_s(url: str, groups: list[list[Event]]) -> float:
+    """Events a second that a log at ``url`` records, a group a commit."""
+    log = EventLog(url)
+    log.start(lambda recorded, batch: None)
+    started = time.perf_counter()
+    for group in groups:
+        log.commit(Unit(group))
+    elapsed = time.perf_counter() - started
+    log.close()
+    return sum(map(len, groups)) / elapsed
 
 
 def _bare_per_s(are_rows_ready: bool) -> float:

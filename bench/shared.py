@@ -20,8 +20,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import quote
-from uuid import uuid4
 
 import psycopg
 
@@ -64,19 +62,16 @@ def _round(
     peer: str, processes: int, events: int, database: Postgresql, broker: RabbitMq
 ) -> tuple[float, float, float, float]:
     """Published and handled events a second, and from publish to the row's commit, in ms."""
-    schema = f"bench_{uuid4().hex[:8]}"
-    url = f"{database.url}?options={quote(f'-csearch_path={schema}')}"
     with (
+        database.schema("bench") as schema,
         psycopg.connect(database.url, autocommit=True) as conn,
         tempfile.TemporaryDirectory() as folder,
         ExitStack() as stack,
     ):
-        conn.execute(f"CREATE SCHEMA {schema}")
-        stack.callback(conn.execute, f"DROP SCHEMA {schema} CASCADE")
         conn.execute(f"CREATE TABLE {schema}.done (sent_us BIGINT, done_us BIGINT DEFAULT "
                      "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint)")  # fmt: skip
         members = [
-            stack.enter_context(_Member(peer, url, broker.url, folder, schema))
+            stack.enter_context(_Member(peer, database.url_in(schema), broker.url, folder, schema))
             for _ in range(processes)
         ]
         began = time.monotonic()

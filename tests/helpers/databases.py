@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from sqlalchemy import make_url
@@ -36,6 +35,18 @@ def running_postgresql() -> Postgresql:
     return server
 
 
+@contextmanager
+def own_postgresql(folder: Path) -> Iterator[Postgresql]:
+    """A server that a test may stop and kill; skips it where the shared one does not run."""
+    running_postgresql()  # where it runs, this one can
+    server = Postgresql(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
 class Schemas:
     """This process's schemas in the server's database, which tests use one after the other.
 
@@ -45,7 +56,7 @@ class Schemas:
     def __init__(self, server: Postgresql) -> None:
         import psycopg
 
-        self._url = server.url
+        self._server = server
         self._conn = psycopg.connect(server.url, autocommit=True)
         self._conn.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}")
         self._made: list[str] = []
@@ -67,7 +78,7 @@ class Schemas:
             self._free.append(name)
 
     def url(self, name: str) -> str:
-        return f"{self._url}?options={quote(f'-csearch_path={name}')}"
+        return self._server.url_in(name)
 
     def _make(self) -> str:
         name = f"test_{os.getpid()}_{len(self._made)}"

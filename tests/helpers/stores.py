@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import insert
 
@@ -46,12 +44,8 @@ ODD = [
 def empty_schema() -> Iterator[str]:
     """The URL of a schema of its own, which is dropped in the end."""
     server = running_postgresql()
-    name = f"move_{uuid.uuid4().hex[:12]}"
-    server.sql(f"CREATE SCHEMA {name}")
-    try:
-        yield f"{server.url}?options={quote(f'-csearch_path={name}')}"
-    finally:
-        server.sql(f"DROP SCHEMA {name} CASCADE")
+    with server.schema("move") as name:
+        yield server.url_in(name)
 
 
 def sql(url: str, statement: str) -> str:

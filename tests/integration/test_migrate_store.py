@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -23,18 +22,11 @@ from eventbus.log.move.parts import LEFT_OUT, Parts
 from eventbus.log.sqlite import SqliteDatabase
 from tests.helpers.databases import ON_POSTGRESQL
 from tests.helpers.disks import damage
-from tests.helpers.stores import PARTS, command, empty_schema, ended, move, odd_log, sql
+from tests.helpers.stores import PARTS, command, ended, move, odd_log, sql
 from tests.helpers.waiting import wait_until
 from tests.services import ServiceError
 
 pytestmark = pytest.mark.skipif(ON_POSTGRESQL, reason="it has databases of both kinds itself")
-
-
-@pytest.fixture
-def target() -> Iterator[str]:
-    """The URL of an empty schema."""
-    with empty_schema() as url:
-        yield url
 
 
 def test_every_table_that_the_app_makes_is_copied_or_left_out_with_a_reason(

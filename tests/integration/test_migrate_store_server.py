@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,12 @@ from tests.helpers.people import PASSWORD, Visitor
 from tests.helpers.read_models import SETTINGS
 from tests.helpers.receivers import HttpReceiver
 from tests.helpers.server import ServerProcess
-from tests.helpers.stores import command, empty_schema, ended, move
+from tests.helpers.stores import command, ended, move
 from tests.helpers.waiting import wait_until
 from tests.integration.test_access_commands import flask
 from tests.unit.handlers.test_retention import age, publish, run, settle
 
 pytestmark = pytest.mark.skipif(ON_POSTGRESQL, reason="it has databases of both kinds itself")
-
-
-@pytest.fixture
-def target() -> Iterator[str]:
-    """The URL of an empty schema."""
-    with empty_schema() as url:
-        yield url
 
 
 def test_a_server_on_the_copy_goes_on_where_the_other_was_stopped(

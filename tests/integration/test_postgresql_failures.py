@@ -6,7 +6,6 @@ the log, once, without a hole in the sequences, and each had its effects once.
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections import Counter
@@ -21,7 +20,7 @@ from eventbus import Event, EventBus
 from eventbus.errors import LogError, LogReadError, LogWriteError
 from eventbus.log import ddl
 from tests.helpers.bus import open_bus
-from tests.helpers.databases import running_postgresql
+from tests.helpers.databases import own_postgresql
 from tests.helpers.proxy import Proxy
 from tests.helpers.waiting import wait_until
 from tests.services import Postgresql
@@ -32,14 +31,8 @@ PUBLISHERS = 4
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
-    running_postgresql()  # where the shared one runs, this one can
-    server = Postgresql(tmp_path_factory.mktemp("postgresql"))
-    server.start()
-    try:
+    with own_postgresql(tmp_path_factory.mktemp("postgresql")) as server:
         yield server
-    finally:
-        server.kill()
-        shutil.rmtree(server._data, ignore_errors=True)
 
 
 @pytest.fixture

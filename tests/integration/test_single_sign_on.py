@@ -20,18 +20,6 @@ from tests.helpers.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
-def started() -> Iterator[OidcProvider]:
-    with OidcProvider() as provider:
-        yield provider
-
-
-@pytest.fixture
-def provider(started: OidcProvider) -> OidcProvider:
-    started.reset()
-    return started
-
-
-@pytest.fixture(scope="module")
 def server(
     started: OidcProvider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerProcess]:

@@ -21,18 +21,6 @@ from tests.helpers.server import ServerProcess
 from tests.helpers.single_sign_on import CALLBACK, Guest, variables
 
 
-@pytest.fixture(scope="module")
-def started() -> Iterator[OidcProvider]:
-    with OidcProvider() as provider:
-        yield provider
-
-
-@pytest.fixture
-def provider(started: OidcProvider) -> OidcProvider:
-    started.reset()
-    return started
-
-
 def hs256_with_the_public_key(provider: OidcProvider) -> Callable[[Header, Claims], str]:
     """RFC 8725 §2.1: who takes the algorithm from the token checks it with the public key."""
     pem = provider.key.public_key().public_bytes(

@@ -6,7 +6,11 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
 
 from tests.services.service import Process, ServiceError, apt_install, can_connect, kept_ports
 
@@ -48,6 +52,25 @@ class Postgresql:
     def url_of(self, database: str) -> str:
         """The URL of another database of this cluster."""
         return f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}"
+
+    def url_in(self, schema: str) -> str:
+        """The URL of a schema of the database."""
+        return f"{self.url}?options={quote(f'-csearch_path={schema}')}"
+
+    @contextmanager
+    def schema(self, prefix: str) -> Iterator[str]:
+        """An empty schema of its own, by name, which is dropped in the end."""
+        name = f"{prefix}_{uuid4().hex[:12]}"
+        self.sql(f"CREATE SCHEMA {name}")
+        try:
+            yield name
+        finally:
+            self.sql(f"DROP SCHEMA {name} CASCADE")
+
+    def remove(self) -> None:
+        """End it, and delete its data."""
+        self.kill()
+        shutil.rmtree(self._data, ignore_errors=True)
 
     @property
     def is_running(self) -> bool:

@@ -7,7 +7,6 @@ process all events once, in order.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -24,7 +22,7 @@ from sqlalchemy import Connection, text
 from eventbus import Event, EventBus
 from eventbus.log import EventLog, Selection
 from eventbus.log.unit import Unit
-from tests.helpers.databases import running_postgresql
+from tests.helpers.databases import own_postgresql
 from tests.helpers.waiting import wait_until
 from tests.services import Postgresql
 from tests.shared.conftest import Member
@@ -38,14 +36,8 @@ _LISTENERS = "query LIKE 'LISTEN%'"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
-    running_postgresql()  # where the shared one runs, this one can
-    server = Postgresql(tmp_path_factory.mktemp("postgresql"))
-    server.start()
-    try:
+    with own_postgresql(tmp_path_factory.mktemp("postgresql")) as server:
         yield server
-    finally:
-        server.kill()
-        shutil.rmtree(server._data, ignore_errors=True)
 
 
 class Shared:
@@ -57,7 +49,7 @@ class Shared:
         self._members = members
         with self.connect() as conn:
             conn.execute("DROP SCHEMA IF EXISTS log CASCADE; CREATE SCHEMA log")
-        self.url = f"{server.url}?options={quote('-csearch_path=log')}"
+        self.url = server.url_in("log")
         EventLog(self.url, folder).close()
         self.rows("CREATE TABLE done (sequence BIGINT, who TEXT)")
 
