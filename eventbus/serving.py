@@ -37,8 +37,6 @@ HURRIED = "hurried:"
 """A topic: retries of a subscription are to begin now, ``hurried:ID:SEQUENCE,SEQUENCE``."""
 _LET_GO_S = 2.0
 _GRACE_S = 0.5
-
-
 _MOST_TOLD = 500  # sequences in a topic, which may have 8,000 characters
 
 
@@ -184,8 +182,12 @@ class Serving:
             duties = self._duties[lease]
             duties.is_ours = True
             each = list(duties.each)
-        for begin, _ in each:
-            begin()
+        try:
+            for begin, _ in each:
+                begin()
+        except Exception:  # the lease is given back
+            self._lost(lease)
+            raise
 
     def _lost(self, lease: str) -> None:
         with self._lock:

@@ -201,3 +201,25 @@ def test_a_receipt_waits_for_what_another_process_handles(member: Start, bus: Ev
 
 async def _never(event: object) -> None:
     raise AssertionError("this process does not serve it")
+
+
+def test_a_duty_that_cannot_be_begun_is_not_taken_for_one_that_is_done(
+    shared_url: str, bus: EventBus
+) -> None:
+    """Its lease is given back, what was begun beside it ends, and it is tried again."""
+    done: list[str] = []
+
+    def begin() -> None:
+        done.append("two begins")
+        if len(done) == 2:
+            raise OSError("not now")
+
+    with EventBus(EventLog(shared_url)) as before:
+        before.serving.add_duty("chores", lambda: None, lambda: None)
+        wait_until(lambda: before.serving.does("chores"), "another has the lease")
+        bus.serving.add_duty("chores", lambda: done.append("one"), lambda: done.append("one ends"))
+        bus.serving.add_duty("chores", begin, lambda: done.append("two ends"))
+    wait_until(lambda: "two ends" in done, "it is ended", 10)
+    assert done[:4] == ["one", "two begins", "one ends", "two ends"]
+    wait_until(lambda: bus.serving.does("chores"), "it is begun again", 10)
+    wait_until(lambda: done[4:] == ["one", "two begins"], "all of it")

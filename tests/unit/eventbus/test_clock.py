@@ -111,16 +111,17 @@ def test_a_wall_clock_that_is_set_changes_nothing_for_a_retry_that_waits(
 ) -> None:
     failing = Failing(times=2)
     bus.subscribe("a", failing, name="failing")
-    bus.publish("a")
+    event = bus.publish("a").wait()
     assert bus.drain(LONG_S) and failing.calls == 1
-    clock.set_wall_clock(START - timedelta(days=300))
-    clock.advance(1.25)
-    assert failing.calls == 2
-    clock.set_wall_clock(START + timedelta(days=300))
-    clock.advance(1.9)
-    assert failing.calls == 2
-    clock.advance(0.6)
-    assert failing.calls == 3
+    for number, days in enumerate((-300, 300), start=2):
+        (delivery,) = bus.log.deliveries(event.sequence or 0)
+        assert delivery.next_attempt_at is not None
+        waits = delivery.next_attempt_at - clock.now
+        clock.set_wall_clock(START + timedelta(days=days))
+        clock.advance(waits - timedelta(microseconds=1))
+        assert failing.calls == number - 1
+        clock.advance(timedelta(microseconds=1))
+        assert failing.calls == number
 
 
 def test_a_retry_found_at_the_start_never_waits_longer_than_a_delay_can_be(
