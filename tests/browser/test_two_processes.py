@@ -28,7 +28,7 @@ def pair(tmp_path: Path) -> Iterator[tuple[Nginx, list[ServerProcess]]]:
     pool = schemas()
     schema = pool.lend()
     ports = [free_port(), free_port()]
-    nginx = Nginx(tmp_path, *ports, names_port=True)
+    nginx = Nginx(tmp_path, *ports)
     with ExitStack() as running:
         servers = []
         for port in ports:

@@ -51,8 +51,7 @@ def free_port() -> int:
 class Nginx:
     """A context manager; ``plain_port`` and ``tls_port`` are where it listens."""
 
-    def __init__(self, folder: Path, *server_ports: int, names_port: bool = False) -> None:
-        """``names_port``: the servers are told the port as well, for a browser that asks at it."""
+    def __init__(self, folder: Path, *server_ports: int) -> None:
         self.plain_port, self.tls_port = free_port(), free_port()
         self._folder = folder
         certificate, key = folder / "cert.pem", folder / "key.pem"
@@ -75,8 +74,6 @@ class Nginx:
         ):
             assert theirs in own, theirs
             own = own.replace(theirs, ours)
-        if names_port:
-            own = own.replace("Host $host;", "Host $host:$server_port;")
         user = "user root;" if os.geteuid() == 0 else ""
         text = _AROUND.format(folder=folder, own=own, user=user)
         self._file = folder / "nginx.conf"

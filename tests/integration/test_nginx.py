@@ -88,6 +88,15 @@ def test_a_page_of_another_site_may_not_post(nginx: Nginx) -> None:
     assert answer.status == 403
 
 
+def test_a_page_may_post_also_where_the_port_is_not_the_usual_one(nginx: Nginx) -> None:
+    own = f"{NAME}:{nginx.tls_port}"
+    for origin, status in ((f"https://{own}", 202), (f"https://{NAME}:1", 403)):
+        answer = ask(
+            nginx, "POST", "/api/events", b'{"type": "a.b"}', Host=own, Origin=origin, **JSON
+        )
+        assert answer.status == status, origin
+
+
 def websocket(nginx: Nginx, path: str, **headers: str) -> Client:
     # By the address, so that no name has to be resolved; TLS and the Host header have the name.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -146,7 +146,7 @@ def test_the_proxy_sets_what_the_server_believes_instead_of_adding_to_it() -> No
         if "proxy_pass" in location:
             assert "proxy_set_header X-Forwarded-For $remote_addr;" in location
             assert "proxy_set_header X-Forwarded-Proto $scheme;" in location
-            assert "proxy_set_header Host $host;" in location
+            assert "proxy_set_header Host $http_host;" in location
     assert "proxy_add_x_forwarded_for" not in text
     (size,) = re.findall(r"client_max_body_size (\d+)m;", text)
     assert int(size) * 2**20 >= Settings().max_body_bytes
