@@ -218,15 +218,24 @@ class KafkaLink:
             "queued.max.messages.kbytes": 32_768,
         })  # fmt: skip
         topics = [broker.topic, *broker.read]
-        if not broker.is_from_beginning:
-            self._begin_now(consumer, topics)
-        consumer.subscribe(topics, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+        is_new = not broker.is_from_beginning and self._begin_now(consumer, topics)
+        joined = threading.Event()
+        consumer.subscribe(
+            topics, on_assign=lambda *_: joined.set(),
+            on_revoke=self._on_revoke, on_lost=self._on_revoke,
+        )  # fmt: skip
+        # Until it is in the group, another process that comes at the same time could still commit
+        # a later beginning; from then on the server refuses that.
+        deadline = time.monotonic() + CONNECT_TIMEOUT_S
+        while is_new and not joined.is_set() and time.monotonic() < deadline:
+            self._arrived += self._poll_once()
 
-    def _begin_now(self, consumer: Consumer, topics: Sequence[str]) -> None:
+    def _begin_now(self, consumer: Consumer, topics: Sequence[str]) -> bool:
         """A group that is new begins with what comes from now on, like any subscription.
 
         Without a position it would begin with whatever the topics still have; were it to begin
         with the newest message by itself, what comes before it is there would be lost.
+        Returns whether some of it was new.
         """
         known = consumer.list_topics(timeout=CONNECT_TIMEOUT_S).topics
         places = [
@@ -249,6 +258,7 @@ class KafkaLink:
             except KafkaException as error:
                 if error.args[0].code() not in _SHARED_ANEW:  # others of the group were quicker
                     raise
+        return bool(new)
 
     async def _poll(self) -> None:
         """Wait for something to come, for a moment, and take it."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import aio_pika
 from aio_pika import DeliveryMode, ExchangeType, Message
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractQueue
 from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed, DeliveryError
 
 from eventbus.brokers.address import BrokerAddress
@@ -21,6 +22,8 @@ from eventbus.errors import BrokerAwayError, BrokerBusyError
 from eventbus.event import Event
 from eventbus.patterns import Pattern
 from eventbus.timestamps import format_time, from_microseconds
+
+logger = logging.getLogger("eventbus.brokers")
 
 CONNECT_TIMEOUT_S = 10.0
 CONFIRM_TIMEOUT_S = 30.0
@@ -32,6 +35,9 @@ PREFIX = "cloudEvents:"
 _PREFIXES = (PREFIX, "cloudEvents_", "ce-", "ce_")
 # RabbitMQ 4 limits returns to 20 when nothing is said, and then drops the message.
 _NO_LIMIT = 1_000_000
+# Of several processes that share a log one receives, and the next when that one's connection ends:
+# two would record what they have in whichever order.
+_ONE_AT_A_TIME = "x-single-active-consumer"
 
 _LOST = (AMQPError, OSError, TimeoutError, asyncio.CancelledError, RuntimeError)
 
@@ -59,6 +65,7 @@ class RabbitMqBroker:
         self._delivery_limit = address.number("delivery-limit", 20)
         self._address = address
         self._take = tuple(take)
+        self._queues_for_many: set[str] = set()
 
     async def connect(self) -> RabbitMqLink:
         link = RabbitMqLink(self.exchange)
@@ -109,13 +116,33 @@ class RabbitMqBroker:
         for name, prefetch, options in (
             (dead, 1, last), (self.queue, self.prefetch, arguments),
         ):  # fmt: skip
-            channel = await connection.channel(publisher_confirms=False)
+            channel, queue = await self._declare(connection, name, options)
             await channel.set_qos(prefetch_count=prefetch)
-            queue = await channel.declare_queue(name, durable=True, arguments=options)
             if name == self.queue:
                 for pattern in self._take:
                     await queue.bind(self.exchange, binding_key(pattern))
             await link.consume(channel, queue)
+
+    async def _declare(
+        self, connection: AbstractConnection, name: str, arguments: dict[str, Any]
+    ) -> tuple[AbstractChannel, AbstractQueue]:
+        """The queue, made when it is not there, on a channel of its own."""
+        channel = await connection.channel(publisher_confirms=False)
+        one = {**arguments, _ONE_AT_A_TIME: True}
+        try:
+            return channel, await channel.declare_queue(name, durable=True, arguments=one)
+        except ChannelPreconditionFailed as error:  # which has closed the channel
+            if _ONE_AT_A_TIME not in str(error):
+                raise
+        if name not in self._queues_for_many:
+            self._queues_for_many.add(name)
+            logger.warning(
+                "the queue %s was made without %s: several processes take in from it at the same "
+                "time, in no order; delete it when it is empty, and it is made anew at a start",
+                name, _ONE_AT_A_TIME,
+            )  # fmt: skip
+        channel = await connection.channel(publisher_confirms=False)
+        return channel, await channel.declare_queue(name, durable=True, arguments=arguments)
 
 
 class RabbitMqLink:

@@ -44,6 +44,10 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the threads; ``acknowledged`` changes no more."""
         self._closing.set()
         for thread in self._threads:
             thread.join()

@@ -263,3 +263,42 @@ def test_a_queue_with_other_arguments_is_said(rabbit: RabbitMqStage) -> None:
             await rabbit.broker("q", options="&delivery-limit=5").connect()
 
     run(connect())
+
+
+def test_a_queue_that_was_made_for_many_consumers_is_used_as_it_is_and_said(
+    rabbit: RabbitMqStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        await (await rabbit.broker("q").connect()).close()
+        async with await aio_pika.connect(rabbit.server_url) as connection:
+            channel = await connection.channel()
+            await channel.queue_delete(rabbit.queue("q.dead"))
+            arguments = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+            await channel.declare_queue(rabbit.queue("q.dead"), durable=True, arguments=arguments)
+        broker = rabbit.broker("q")
+        for n in range(2):
+            link = await broker.connect()
+            await link.publish([make_event(n)])
+            await receive(link, 1)
+            await link.close()
+
+    run(scenario())
+    (told,) = [record for record in caplog.records if record.name == "eventbus.brokers"]
+    assert f"the queue {rabbit.queue('q.dead')} was made without" in told.getMessage()
+
+
+def test_of_two_links_one_receives_and_the_other_goes_on_where_that_one_ended(
+    rabbit: RabbitMqStage,
+) -> None:
+    async def scenario() -> None:
+        first, second = await rabbit.broker("q").connect(), await rabbit.broker("q").connect()
+        await first.publish([make_event(n) for n in range(500)])
+        begun = await receive(first, 30)
+        assert numbers(begun) == list(range(len(begun)))
+        assert await receive(second, 0, quiet_s=0.5) == []
+        await first.close()
+        rest = numbers(await receive(second, 500 - len(begun)))
+        assert rest == list(range(len(begun), 500))
+        await second.close()
+
+    run(scenario())
