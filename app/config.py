@@ -65,6 +65,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = LOOPBACK_NAMES
     database_url: str = field(default=DEFAULT_DATABASE_URL, repr=False)  # may have a password
     files_folder: str = DEFAULT_FILES_FOLDER
+    share_subscriptions: bool = True
     source: str = "/eventbus"
     max_event_bytes: int = 262_144
     max_body_bytes: int = 8_388_608

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.variables import PROJECT_ROOT, Variable
+from app.variables import PROJECT_ROOT, Variable, yes_or_no
 from eventbus.errors import MissingPackageError
 from eventbus.log.address import is_on_server, server_url
 from eventbus.log.postgresql import check_installed
@@ -51,5 +51,10 @@ DATABASE_VARIABLES: tuple[Variable, ...] = (
         "the path of a folder, below the project's directory unless it begins with `/`",
         "Where this machine keeps what stands beside a database in PostgreSQL: the index for "
         "searching, snapshots for time travel. All of it is made again when it is missing.",
+    ),
+    Variable(
+        "EVENTBUS_SHARE_SUBSCRIPTIONS", "share_subscriptions", yes_or_no, "yes or no",
+        "Whether processes on one log in PostgreSQL share the subscriptions of your handlers, "
+        "webhooks and remote handlers out among them; else one serves all. The same at each.",
     ),
 )  # fmt: skip

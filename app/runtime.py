@@ -139,7 +139,7 @@ class Runtime:
         tracing = parts.enter_context(ExitStack())  # ends last: the bus's own end is traced, too
         self.bus = bus = _open_bus(settings, wait_for_lock_s)
         parts.callback(lambda: bus.close(max(0.1, self._stop_by - time.monotonic())))
-        # Before anything is subscribed: of identical processes one then serves all of it.
+        # Before anything is subscribed: one of identical processes then has all that is together.
         bus.serving.add_duty(WORK, lambda: None, lambda: None)
         if settings.tracing:
             tracing.callback(Tracing(bus).close)
@@ -323,6 +323,7 @@ def _open_bus(settings: Settings, wait_for_lock_s: float) -> EventBus:
             ),
             max_event_bytes=settings.max_event_bytes,
             catalogue=catalogue,
+            share_subscriptions=settings.share_subscriptions,
         )
     except BaseException:
         log.close()

@@ -73,10 +73,12 @@ class EventBus:
         max_event_bytes: int = MAX_EVENT_BYTES,
         clock: Clock = SYSTEM_CLOCK,
         catalogue: Catalogue | None = None,
+        share_subscriptions: bool = True,
     ) -> None:
         """``source`` and ``retry`` are defaults; what the ``catalogue`` does not allow is refused.
 
-        ``clock`` is for tests, which bring one that they move themselves.
+        ``clock`` is for tests, which bring one that they move themselves. Without
+        ``share_subscriptions`` one of several processes serves them all.
         """
         self.log = log
         self._source = source
@@ -86,8 +88,7 @@ class EventBus:
         self._stamps = clock is not SYSTEM_CLOCK  # events take their time from it
         self.catalogue = catalogue
         self._check = accept if catalogue is None else catalogue.check
-        self._is_closed = False
-        self.has_stopped = False  # nothing is handled any more
+        self._is_closed = self.has_stopped = False  # the latter: nothing is handled any more
         self._subscribe_lock = threading.Lock()
         self._lanes: dict[str, Lane] = {}  # guarded by _subscribe_lock, replaced when changed
         self._anonymous, self._watch = itertools.count(1), Watch()
@@ -95,7 +96,9 @@ class EventBus:
         self._loop_thread = LoopThread()
         self._loop = self._loop_thread.loop
         self.dispatcher = Dispatcher(log, self._loop, self._pool, self._watch, clock)
-        self.serving = Serving(log, self.dispatcher, self._subscribe_lock, self._put)
+        self.serving = Serving(
+            log, self.dispatcher, self._subscribe_lock, self._put, share_subscriptions
+        )
         self.operations = Operations(self)
         self.pauses = Pauses(self)
         self._scheduler = Scheduler(log, self._loop, clock, self.dispatcher.due)
@@ -245,20 +248,17 @@ class EventBus:
         pattern: str | Pattern,
         handler: Handler,
         *,
-        name: str | None = None,
-        max_attempts: int | None = None,
-        timeout: float | None = None,
-        concurrency: int = 16,
-        inline: bool = False,
-        key: Key | None = None,
-    ) -> Subscription:
+        name: str | None = None, max_attempts: int | None = None, timeout: float | None = None,
+        concurrency: int = 16, inline: bool = False, key: Key | None = None, together: bool = False,
+    ) -> Subscription:  # fmt: skip
         """Have ``handler`` called with every event whose type matches ``pattern``.
 
         A subscription with a name, or whose handler is a module's function or method, is durable:
         it gets every event from now on, also those that come while it is away. Lambdas and
         closures without a name are served while they live. ``timeout`` is in seconds; ``inline``
         runs a sync handler on the bus's loop, for one that never blocks; ``key`` gives the
-        ordering key of an event (default: its subject). Blocks for a commit.
+        ordering key of an event (default: its subject). Of processes that share the log, one at a
+        time serves it, for all with ``together`` the same one. Blocks for a commit.
 
         Raises PatternError, SubscriptionError.
         """
@@ -272,7 +272,7 @@ class EventBus:
             chosen, is_durable = choose_name(handler, name, pattern, self._lanes, self._anonymous)
             subscription = Subscription(
                 chosen, pattern, handler, is_durable, is_async_callable(handler), inline,
-                policy, concurrency, key or by_subject,
+                policy, concurrency, key or by_subject, together,
             )  # fmt: skip
             self._put(chosen, self.serving.open(subscription))
         return subscription

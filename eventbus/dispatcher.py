@@ -119,7 +119,7 @@ class Dispatcher:
     def set_concurrency(self, name: str, concurrency: int) -> None:
         """Let a subscription handle so many events at once from now on; 0 begins no more."""
         lane = self._lanes.get(name)
-        if lane is not None:
+        if lane is not None and lane.concurrency != concurrency:
             lane.concurrency = concurrency
             self.runner.pump(lane)
 

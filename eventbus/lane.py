@@ -76,6 +76,7 @@ class Lane:
         self.is_behind = False
         self.is_loading = False
         self.is_closed = False
+        self.is_leaving = False  # another process is to go on with it
         self.running_count = 0
         self.workers = 0
         self.is_pump_due = False  # another worker is started in the loop's next turn
@@ -118,7 +119,8 @@ class Lane:
         A thread that hangs in a handler takes the place of one: else each time-out would let
         another thread hang, until the pool that all subscriptions share had none left.
         """
-        return self.workers + self.stuck + more <= self.concurrency and not self.is_paused
+        is_held_up = self.is_paused or self.is_leaving
+        return self.workers + self.stuck + more <= self.concurrency and not is_held_up
 
     # -- taking ------------------------------------------------------------------------------
 

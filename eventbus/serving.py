@@ -1,7 +1,8 @@
 """Which durable subscriptions this process serves, of those that it has handlers for.
 
-Where one process has the log, all. Where several share it, those whose leases it has; who has the
-lease ``work`` takes precedence, so that identical processes leave all to one of them.
+Where one process has the log, all. Where several share it, those whose leases it has: they are
+shared out, each process that has handlers for them about as many. Those that say ``together`` are
+left to the process that has the lease ``work``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Collection
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,7 +20,7 @@ from eventbus.lane import Lane
 from eventbus.lanes import open_lane
 from eventbus.log.commit import call_soon
 from eventbus.log.head import SUBSCRIPTIONS, concerns
-from eventbus.log.leases import FIRST, Leases
+from eventbus.log.leases import FIRST, Leases, Sharing
 from eventbus.log.unit import Unit
 from eventbus.subscription import Subscription
 
@@ -37,6 +39,10 @@ HURRIED = "hurried:"
 """A topic: retries of a subscription are to begin now, ``hurried:ID:SEQUENCE,SEQUENCE``."""
 _LET_GO_S = 2.0
 _GRACE_S = 0.5
+# For so long at most a subscription stands still while what runs ends, before another process goes
+# on with it; then it goes on here.
+_QUIET_S = 30.0
+_QUIET_POLL_S = 0.02
 _MOST_TOLD = 500  # sequences in a topic, which may have 8,000 characters
 
 
@@ -57,12 +63,17 @@ class Serving:
         dispatcher: Dispatcher,
         lock: threading.Lock,
         put: Callable[[str, Lane | None], None],
+        shares_out: bool,
     ) -> None:
-        """``put`` makes a lane the one of a subscription, None for none; with the lock held."""
+        """``put`` makes a lane the one of a subscription, None for none; with the lock held.
+
+        ``shares_out``: else all subscriptions are ``together``.
+        """
         self._log = log
         self._dispatcher = dispatcher
         self._lock = lock
         self._put = put
+        self._shares_out = shares_out
         self._waiting: dict[str, Lane] = {}  # by name: handlers that may get a lease
         self._active: dict[str, Lane] = {}
         self._duties: dict[str, _Duties] = {}
@@ -83,12 +94,13 @@ class Serving:
         ``end`` is called when another may have it, and not when the bus closes.
         """
         with self._lock:
+            is_new = lease not in self._duties
             duties = self._duties.setdefault(lease, _Duties())
             duties.each.append((begin, end))
             is_now = self.does(lease)
         if is_now:
             begin()
-        elif self.leases is not None and len(duties.each) == 1:
+        elif self.leases is not None and is_new:
             self.leases.want(lease, lambda: self._gained(lease), lambda: self._lost(lease))
 
     def open(self, subscription: Subscription) -> Lane:
@@ -104,10 +116,21 @@ class Serving:
         stored = self._log.subscription_changes.save(name, subscription.pattern)
         lane = self._waiting[name] = Lane(subscription, stored.id)
         lane.paused_ids = self._log.paused_ids
-        lease = _lease_of(name)
-        if self.leases.take_now(lease, lambda: self._begin(name), lambda: self._end(name)):
-            lane = self._activate(name, lane)
-        return lane
+        if subscription.together or not self._shares_out:
+            sharing = None
+            self._follow_work()
+        else:
+            sharing = Sharing(lambda: self._leave(name), lambda: self._is_busy(name))
+        is_ours = self.leases.take_now(
+            _lease_of(name), lambda: self._begin(name), lambda: self._end(name), sharing
+        )
+        return self._activate(name, lane) if is_ours else lane
+
+    def _follow_work(self) -> None:
+        """Have one process take precedence for all that is not shared out; with the lock held."""
+        if WORK not in self._duties and self.leases is not None:
+            self._duties[WORK] = _Duties()
+            self.leases.want(WORK, lambda: self._gained(WORK), lambda: self._lost(WORK))
 
     def let_go(self, lane: Lane, timeout_s: float) -> None:
         """Deliver nothing more to it; what runs has that time to end. Blocks; raises TimeoutError
@@ -131,6 +154,12 @@ class Serving:
         self._active.pop(name, None)
         if self._waiting.pop(name, None) is not None and self.leases is not None:
             self.leases.give_back(_lease_of(name))
+
+    def lanes(self) -> dict[str, Lane]:
+        """Those of the durable subscriptions that have handlers here, by name, where processes
+        share the log; whoever of them serves each.
+        """
+        return dict(self._waiting)
 
     def is_served(self, name: str) -> bool:
         """Whether this process delivers to the subscription's handler now."""
@@ -176,6 +205,37 @@ class Serving:
             self.let_go(lane, _LET_GO_S)
         except TimeoutError:
             logger.error("a handler blocks the bus's loop; %s goes on in another process", name)
+
+    # -- going over to another process in good order -------------------------------------------
+
+    def _is_busy(self, name: str) -> bool:
+        lane = self._active.get(name)
+        return lane is not None and lane.running_count > 0
+
+    def _leave(self, name: str) -> Future[bool]:
+        """Begin nothing more; whether what ran has ended, and its outcome is in the log."""
+        return asyncio.run_coroutine_threadsafe(self._quiet(name), self._dispatcher.loop)
+
+    async def _quiet(self, name: str) -> bool:
+        lane = self._active.get(name)
+        if lane is None:
+            return True
+        lane.is_leaving = True
+        loop = self._dispatcher.loop
+        deadline = loop.time() + _QUIET_S
+        while lane.running_count and loop.time() < deadline:
+            await asyncio.sleep(_QUIET_POLL_S)
+        if lane.running_count:
+            lane.is_leaving = False
+            self._dispatcher.look_again(name)
+            return False
+        await asyncio.sleep(0)  # in which how its attempts ended is submitted
+        unit = Unit()  # committed after all of that
+        committed: asyncio.Future[None] = loop.create_future()
+        unit.waiters.append((loop, committed))
+        self._log.submit(unit)
+        await committed
+        return True
 
     def _gained(self, lease: str) -> None:
         with self._lock:

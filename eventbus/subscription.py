@@ -63,7 +63,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subscription:
-    """A live subscription; ``is_durable`` ones get every event also across restarts."""
+    """A live subscription; ``is_durable`` ones get every event also across restarts.
+
+    Those that are ``together`` have one process, of several that share a log, for all of them.
+    """
 
     name: str
     pattern: Pattern
@@ -74,6 +77,7 @@ class Subscription:
     policy: RetryPolicy
     concurrency: int
     key: Key = field(repr=False)
+    together: bool = False
 
     @property
     def is_remote(self) -> bool:

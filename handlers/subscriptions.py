@@ -57,6 +57,7 @@ def ensure(
                 name=handler.name,
                 concurrency=_CONCURRENCY,
                 key=handler.key,
+                together=True,  # they write the same counters
             )
             if isinstance(bus, EventBus):  # a bus for replays has no operations
                 bus.operations.refuse_replay(handler.name, _HINT)

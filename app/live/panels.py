@@ -77,8 +77,8 @@ def panel_contexts(bus: EventBus, handlers: Handlers, rate: float) -> dict[str, 
 
 
 def most_attempts(bus: EventBus) -> dict[str, int]:
-    """How often each subscription that is served here tries a delivery."""
-    lanes = bus.dispatcher.lanes()
+    """How often each subscription that has a handler here tries a delivery."""
+    lanes = {**bus.serving.lanes(), **bus.dispatcher.lanes()}
     return {name: lane.subscription.policy.max_attempts for name, lane in lanes.items()}
 
 

@@ -112,6 +112,7 @@ class Bridge:
                 key=by_event,
                 concurrency=MOST_AT_ONCE,
                 timeout=_NO_TIMEOUT_S,
+                together=True,  # it waits for months, and cannot be asked to end
             )
             relay_id = next(s.id for s in self._bus.log.subscribers() if s.name == RELAY_NAME)
         elif stored:

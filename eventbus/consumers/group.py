@@ -32,7 +32,6 @@ class ConsumerGroup:
         self.terms = terms
         self.consumers: dict[str, Consumer] = {}
         self._bus = bus
-        self._concurrency = 1  # with which it is subscribed
         self._answered: dict[Consumer, list[int]] = {}
         self._settling: asyncio.Task[None] | None = None
 
@@ -65,9 +64,8 @@ class ConsumerGroup:
     def fit(self) -> None:
         """Let the bus hand over as many deliveries as the consumers have room for."""
         concurrency = sum(c.load + c.room for c in self.consumers.values())
-        if concurrency != self._concurrency:
-            self._concurrency = concurrency
-            self._bus.dispatcher.set_concurrency(self.terms.name, concurrency)
+        # Also when it is the same: the lane may be a new one, that another process had before.
+        self._bus.dispatcher.set_concurrency(self.terms.name, concurrency)
 
     def _settle_later(self, consumer: Consumer, answer: Answer) -> None:
         self._answered.setdefault(consumer, []).append(answer.delivery)

@@ -92,6 +92,7 @@ class Notifier:
                 concurrency=1,
                 timeout=self._settings.timeout_s + _ATTEMPT_GRACE_S,
                 max_attempts=self._settings.max_attempts,
+                together=True,
             )
 
     def test(self, name: str, by: str) -> str:

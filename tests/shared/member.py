@@ -1,7 +1,8 @@
 """A process that shares a log: ``python -m tests.shared.member URL FOLDER NAME``, told by lines.
 
-It handles ``work.*`` as the subscription "worker" and notes for every effect which process it was;
-it prints what it is asked for, a JSON text a line.
+It handles ``work.*`` as the subscription "worker", unless it is called a publisher or sharer, and
+notes for every effect which process it was; it prints what it is asked for, a JSON text a line.
+"parts N" has it handle ``part.0`` and so on as N subscriptions, "part-0" and so on.
 
 An event's data say what handling it is like: ``fails`` (``true``, or the names of processes),
 ``slow_s`` (seconds by process), ``freezes`` (which stops once in the middle of the commit).
@@ -16,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +55,22 @@ def main() -> None:
             bus.effect(freeze, event.sequence)
         bus.effect(_note, (event.sequence, name))
 
+    def part(name_of_part: str) -> Callable[[Event], Awaitable[None]]:
+        async def handle_part(event: Event) -> None:
+            runs.append(event.sequence or 0)
+            await asyncio.sleep(event.get("slow_s", 0))
+            if event.get("fails"):
+                raise ValueError("as it was told to")
+            bus.effect(_note_part, (name_of_part, event.subject, event.sequence, name))
+
+        return handle_part
+
     def freeze(_conn: Any, sequences: list[int]) -> None:
         if not frozen:
             frozen.extend(sequences)
             os.kill(os.getpid(), signal.SIGSTOP)
 
-    if not name.startswith("publisher"):
+    if not name.startswith(("publisher", "sharer")):
         bus.subscribe("work.*", handle, name="worker")
     _say("ready")
     for line in sys.stdin:
@@ -97,8 +109,14 @@ def main() -> None:
             _say(bus.pauses.pause("worker", by=name))
         elif command == "resume":
             _say(bus.pauses.resume("worker", by=name))
+        elif command == "parts":
+            for number in range(int(given)):
+                bus.subscribe(f"part.{number}", part(f"part-{number}"), name=f"part-{number}")
+            _say(int(given))
         elif command == "serves":
             _say(bus.serving.is_served("worker"))
+        elif command == "serving":
+            _say(sorted(known for known in bus.served() if bus.serving.is_served(known)))
         elif command == "close":
             bus.close()
             _say("closed")
@@ -141,6 +159,15 @@ def _note(conn: Any, rows: list[tuple[int, str]]) -> None:
         text("INSERT INTO done (sequence, who) VALUES (:sequence, :who)"),
         [{"sequence": sequence, "who": who} for sequence, who in rows],
     )
+
+
+def _note_part(conn: Any, rows: list[tuple[str, str, int, str]]) -> None:
+    names = ("part", "subject", "sequence", "who")
+    conn.execute(
+        text("INSERT INTO steps (part, subject, sequence, who) VALUES (:part, :subject, "
+             ":sequence, :who)"),
+        [dict(zip(names, row, strict=True)) for row in rows],
+    )  # fmt: skip
 
 
 def _say(what: object) -> None:

@@ -187,12 +187,26 @@ def has_ended(socket: Any) -> bool:
     return not socket.connected
 
 
-def test_what_is_asked_of_the_one_that_does_not_work_is_done(
+def by_who_serves(name: str, *servers: ServerProcess) -> list[ServerProcess]:
+    """First the one that serves a subscription, when all have their share of the trouble."""
+
+    def served(server: ServerProcess) -> list[str]:
+        every = server.api.get("/api/subscriptions").json["subscriptions"]
+        active = {each["name"] for each in every if each["is_active"]}
+        return sorted(active & {"hang", "freeze", "sleep", "flaky"})
+
+    wait_until(lambda: [len(served(server)) for server in servers] == [2, 2], "it is shared out")
+    return sorted(servers, key=lambda server: name not in served(server))
+
+
+def test_what_is_asked_of_the_one_that_does_not_serve_is_done(
     worker: ServerProcess, other: ServerProcess
 ) -> None:
+    worker, other = by_who_serves("flaky", worker, other)
     api = other.api
-    wait_until(lambda: subscription(other, "flaky")["is_elsewhere"], "the other knows who serves")
     assert not subscription(worker, "flaky")["is_elsewhere"]
+    for server in (worker, other):  # the server's own handlers are where the work is
+        assert subscription(server, "evaluation")["is_active"] == works(server)
     # A receipt waits for handlers of the other process, whose figures are told here as well.
     receipt = api.publish("trouble.flaky", {"failures": 0}, subject="s")
     assert receipt["handled"], receipt

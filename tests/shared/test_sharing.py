@@ -1,0 +1,201 @@
+"""Several processes with the same handlers: each serves its share of the subscriptions."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from eventbus import Event, EventBus
+from eventbus.log import EventLog
+from tests.helpers.waiting import wait_until
+from tests.shared.conftest import Member
+
+Start = Callable[[str], Member]
+Step = tuple[str, str, int, str]
+"""A part, the event's subject and sequence, and which process handled it."""
+SOON_S = 10.0  # 3 s, on a machine that has nothing else to do
+LONG_S = 40.0
+PARTS = 7
+NAMES = {"sharer-one", "sharer-two", "sharer-three"}
+
+
+@pytest.fixture
+def bus(shared_url: str, tmp_path: Path) -> Iterator[EventBus]:
+    """A bus of the test's own on the log, which handles nothing; with tables for effects."""
+    log = EventLog(shared_url, tmp_path)
+    bus = EventBus(log)
+    for table in (
+        "done (sequence BIGINT, who TEXT)",
+        "steps (number BIGSERIAL, part TEXT, subject TEXT, sequence BIGINT, who TEXT)",
+    ):
+        log.between_commits(lambda conn, t=table: conn.execute(text(f"CREATE TABLE {t}")))
+    yield bus
+    bus.close()
+
+
+def publish(bus: EventBus, parts: int, each: int, slow_s: float) -> int:
+    """So many events for each part, of three subjects; how many that are."""
+    bus.publish_many(
+        {"type": f"part.{part}", "subject": f"s{number % 3}", "data": {"slow_s": slow_s}}
+        for number in range(each) for part in range(parts)
+    )  # fmt: skip
+    return parts * each
+
+
+def steps(bus: EventBus) -> list[Step]:
+    """All effects, in the order of their commits."""
+    columns = "part, subject, sequence, who"
+    with bus.log.reading() as conn:
+        rows = conn.execute(text(f"SELECT {columns} FROM steps ORDER BY number"))
+        return [tuple(row) for row in rows]
+
+
+def settled(bus: EventBus, count: int) -> list[Step]:
+    """The effects when so many events are handled, each checked to be there once and in order."""
+    wait_until(
+        lambda: sum(bus.log.delivery_counts().values()) == 0 and len(steps(bus)) >= count,
+        f"{count} events are handled", LONG_S,
+    )  # fmt: skip
+    found = steps(bus)
+    with bus.log.reading() as conn:
+        recorded = set(
+            conn.execute(text("SELECT sequence FROM events WHERE type LIKE 'part.%'")).scalars()
+        )
+    times = Counter(sequence for _, _, sequence, _ in found)
+    assert times.keys() == recorded and set(times.values()) == {1}, "each effect is there once"
+    by_key = sorted(found, key=lambda step: step[:2])  # stable
+    for key, of_key in itertools.groupby(by_key, key=lambda step: step[:2]):
+        sequences = [step[2] for step in of_key]
+        assert sequences == sorted(sequences), f"out of order: {key}"
+    return found
+
+
+def share_of(members: list[Member], counts: list[int]) -> None:
+    """Wait until they serve so many each, ascending, and each part by one alone."""
+
+    def is_so() -> bool:
+        serving = [member.ask("serving") for member in members]
+        every = sorted(part for mine in serving for part in mine)
+        is_each_once = every == [f"part-{number}" for number in range(sum(counts))]
+        return is_each_once and sorted(map(len, serving)) == counts
+
+    wait_until(is_so, f"they serve {counts}", LONG_S)
+
+
+def test_three_share_and_when_one_is_killed_at_work_two_go_on_and_nothing_is_lost_or_doubled(
+    member: Start, bus: EventBus
+) -> None:
+    members = [member(f"sharer-{name}") for name in ("one", "two", "three")]
+    for each in members:
+        each.ask(f"parts {PARTS}")
+    share_of(members, [2, 2, 3])
+    count = publish(bus, PARTS, 60, 0.02)
+    wait_until(lambda: {step[3] for step in steps(bus)} == NAMES, "all work")
+    killed = members.pop()
+    wait_until(lambda: killed.ask("running") > 0, "it is at work")
+    killed.kill9()
+    before = len(steps(bus))
+    count += publish(bus, PARTS, 10, 0.0)
+    wait_until(
+        lambda: sum(len(each.ask("serving")) for each in members) == PARTS,
+        "the others have its share", SOON_S,
+    )  # fmt: skip
+    share_of(members, [3, 4])
+    found = settled(bus, count)
+    assert before < count, "it was killed in the middle of it"
+    assert found[-1][3] != killed.name
+
+
+def test_one_that_joins_gets_its_share_in_good_order_and_no_handler_runs_twice(
+    member: Start, bus: EventBus
+) -> None:
+    one, two = member("sharer-one"), member("sharer-two")
+    one.ask("parts 4")
+    share_of([one], [4])
+    count = publish(bus, 4, 60, 0.2)
+    wait_until(lambda: one.ask("running") > 0, "it is at work")
+    two.ask("parts 4")
+    share_of([one, two], [2, 2])
+    found = settled(bus, count)
+    assert {who for *_, who in found} == {one.name, two.name}, "both have worked"
+    runs = one.ask("runs") + two.ask("runs")
+    assert len(runs) == len(set(runs)) == count, "what ran was let end before another went on"
+
+
+def test_who_closes_in_order_leaves_its_share_to_the_others_and_a_fair_one_stays(
+    member: Start, bus: EventBus
+) -> None:
+    one, two, three = (member(f"sharer-{name}") for name in ("one", "two", "three"))
+    for each in (one, two, three):
+        each.ask("parts 3")
+    share_of([one, two, three], [1, 1, 1])
+    kept = one.ask("serving"), two.ask("serving")
+    count = publish(bus, 3, 20, 0.05)
+    assert three.ask("close") == "closed"
+    share_of([one, two], [1, 2])
+    settled(bus, count)
+    assert set(kept[0]) <= set(one.ask("serving"))
+    assert set(kept[1]) <= set(two.ask("serving"))
+
+
+def test_those_that_are_together_are_served_by_one_process(
+    shared_url: str, tmp_path: Path, bus: EventBus
+) -> None:
+    async def handle(event: Event) -> None:
+        pass
+
+    with EventBus(EventLog(shared_url, tmp_path)) as other:
+        for each in (bus, other):
+            for number in range(4):
+                each.subscribe("a.*", handle, name=f"t{number}", together=True)
+                each.subscribe("a.*", handle, name=f"s{number}")
+
+        def serving(of: EventBus, kind: str) -> int:
+            return sum(of.serving.is_served(f"{kind}{number}") for number in range(4))
+
+        wait_until(lambda: [serving(b, "s") for b in (bus, other)] == [2, 2], "shared", LONG_S)
+        assert sorted(serving(b, "t") for b in (bus, other)) == [0, 4]
+        stats = {each.name: each for each in other.subscriptions()}
+        for kind in "ts":
+            for name in (f"{kind}{number}" for number in range(4)):
+                assert stats[name].state == "served"
+                assert stats[name].is_elsewhere == bus.serving.is_served(name), name
+
+
+def test_a_subscription_whose_handler_does_not_end_stays_and_goes_on_where_it_is(
+    shared_url: str, tmp_path: Path, bus: EventBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventbus.serving._QUIET_S", 0.3)
+    handled: list[str] = []
+
+    def handler(of: str) -> Callable[[Event], None]:
+        def handle(event: Event) -> None:
+            handled.append(of)
+            if event.get("blocks"):
+                release.wait(LONG_S)
+
+        return handle
+
+    release = threading.Event()
+    for number in range(2):
+        bus.subscribe(f"part.{number}", handler("here"), name=f"part-{number}", timeout=60)
+    for number in range(2):
+        bus.publish(f"part.{number}", {"blocks": True})
+    wait_until(lambda: len(handled) == 2, "both are at work")
+    with EventBus(EventLog(shared_url, tmp_path)) as other:
+        for number in range(2):
+            other.subscribe(f"part.{number}", handler("there"), name=f"part-{number}")
+        lanes = bus.dispatcher.lanes()
+        wait_until(lambda: any(lane.is_leaving for lane in lanes.values()), "one is to leave")
+        wait_until(lambda: not any(lane.is_leaving for lane in lanes.values()), "it stays")
+        for number in range(2):
+            bus.publish(f"part.{number}", subject="another")
+        wait_until(lambda: len(handled) == 4, "they go on")
+        release.set()
+        assert handled == ["here"] * 4
