@@ -6,8 +6,8 @@ import re
 
 from app.variables import Variable
 from eventbus.brokers.address import BrokerAddress
-from eventbus.brokers.opening import check_installed
-from eventbus.errors import MissingPackageError, PatternError
+from eventbus.brokers.opening import check_usable
+from eventbus.errors import BrokerAddressError, MissingPackageError, PatternError
 from eventbus.patterns import Pattern
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -29,11 +29,11 @@ def _patterns(text: str) -> tuple[Pattern, ...]:
 
 
 def broker_problems(broker: BrokerAddress | None) -> list[str]:
-    """Why an address that is right cannot be used here: its client is not installed."""
+    """Why an address that is right cannot be used here: no client, or no such certificates."""
     if broker is not None:
         try:
-            check_installed(broker)
-        except MissingPackageError as error:
+            check_usable(broker)
+        except (BrokerAddressError, MissingPackageError) as error:
             return [f"EVENTBUS_BROKER_URL cannot be used: {error}"]
     return []
 

@@ -26,9 +26,14 @@ _NUMBERS = {
     "delivery-limit": (1, 1_000),
     "partitions": (1, 1_000),
 }
+_CHOICES = {
+    "from": ("now", "beginning"),
+    "sasl": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+}
+_FILES = frozenset({"ca", "cert", "key"})
 _OPTIONS = {
-    "rabbitmq": {"exchange", "prefetch", "heartbeat", "delivery-limit"},
-    "kafka": {"topic", "read", "prefetch", "partitions", "from"},
+    "rabbitmq": {"exchange", "prefetch", "heartbeat", "delivery-limit", *_FILES},
+    "kafka": {"topic", "read", "prefetch", "partitions", "from", "sasl", *_FILES},
 }
 
 
@@ -68,17 +73,24 @@ class BrokerAddress:
         found = _hosts(hosts, _PORTS[parts.scheme])
         if kind == "rabbitmq" and len(found) > 1:
             raise BrokerAddressError("must have one host: put a load balancer before a cluster")
-        return cls(
+        address = cls(
             kind, parts.scheme, found,
             unquote(user) if at else None, unquote(password) if colon else None,
             _path(kind, parts.path), _options(kind, parts.query),
         )  # fmt: skip
+        address._check_security()
+        return address
 
     @property
     def shown(self) -> str:
         """For people: without a login."""
         hosts = ",".join(f"{host}:{port}" for host, port in self.hosts)
         return f"{self.scheme}://{hosts}{'/' + self.path if self.path else ''}"
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether TLS is asked for."""
+        return self.scheme in ("amqps", "kafka+ssl")
 
     def option(self, name: str, default: str) -> str:
         """What stood behind the ``?`` under ``name``."""
@@ -87,6 +99,17 @@ class BrokerAddress:
     def number(self, name: str, default: int) -> int:
         """The same as a number."""
         return int(self.option(name, str(default)))
+
+    def _check_security(self) -> None:
+        given = dict(self.options)
+        files = [name for name in sorted(_FILES) if name in given]
+        if files and not self.is_encrypted:
+            secure = "amqps" if self.kind == "rabbitmq" else "kafka+ssl"
+            raise BrokerAddressError(f"{files[0]} is for {secure}://, not for {self.scheme}://")
+        if "key" in given and "cert" not in given:
+            raise BrokerAddressError("key needs cert, the certificate that it belongs to")
+        if "sasl" in given and self.user is None:
+            raise BrokerAddressError("sasl needs a login in the address: kafka://user:password@…")
 
 
 def _split(text: str) -> SplitResult:
@@ -125,8 +148,13 @@ def _options(kind: Kind, query: str) -> tuple[tuple[str, str], ...]:
             least, most = _NUMBERS[name]
             if not _WHOLE.fullmatch(value) or not least <= int(value) <= most:
                 raise BrokerAddressError(f"{name} must be a whole number from {least} to {most}")
-        elif name == "from" and value not in ("now", "beginning"):
-            raise BrokerAddressError(f"from must be now or beginning, not {value[:80]!r}")
+        elif name in _CHOICES:
+            if value not in _CHOICES[name]:
+                allowed = " or ".join(_CHOICES[name])
+                raise BrokerAddressError(f"{name} must be {allowed}, not {value[:80]!r}")
+        elif name in _FILES:
+            if not value or not value.isprintable():
+                raise BrokerAddressError(f"{name} must be the path of a file, not {value[:80]!r}")
         elif not all(map(_NAME.fullmatch, value.split(",") if name == "read" else [value])):
             raise BrokerAddressError(
                 f"{name} must be of A-Z, a-z, 0-9, '.', '_' and '-', not {value[:80]!r}"

@@ -23,9 +23,10 @@ from confluent_kafka import (
 
 from eventbus.brokers.address import BrokerAddress
 from eventbus.brokers.broker import Incoming
+from eventbus.brokers.kafka_client import FINAL, client_conf, reason_of
 from eventbus.brokers.kafka_message import incoming
 from eventbus.brokers.kafka_producer import KafkaProducer
-from eventbus.errors import BrokerAwayError
+from eventbus.errors import BrokerAddressError, BrokerAwayError
 from eventbus.event import Event
 from eventbus.log.commit import call_soon
 from eventbus.patterns import Pattern
@@ -76,27 +77,13 @@ class KafkaBroker:
 
     def common(self) -> dict[str, Any]:
         """What producer, consumer and administration are all told."""
-        address = self._address
-        conf: dict[str, Any] = {
-            "bootstrap.servers": ",".join(f"{host}:{port}" for host, port in address.hosts),
-            "client.id": f"eventbus {self.group}",
-            "reconnect.backoff.max.ms": 2_000,
-            "log_level": 0,  # what goes wrong is told by callbacks
-        }
-        has_tls = address.scheme == "kafka+ssl"
-        if address.user is not None:
-            conf |= {
-                "security.protocol": "SASL_SSL" if has_tls else "SASL_PLAINTEXT",
-                "sasl.mechanism": "PLAIN",
-                "sasl.username": address.user,
-                "sasl.password": address.password or "",
-            }
-        elif has_tls:
-            conf["security.protocol"] = "SSL"
-        return conf
+        return client_conf(self._address, self.group)
 
     async def connect(self) -> KafkaLink:
-        link = KafkaLink(self)
+        try:
+            link = KafkaLink(self)
+        except BrokerAddressError as error:
+            raise BrokerAwayError(str(error)) from None
         try:
             async with asyncio.timeout(3 * CONNECT_TIMEOUT_S):
                 await link.open()
@@ -130,6 +117,7 @@ class KafkaLink:
         )
         self._consumer: Consumer | None = None
         self._lost: str | None = None
+        self._reason: str | None = None
         self._is_closed = threading.Event()
         self._arrived: list[Any] = []
         self._polling: asyncio.Task[None] | None = None
@@ -347,11 +335,11 @@ class KafkaLink:
 
     def _on_error(self, error: KafkaError) -> None:
         """From librdkafka, on the thread that polls it."""
-        is_over = error.fatal() or error.code() in (
-            KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION,
-        )  # fmt: skip
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._reason = reason_of(error)  # which says more than that all are down
+        is_over = error.fatal() or error.code() in (KafkaError._ALL_BROKERS_DOWN, *FINAL)
         if is_over and not self._is_closed.is_set():
-            self._away(error.str())
+            self._away(self._reason or error.str())
 
     def _check(self) -> None:
         if self._lost is not None:
@@ -383,5 +371,4 @@ def describe(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {3 * CONNECT_TIMEOUT_S:g} s"
     first = error.args[0] if error.args else error
-    text = first.str() if isinstance(first, KafkaError) else str(first)
-    return " ".join(text.split())[:300]
+    return reason_of(first) if isinstance(first, KafkaError) else " ".join(str(first).split())[:300]

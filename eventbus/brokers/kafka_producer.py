@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from eventbus.brokers.kafka_client import FINAL
 from eventbus.brokers.kafka_message import headers_of
 from eventbus.errors import BrokerAwayError
 from eventbus.event import Event
@@ -17,6 +18,8 @@ from eventbus.event import Event
 CONNECT_TIMEOUT_S = 10.0
 CONFIRM_TIMEOUT_S = 30.0
 _POLL_S = 0.1
+_LOOK_S = 0.5
+_SILENT = "it ends the connection without a word: does it want kafka+ssl://, or a login?"
 # The broker's own limit decides what is too large, and not a smaller one of the client.
 _MOST_MESSAGE_BYTES = 64 * 1024 * 1024
 # What the broker will say of this event at every time.
@@ -48,10 +51,14 @@ class KafkaProducer:
         self._producer: Producer | None = None
 
     def open(self) -> None:
-        """Connect, and make the topic when it is not there. Raises KafkaException."""
-        admin = AdminClient(self._conf)
-        known = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
-        if self._topic not in known:
+        """Connect, and make the topic when it is not there.
+
+        Raises KafkaException, BrokerAwayError.
+        """
+        told: list[KafkaError] = []
+        conf: dict[str, Any] = {**self._conf, "error_cb": told.append}
+        admin = AdminClient(conf)
+        if self._topic not in _topics(admin, told):
             topic = NewTopic(self._topic, self._partitions, -1)
             try:
                 admin.create_topics([topic])[self._topic].result(CONNECT_TIMEOUT_S)
@@ -119,3 +126,26 @@ class KafkaProducer:
             self._producer.purge()
             self._producer.flush(0.1)
             self._producer = None
+
+
+def _topics(admin: AdminClient, told: list[KafkaError]) -> Container[str]:
+    """Those of the server. Raises KafkaException with the reason that was ``told`` meanwhile.
+
+    What the call itself raises says no more than that nobody has answered.
+    """
+    deadline = time.monotonic() + CONNECT_TIMEOUT_S
+    while True:
+        try:
+            topics: Container[str] = admin.list_topics(timeout=_LOOK_S).topics
+        except KafkaException:
+            admin.poll(0)
+            reasons = [each for each in told if each.code() != KafkaError._ALL_BROKERS_DOWN]
+            final = [each for each in reasons if each.code() in FINAL]
+            if final or time.monotonic() > deadline:
+                if reasons:
+                    raise KafkaException((final or reasons)[-1]) from None
+                if told:
+                    raise BrokerAwayError(_SILENT) from None
+                raise
+        else:
+            return topics

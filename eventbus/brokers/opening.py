@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from eventbus.brokers.address import BrokerAddress
 from eventbus.brokers.broker import Broker
+from eventbus.brokers.encryption import tls_context
 from eventbus.errors import MissingPackageError
 from eventbus.patterns import Pattern
 
@@ -23,6 +24,15 @@ def check_installed(address: BrokerAddress) -> None:
         )
 
 
+def check_usable(address: BrokerAddress) -> None:
+    """``check_installed``, and that the files it names are there and hold what they should.
+
+    Raises MissingPackageError, BrokerAddressError.
+    """
+    check_installed(address)
+    tls_context(address)
+
+
 def open_broker(
     address: BrokerAddress | str, *, name: str = "eventbus", take: Sequence[Pattern] = ()
 ) -> Broker:
@@ -33,7 +43,7 @@ def open_broker(
     """
     if isinstance(address, str):
         address = BrokerAddress.parse(address)
-    check_installed(address)
+    check_usable(address)
     if address.kind == "kafka":
         from eventbus.brokers.kafka import KafkaBroker
 

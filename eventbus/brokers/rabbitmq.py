@@ -18,7 +18,8 @@ from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed, DeliveryEr
 from eventbus.brokers.address import BrokerAddress
 from eventbus.brokers.binding import attributes_of
 from eventbus.brokers.broker import Incoming
-from eventbus.errors import BrokerAwayError, BrokerBusyError
+from eventbus.brokers.encryption import tls_context, why_untrusted
+from eventbus.errors import BrokerAddressError, BrokerAwayError, BrokerBusyError
 from eventbus.event import Event
 from eventbus.patterns import Pattern
 from eventbus.timestamps import format_time, from_microseconds
@@ -81,6 +82,8 @@ class RabbitMqBroker:
             if isinstance(error, asyncio.CancelledError) and not link.is_lost:
                 raise
             raise BrokerAwayError(describe(error)) from None
+        except BrokerAddressError as error:
+            raise BrokerAwayError(str(error)) from None
         except BaseException:
             await link.close()
             raise
@@ -95,7 +98,8 @@ class RabbitMqBroker:
             login=address.user or "guest",
             password=address.password or "guest",
             virtualhost=address.path or "/",
-            ssl=address.scheme == "amqps",
+            ssl=address.is_encrypted,
+            ssl_context=tls_context(address),  # the files anew: certificates are renewed
             timeout=CONNECT_TIMEOUT_S,
             heartbeat=address.number("heartbeat", 30),
             client_properties={"connection_name": f"eventbus {self.queue}"},
@@ -364,5 +368,7 @@ def describe(error: BaseException) -> str:
     """Why the broker is away, in one line and without a password."""
     if isinstance(error, TimeoutError):
         return f"no answer within {CONNECT_TIMEOUT_S:g} s"
+    if (reason := why_untrusted(error)) is not None:
+        return reason
     text = " ".join(str(part) for part in error.args) or str(error) or type(error).__name__
     return " ".join(text.split())[:300]

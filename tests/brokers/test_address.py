@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from app.config import Settings, SettingsError
 from eventbus.brokers import BrokerAddress, open_broker
 from eventbus.errors import BrokerAddressError, MissingPackageError
+from tests.services.certificates import Certificates
 
 
 def test_an_address_of_rabbitmq_is_read() -> None:
@@ -42,7 +46,7 @@ def test_an_address_of_kafka_is_read() -> None:
         ("amqp://h/?prefetch=0", "prefetch must be a whole number from 1 to 10000"),
         ("amqp://h/?prefetch=1&prefetch=2", "twice"),
         ("amqp://h/?exchange=a b", "exchange must be of"),
-        ("amqp://h/?colour=red", "unknown option 'colour'; there are delivery-limit, exchange"),
+        ("amqp://h/?colour=red", "unknown option 'colour'; there are ca, cert, delivery-limit"),
         ("amqp://h/#part", "no #fragment"),
         ("amqp://[::1/", "is no URL"),
         ("kafka://h/my prefix", "prefix of topics"),
@@ -51,6 +55,12 @@ def test_an_address_of_kafka_is_read() -> None:
         ("kafka://h/?from=yesterday", "from must be now or beginning"),
         ("kafka://h/?partitions=0", "partitions must be a whole number from 1"),
         ("kafka://h/?exchange=x", "unknown option 'exchange'"),
+        ("kafka://u:p@h/?sasl=GSSAPI", "sasl must be PLAIN or SCRAM-SHA-256 or SCRAM-SHA-512"),
+        ("kafka://h/?sasl=PLAIN", "sasl needs a login"),
+        ("kafka://h/?ca=/ca.pem", r"ca is for kafka\+ssl://, not for kafka://"),
+        ("amqp://h/?cert=/c.pem", "cert is for amqps://"),
+        ("amqps://h/?key=/c.pem", "key needs cert"),
+        ("amqps://h/?ca=", "ca must be the path of a file"),
     ],
 )
 def test_a_wrong_address_is_explained(text: str, problem: str) -> None:
@@ -62,6 +72,29 @@ def test_a_wrong_address_does_not_tell_its_password() -> None:
     with pytest.raises(BrokerAddressError) as raised:
         BrokerAddress.parse("amqp://me:secret@h:99999/")
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("scheme", ["amqps", "kafka+ssl"])
+def test_files_that_cannot_be_used_are_named(scheme: str, tmp_path: Path) -> None:
+    own, other = Certificates(tmp_path / "own"), Certificates(tmp_path / "other")
+    empty = tmp_path / "empty.pem"
+    empty.write_text("no certificate\n")
+    for options, problem in (
+        (f"ca={tmp_path / 'none.pem'}", r"ca: .*none\.pem: No such file"),
+        (f"ca={empty}", r"ca: .*empty\.pem: there is no certificate in it"),
+        (f"ca={own.ca}&cert={own.client}", r"cert: .*client\.pem: "),
+        (f"cert={own.client}&key={other.client_key}", "the key is not that of the certificate"),
+        (
+            f"cert={own.client}&key={tmp_path / 'none.key'}",
+            r"client\.pem with .*none\.key: No such",
+        ),
+    ):
+        address = f"{scheme}://me:secret@h/?{options}"
+        with pytest.raises(BrokerAddressError, match=problem) as raised:
+            open_broker(address)
+        assert "secret" not in str(raised.value)
+        with pytest.raises(SettingsError, match=f"EVENTBUS_BROKER_URL cannot be used: .*{problem}"):
+            Settings.from_environment({"EVENTBUS_BROKER_URL": address})
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.services.certificates import Certificates
 from tests.services.service import Process, ServiceError, can_connect, kept_ports
 
 VERSION = "4.1.2"
@@ -29,8 +30,19 @@ _POM = f"""\
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}
+listeners=PLAINTEXT://127.0.0.1:{client},LOGIN://127.0.0.1:{login},SECURE://127.0.0.1:{secure},\
+MUTUAL://127.0.0.1:{mutual},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised},LOGIN://127.0.0.1:{login},\
+SECURE://127.0.0.1:{secure},MUTUAL://127.0.0.1:{mutual}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT,\
+SECURE:SASL_SSL,MUTUAL:SSL
+listener.name.login.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+{logins}listener.name.mutual.ssl.client.auth=required
+ssl.keystore.type=PEM
+ssl.keystore.location={certificates.server_both}
+ssl.truststore.type=PEM
+ssl.truststore.location={certificates.ca}
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller}
 log.dirs={data}
@@ -44,6 +56,10 @@ group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 log.cleaner.dedupe.buffer.size=4194304
 """
+_PORTS = ("client", "controller", "login", "secure", "mutual")
+LOGIN = ("app", "s3cret-of-app")
+"""Who may log in by PLAIN; users of SCRAM are kept in the cluster, and made by tests."""
+_MODULES = "org.apache.kafka.common.security"
 
 
 class Kafka:
@@ -59,11 +75,21 @@ class Kafka:
     @property
     def port(self) -> int:
         """Where clients connect."""
-        return kept_ports(self.root, "client", "controller")["client"]
+        return kept_ports(self.root, *_PORTS)["client"]
 
     @property
     def url(self) -> str:
         return f"kafka://127.0.0.1:{self.port}"
+
+    def at(self, listener: str) -> str:
+        """Host and port of another listener: ``login`` (SASL), ``secure`` (SASL and TLS) or
+        ``mutual`` (TLS with certificates on both sides).
+        """
+        return f"127.0.0.1:{kept_ports(self.root, *_PORTS)[listener]}"
+
+    @property
+    def certificates(self) -> Certificates:
+        return Certificates(self.root / "certificates")
 
     @property
     def is_running(self) -> bool:
@@ -95,11 +121,14 @@ class Kafka:
             return
         if not LIBS.exists():
             raise ServiceError("Kafka is not installed: `make services` does it")
-        ports = kept_ports(self.root, "client", "controller")
+        ports = kept_ports(self.root, *_PORTS)
         data = self.root / "data"
         properties = self.root / "server.properties"
         advertised = self._advertised or ports["client"]
-        properties.write_text(_PROPERTIES.format(**ports, data=data, advertised=advertised))
+        properties.write_text(_PROPERTIES.format(
+            **ports, data=data, advertised=advertised, logins=_logins(),
+            certificates=self.certificates,
+        ))  # fmt: skip
         java = [_java(), *_HEAP, "-cp", f"{LIBS}/*"]
         if not data.exists():
             done = subprocess.run(
@@ -119,6 +148,19 @@ class Kafka:
 
     def kill(self) -> None:
         self._process.kill()
+
+
+def _logins() -> str:
+    user, password = LOGIN
+    plain = f'{_MODULES}.plain.PlainLoginModule required user_{user}="{password}";'
+    scram = f"{_MODULES}.scram.ScramLoginModule required;"
+    return "".join(
+        f"listener.name.{listener}.{mechanism}.sasl.jaas.config={module}\n"
+        for listener in ("login", "secure")
+        for mechanism, module in (
+            ("plain", plain), ("scram-sha-256", scram), ("scram-sha-512", scram),
+        )
+    )  # fmt: skip
 
 
 def _java() -> str:

@@ -7,12 +7,20 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.services.certificates import Certificates
 from tests.services.service import Process, ServiceError, apt_install, can_connect, kept_ports
 
 _BIN = Path("/usr/lib/rabbitmq/bin")
 _EPMD_TIMEOUT_S = 3.0
 _CONF = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
+listeners.ssl.1 = 127.0.0.1:{tls}
+ssl_options.cacertfile = {certificates.ca}
+ssl_options.certfile = {certificates.server}
+ssl_options.keyfile = {certificates.server_key}
+# Clients need no certificate, but one that they show must be good.
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = false
 # A test that fills the disk of the machine must not stop the server of another.
 disk_free_limit.absolute = 50MB
 vm_memory_high_watermark.absolute = 512MB
@@ -39,6 +47,19 @@ class RabbitMq:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/"
 
     @property
+    def tls_port(self) -> int:
+        """Where it speaks TLS, with its ``certificates``."""
+        return kept_ports(self.root, "tls")["tls"]
+
+    @property
+    def tls_url(self) -> str:
+        return f"amqps://guest:guest@127.0.0.1:{self.tls_port}/"
+
+    @property
+    def certificates(self) -> Certificates:
+        return Certificates(self.root / "certificates")
+
+    @property
     def is_running(self) -> bool:
         return self._process.pid is not None and can_connect(self.port)
 
@@ -55,7 +76,7 @@ class RabbitMq:
         if not (_BIN / "rabbitmq-server").exists():
             raise ServiceError("RabbitMQ is not installed")
         self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / "rabbitmq.conf").write_text(_CONF.format(amqp=self.port))
+        (self.root / "rabbitmq.conf").write_text(_conf(self.root, self.certificates))
         (self.root / "enabled_plugins").write_text("[].\n")
         server = [str(_BIN / "rabbitmq-server")]
         self._process.start(server, self._env(), lambda: can_connect(self.port))
@@ -112,3 +133,7 @@ class RabbitMq:
                 ["epmd", "-port", str(port), "-kill"], capture_output=True, timeout=10, check=False
             )
             time.sleep(0.1)
+
+
+def _conf(root: Path, certificates: Certificates) -> str:
+    return _CONF.format(**kept_ports(root, "amqp", "tls"), certificates=certificates)
