@@ -61,7 +61,7 @@ class Dispatcher:
     ) -> None:
         self._log = log
         self._loop = loop
-        self._pool = pool
+        self.pool = pool
         self._watch = watch
         self._clock = clock
         self.runner = Runner(loop, pool, log.in_flight, self._ended, owner=log, clock=clock)

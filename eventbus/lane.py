@@ -77,6 +77,8 @@ class Lane:
         self.is_loading = False
         self.is_closed = False
         self.is_leaving = False  # another process is to go on with it
+        # All that was taken and is not finished, where another process may return deliveries.
+        self.held: set[int] | None = None
         self.running_count = 0
         self.workers = 0
         self.is_pump_due = False  # another worker is started in the loop's next turn
@@ -177,6 +179,8 @@ class Lane:
         job = Job(self, event, key, attempt, due_us)
         if job.sequence > self.position:  # not before there is memory for the job
             self.position = job.sequence
+        if self.held is not None:
+            self.held.add(job.sequence)
         if key in self.busy:
             self._wait(key, job)
             return None
@@ -220,6 +224,8 @@ class Lane:
         """The delivery is finished for good, and that is committed."""
         self.open -= 1
         self.chars -= job.size
+        if self.held is not None:
+            self.held.discard(job.sequence)
         if job.holds_key:
             self.let_next(job)
 
@@ -308,6 +314,8 @@ class Lane:
                 unfinished = found.get(sequence)
                 if unfinished is None:
                     self.waiting -= 1
+                    if self.held is not None:
+                        self.held.discard(sequence)
                     continue
                 jobs.append(Job(self, unfinished.event, key, unfinished.attempt, None))
             for job in reversed(jobs):

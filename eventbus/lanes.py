@@ -26,6 +26,7 @@ def open_lane(log: EventLog, subscription: Subscription, id: int | None = None) 
     count_crashed(log, id, subscription.policy.max_attempts)
     lane = Lane(subscription, id)
     lane.paused_ids = log.paused_ids
+    lane.held = set() if log.channel else None
     reader = log.delivery_reader
     lane.failures = reader.failures(id)
     lane.durations_ms.extend(reader.recent_durations_ms(id, log.last_sequence))

@@ -17,7 +17,6 @@ from eventbus.log.deliveries import Unfinished
 from eventbus.log.selections import Replayed, Selection
 from eventbus.log.unit import Unit
 from eventbus.log.values import Operation
-from eventbus.serving import RETURNED
 from eventbus.timestamps import to_microseconds
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ T = TypeVar("T")
 # Deliveries that one transaction changes: a few milliseconds under the commit lock.
 _CHUNK = 200
 _NO_ROOM_S = 0.02
+# That are pending at a subscription which another process serves: it has not more in memory.
+_MOST_ELSEWHERE = 5_000
 _LOOP_POLL_S = 0.1
 # How finely a rate is kept to.
 _RATE_STEP_S = 0.1
@@ -168,7 +169,12 @@ class _Return:
     def room(self, subscription: int) -> int:
         """How many may come back now, at most 200; what nobody serves waits in the log."""
         room = self._on_loop(lambda: self._bus.dispatcher.returns.room(subscription))
-        return _CHUNK if room is None else min(room, _CHUNK)
+        if room is not None:
+            return min(room, _CHUNK)
+        if not self._bus.serving.is_elsewhere(subscription):
+            return _CHUNK
+        is_full = self._bus.log.delivery_reader.has_pending(subscription, _MOST_ELSEWHERE)
+        return 0 if is_full else _CHUNK
 
     def make_pending(
         self, subscription: int, sequences: Sequence[int], states: Sequence[str],
@@ -192,8 +198,8 @@ class _Return:
 
         before = self._on_loop(lambda: returns.expect(subscription, sequences))
         try:
-            # A consumer in another program may be connected to another process.
-            log.commit(Unit(call=change, topic=None if before else f"{RETURNED}{subscription}"))
+            # Another process may serve it, or may by the time of the commit.
+            log.commit(Unit(call=change, topic=self._bus.serving.told(subscription, sequences)))
         except BaseException:
             self._on_loop(lambda: returns.forget(subscription, sequences))
             raise

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from eventbus.arrivals import MOST_WAITING, Arrivals
 from eventbus.lane import Lane
 from eventbus.lanes import open_lane
 from eventbus.log.commit import call_soon
-from eventbus.log.head import SUBSCRIPTIONS, concerns
+from eventbus.log.head import MISSED, SUBSCRIPTIONS
 from eventbus.log.leases import FIRST, Leases, Sharing
 from eventbus.log.unit import Unit
 from eventbus.subscription import Subscription
@@ -34,7 +36,7 @@ WORK = FIRST
 """The lease for what the app does beside serving: retention, notifications, regular checks."""
 OPERATIONS = "operations"
 RETURNED = "returned:"
-"""A topic: deliveries of the subscription with this id were made pending by another process."""
+"""A topic: deliveries of a subscription were made pending, ``returned:ID:PROCESS:SEQUENCE,…``."""
 HURRIED = "hurried:"
 """A topic: retries of a subscription are to begin now, ``hurried:ID:SEQUENCE,SEQUENCE``."""
 _LET_GO_S = 2.0
@@ -74,6 +76,8 @@ class Serving:
         self._lock = lock
         self._put = put
         self._shares_out = shares_out
+        self._tag = secrets.token_hex(4)  # tells this process's own topics from others'
+        self._arrivals = Arrivals(log, dispatcher)
         self._waiting: dict[str, Lane] = {}  # by name: handlers that may get a lease
         self._active: dict[str, Lane] = {}
         self._duties: dict[str, _Duties] = {}
@@ -171,6 +175,11 @@ class Serving:
         if self.leases is None or not leases:
             return set()
         return {leases[lease] for lease in self.leases.held_by_anybody(leases)}
+
+    def is_elsewhere(self, id: int) -> bool:
+        """Whether another process serves the subscription of this id now. Raises LogReadError."""
+        names = {known.name for known in self._log.subscribers() if known.id == id}
+        return bool(self.elsewhere(names))
 
     def _begin(self, name: str) -> None:
         """The lease is here: read on in the log where the process that had it came to."""
@@ -280,16 +289,37 @@ class Serving:
     def _changed(self, topics: set[str]) -> None:
         if SUBSCRIPTIONS in topics:
             self._look_at_subscriptions()
-        for name, lane in list(self._active.items()):
-            if concerns(topics, f"{RETURNED}{lane.id}"):  # read all of it in the log again
-                self._end(name)
-                self._begin(name)
+        if MISSED in topics:  # something may have been made pending
+            for name in list(self._active):
+                self._read_anew(name)
         for topic in topics:
+            if topic.startswith(RETURNED):
+                self._returned(topic.removeprefix(RETURNED))
             if topic.startswith(HURRIED):
                 id, _, sequences = topic.removeprefix(HURRIED).partition(":")
                 call_soon(
                     self._dispatcher.loop, self._hurry, int(id), set(map(int, sequences.split(",")))
                 )
+
+    def told(self, id: int, sequences: Iterable[int]) -> str:
+        """The topic that tells other processes of deliveries that are made pending."""
+        return f"{RETURNED}{id}:{self._tag}:{','.join(map(str, sequences))}"
+
+    def _returned(self, told: str) -> None:
+        id, tag, sequences = told.split(":")
+        lane = next((lane for lane in self._active.values() if str(lane.id) == id), None)
+        if lane is None or tag == self._tag:
+            return
+        if self._arrivals.count(lane) > MOST_WAITING:
+            self._read_anew(lane.subscription.name)
+        else:
+            given = [int(sequence) for sequence in sequences.split(",")]
+            call_soon(self._dispatcher.loop, self._arrivals.take, lane, given)
+
+    def _read_anew(self, name: str) -> None:
+        """Serve it with a new lane, which reads all that is to be done in the log."""
+        self._end(name)
+        self._begin(name)
 
     def _look_at_subscriptions(self) -> None:
         """Some may be unsubscribed, paused or resumed."""

@@ -146,6 +146,12 @@ class DeliveryReader:
                         return found, True
         return found, False
 
+    def has_pending(self, subscription: int, many: int) -> bool:
+        """Whether a subscription has so many pending deliveries."""
+        some = _to_do(subscription, "pending").limit(many).subquery()  # ix_deliveries_unfinished
+        with self._database.reading() as conn:
+            return conn.execute(select(func.count()).select_from(some)).scalar_one() >= many
+
     def one(self, sequence: int, subscription: int) -> tuple[str, int] | None:
         """The state and the number of ended attempts of one delivery, None when there is none."""
         query = select(_deliveries.c.state, _deliveries.c.attempt).where(

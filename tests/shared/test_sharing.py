@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from eventbus import Event, EventBus
-from eventbus.log import EventLog
+from eventbus.log import EventLog, Selection
 from tests.helpers.waiting import wait_until
 from tests.shared.conftest import Member
 
@@ -56,10 +56,15 @@ def steps(bus: EventBus) -> list[Step]:
         return [tuple(row) for row in rows]
 
 
+def unfinished(bus: EventBus) -> int:
+    counts = bus.log.delivery_counts()
+    return sum(counts.values()) - counts["dead"]
+
+
 def settled(bus: EventBus, count: int) -> list[Step]:
     """The effects when so many events are handled, each checked to be there once and in order."""
     wait_until(
-        lambda: sum(bus.log.delivery_counts().values()) == 0 and len(steps(bus)) >= count,
+        lambda: unfinished(bus) == 0 and len(steps(bus)) >= count,
         f"{count} events are handled", LONG_S,
     )  # fmt: skip
     found = steps(bus)
@@ -67,8 +72,13 @@ def settled(bus: EventBus, count: int) -> list[Step]:
         recorded = set(
             conn.execute(text("SELECT sequence FROM events WHERE type LIKE 'part.%'")).scalars()
         )
+        dead = set(
+            conn.execute(text("SELECT sequence FROM deliveries WHERE state = 'dead'")).scalars()
+        )
     times = Counter(sequence for _, _, sequence, _ in found)
-    assert times.keys() == recorded and set(times.values()) == {1}, "each effect is there once"
+    assert times.keys() == recorded - dead and set(times.values()) == {1}, (
+        "each effect is there once"
+    )
     by_key = sorted(found, key=lambda step: step[:2])  # stable
     for key, of_key in itertools.groupby(by_key, key=lambda step: step[:2]):
         sequences = [step[2] for step in of_key]
@@ -199,3 +209,29 @@ def test_a_subscription_whose_handler_does_not_end_stays_and_goes_on_where_it_is
         wait_until(lambda: len(handled) == 4, "they go on")
         release.set()
         assert handled == ["here"] * 4
+
+
+def test_dead_letters_come_back_to_whichever_process_serves_them_once_and_nothing_is_cut_off(
+    member: Start, bus: EventBus
+) -> None:
+    """While handlers run there: those are not cut off, and nothing is begun twice."""
+    one = member("sharer-one")
+    one.ask("parts 1")
+    share_of([one], [1])
+    failing = [
+        {"type": "part.0", "subject": f"f{number}", "data": {"fails": True}}
+        for number in range(450)
+    ]
+    bus.publish_many(failing)
+    wait_until(lambda: bus.log.delivery_counts()["dead"] == 450, "they are dead letters", LONG_S)
+    one.ask("runs")
+    count = publish(bus, 1, 3, 4.0)  # longer than all of it takes
+    wait_until(lambda: one.ask("running") == 3, "it is at work")
+    for rounds in (2, 3):
+        operation = bus.operations.redrive(Selection(), by="the test")
+        assert bus.operations.wait(operation.id, LONG_S)
+        wait_until(lambda: bus.log.delivery_counts()["dead"] == 450, "all died again", LONG_S)
+        runs = Counter(one.ask("runs"))
+        assert sorted(Counter(runs.values()).items())[-1] == (3 * rounds, 450)
+    settled(bus, count)
+    assert sum(Counter(one.ask("runs")).values()) == 450 * 9 + count
