@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence, Set
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from eventbus.log.deliveries import DeliveryReader
 from eventbus.log.delivery_lists import DeliveryLists
 from eventbus.log.feed import Feed, Listener
 from eventbus.log.fold import remove_leftovers
+from eventbus.log.folding_lock import FoldingLock
 from eventbus.log.head import REMOVED
 from eventbus.log.history import HistoryReader
 from eventbus.log.inflight import InFlight
@@ -104,7 +104,7 @@ class EventLog:
         )
         self.commits = CommitMeasures()
         self.tracing: Tracing | None = None
-        self._removing = threading.RLock()
+        self._folding = FoldingLock(self._database)
         self._feed = Feed(newest, self.known_types)
         self.follower, self.leases = shared(self._database, self, self._feed)
         self.change_listeners: list[Callable[[set[str]], None]] = []
@@ -155,6 +155,7 @@ class EventLog:
             self.follower.close()
         self._commit.close()
         self.in_flight.close()
+        self._folding.close()
         self._database.close()
         if self.leases is not None:  # last: who gets them now finds all of it committed
             self.leases.close()
@@ -246,22 +247,19 @@ class EventLog:
         if self.channel:
             head.tell(conn, self.channel, topic)
 
-    def removing_nothing(self) -> AbstractContextManager[bool]:
-        """While this is held, by one thread at a time, retention removes nothing."""
-        return self._removing
+    def removing_nothing(self) -> AbstractContextManager[None]:
+        """While this is held, by one thread of a process at a time, retention removes nothing.
 
-    @contextmanager
-    def removing(self, wait_s: float) -> Iterator[bool]:
+        Blocks. Raises LogReadError.
+        """
+        return self._folding.removing_nothing()
+
+    def removing(self, wait_s: float) -> AbstractContextManager[bool]:
         """Whether something may be removed while this is held: not while somebody folds the log.
 
-        Waits up to ``wait_s`` seconds for that.
+        Waits up to ``wait_s`` seconds for that. Raises LogReadError.
         """
-        is_mine = self._removing.acquire(timeout=wait_s)
-        try:
-            yield is_mine
-        finally:
-            if is_mine:
-                self._removing.release()
+        return self._folding.removing(wait_s)
 
     def removed(self, sequences: Sequence[int], event_count: int) -> None:
         """Note a commit that removed something of these, ascending; under the commit lock."""

@@ -10,6 +10,10 @@ from eventbus.log.removals import Candidate
 # a disk is now and then several times slower than the moment before.
 _AIM_S = 0.007
 _LEAST_S = 0.0015
+# On a server a chunk has some ten ways over the network, whatever it removes: fewer events than
+# _FIRST would save nothing, and _AIM_S would make all chunks as small as that.
+_AIM_SERVER_S = 0.02
+_LEAST_SERVER_S = 0.01
 _MOST = 1_000.0
 _FIRST = 20.0
 # Emptying a payload of so many characters costs as much as one more event.
@@ -19,7 +23,10 @@ _CHARS = 2_000
 class ChunkSize:
     """Grows slowly while chunks are quick, and shrinks at once when one was not."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_on_server: bool = False) -> None:
+        self._aim_s = _AIM_SERVER_S if is_on_server else _AIM_S
+        self._least_s = _LEAST_SERVER_S if is_on_server else _LEAST_S
+        self._fewest = _FIRST if is_on_server else 1.0
         self.weight = _FIRST
         """How many small events, or pages, the next chunk may have."""
         self.longest_s = 0.0
@@ -40,7 +47,7 @@ class ChunkSize:
     def took(self, worked_s: float, held_s: float) -> None:
         """Learn from a chunk: how long it worked, and with its commit held up others."""
         self.longest_s = max(self.longest_s, held_s)
-        factor = min(1.2, max(0.4, _AIM_S / max(held_s, 1e-6)))
+        factor = min(1.2, max(0.4, self._aim_s / max(held_s, 1e-6)))
         # A busy disk makes the smallest commit slow: that is no reason to make hundreds of them.
-        least = min(1.2, _LEAST_S / max(worked_s, 1e-6))
-        self.weight = min(_MOST, max(1.0, self.weight * max(factor, least)))
+        least = min(1.2, self._least_s / max(worked_s, 1e-6))
+        self.weight = min(_MOST, max(self._fewest, self.weight * max(factor, least)))

@@ -110,7 +110,8 @@ class Retention:
         self._min_age_s = min_age_s
         self._now_us = now_us
         self._stopping = threading.Event()
-        self._chunk, self._pages = ChunkSize(), ChunkSize()
+        self._chunk = ChunkSize(log.storage.is_on_server)
+        self._pages = ChunkSize()
         self._done: dict[str, int] = {}  # how far the payloads of a type have gone
         self._look_again_at = 0.0
         self._removed = Removed()

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, text
 
 from eventbus import Event, EventBus
 from eventbus.log import EventLog, Selection
+from eventbus.log.head import MISSED
 from eventbus.log.unit import Unit
 from tests.helpers.databases import own_postgresql
 from tests.helpers.waiting import wait_until
@@ -279,5 +280,5 @@ def test_a_lane_is_not_begun_anew_without_its_lease(shared: Shared) -> None:
     leases.stop_taking()
     for wanted in leases._wanted.values():
         wanted.is_held = False  # as its thread notes the loss, before it ends what is served
-    bus.serving._changed({f"returned:{bus.log.subscribers()[0].id}"})
+    bus.serving._changed({MISSED})
     assert not bus.serving.is_served("worker"), "another process may serve it now"

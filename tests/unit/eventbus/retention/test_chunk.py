@@ -26,6 +26,16 @@ def test_a_disk_that_is_slow_for_every_commit_does_not_make_chunks_tiny() -> Non
     assert chunk.longest_s > 0.04
 
 
+def test_a_server_that_is_far_for_every_statement_does_not_make_chunks_tiny() -> None:
+    chunk = ChunkSize(is_on_server=True)
+    for _ in range(60):
+        chunk.took(0.03, 0.04)
+    assert chunk.count >= 20
+    for _ in range(60):
+        chunk.took(0.006, 0.009)
+    assert chunk.count > 100
+
+
 def test_large_payloads_make_a_chunk_of_fewer_events_but_at_least_one() -> None:
     chunk = ChunkSize()
     small = [Candidate(n, "a.b", 10) for n in range(100)]
