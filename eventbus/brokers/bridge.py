@@ -8,13 +8,15 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Self
 
+from eventbus.brokers.address import BrokerAddress
 from eventbus.brokers.broker import Broker, Link
 from eventbus.brokers.intake import Intake
+from eventbus.brokers.opening import open_broker
 from eventbus.brokers.relay import MOST_AT_ONCE, RELAY_NAME, Relay, by_event
 from eventbus.bus import EventBus
 from eventbus.errors import BrokerAwayError, BusClosedError, EventBusError
@@ -22,6 +24,7 @@ from eventbus.log.commit import call_soon
 from eventbus.patterns import Pattern
 from eventbus.threads import start_thread
 from eventbus.trouble import Trouble
+from eventbus.validation import MAX_EVENT_BYTES
 
 logger = logging.getLogger("eventbus.brokers")
 
@@ -63,7 +66,8 @@ class Bridge:
     """Owns the thread "eventbus-broker" and its event loop, on which the broker's client runs.
 
     Events that match ``send`` go out by the durable subscription "broker-relay"; what the broker
-    has for ``take`` comes in. Any thread may call ``status``, ``troubles`` and ``close``.
+    has for ``take`` comes in. Any thread may call ``status``, ``troubles`` and ``close``; as a
+    context manager it starts and closes.
     """
 
     def __init__(
@@ -73,7 +77,7 @@ class Bridge:
         *,
         send: Sequence[Pattern] = (_ALL,),
         take: Sequence[Pattern] = (),
-        max_event_bytes: int,
+        max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         """``take`` are the patterns that ``broker`` receives by; nothing goes out without ``send``.
 
@@ -93,8 +97,36 @@ class Bridge:
         self._state: State = "connecting"
         self._since = datetime.now(UTC)
         self._reason: str | None = None
+        self._has_link = threading.Event()
         self._waiting = 0
         self._counted_at = 0.0
+
+    @classmethod
+    def to(
+        cls,
+        bus: EventBus,
+        address: BrokerAddress | str,
+        *,
+        name: str,
+        send: Iterable[str | Pattern] = (),
+        take: Iterable[str | Pattern] = (),
+        max_event_bytes: int = MAX_EVENT_BYTES,
+    ) -> Self:
+        """A bridge to the broker at ``address``; ``name`` is the queue or consumer group.
+
+        The queue is bound by the patterns ``take``. Raises PatternError, BrokerAddressError,
+        MissingPackageError.
+        """
+        sent, taken = (tuple(map(_pattern, patterns)) for patterns in (send, take))
+        broker = open_broker(address, name=name, take=taken)
+        return cls(bus, broker, send=sent, take=taken, max_event_bytes=max_event_bytes)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def start(self) -> None:
         """Subscribe the relay and begin to connect; returns at once.
@@ -139,6 +171,13 @@ class Bridge:
         self._thread.join(timeout_s)
         if self._relay is not None:
             call_soon(self._bus.dispatcher.loop, self._relay.end)
+
+    def wait_connected(self, timeout_s: float | None = None) -> bool:
+        """Block until the broker is connected, and what comes for ``take`` is kept for this bus.
+
+        Returns whether it is, after ``timeout_s`` at the latest.
+        """
+        return self._has_link.wait(timeout_s)
 
     def status(self) -> BridgeStatus:
         relay, intake = self._relay, self._intake
@@ -241,11 +280,13 @@ class Bridge:
         if self._state == "away":
             return
         self._counted_at = 0.0
+        self._has_link.clear()
         self._state, self._since = "away", datetime.now(UTC)
         logger.warning("the broker %s is away: %s", self._broker.shown, reason)
 
     def _connected(self) -> None:
         self._state, self._since, self._reason = "connected", datetime.now(UTC), None
+        self._has_link.set()
         logger.info("connected to the broker %s", self._broker.shown)
 
     async def _count(self) -> None:
@@ -262,3 +303,7 @@ class Bridge:
         counts = self._bus.log.delivery_reader.counts_by_subscription()
         stored = self._bus.log.subscribers()
         return sum(counts.get(s.id, {}).get("pending", 0) for s in stored if s.name == RELAY_NAME)
+
+
+def _pattern(given: str | Pattern) -> Pattern:
+    return Pattern(given) if isinstance(given, str) else given
