@@ -6,6 +6,9 @@ needs `make services` and the peers of bench/requirements.txt. The job is the sa
 event is published by one of P processes, with the publisher waiting until it is safe, and its
 handler inserts one row into the same PostgreSQL. Ours has the event in PostgreSQL before it is
 acknowledged; the peers have it in RabbitMQ, durable and confirmed, and take it off after the row.
+
+``eventbus`` is one subscription, which one of the processes serves; ``eventbus-shared`` is the same
+events as eight types with a subscription each, which the processes share out.
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ from bench.machine import described_in_one_line
 from tests.services import ROOT, Postgresql, RabbitMq
 
 _THREADS = 16
-_PEERS = ("eventbus", "celery", "faststream")
+_PEERS = ("eventbus", "eventbus-shared", "celery", "faststream")
+# Within which processes that have just come have their shares of the subscriptions.
+_SHARED_S = 3.0
 _TIMEOUT_S = 120.0
 
 
@@ -43,7 +48,7 @@ def main() -> None:
         if not server.is_running:
             parser.error(f"{server.name} does not run; `make services` starts it")
     print(described_in_one_line())
-    print(f"{'':12} {'processes':>9} {'published/s':>12} {'handled/s':>10} {'p50':>9} {'p99':>9}")
+    print(f"{'':16} {'processes':>9} {'published/s':>12} {'handled/s':>10} {'p50':>9} {'p99':>9}")
     found: dict[tuple[str, int], list[tuple[float, ...]]] = {}
     for _ in range(asked.rounds):  # in turn, so that what disturbs the machine disturbs all
         for count in asked.processes:
@@ -53,7 +58,7 @@ def main() -> None:
     for (peer, count), rows in sorted(found.items()):
         published, handled, p50, p99 = map(statistics.median, zip(*rows, strict=True))
         print(
-            f"{peer:12} {count:9} {published:12,.0f} {handled:10,.0f} {p50:6.1f} ms {p99:6.1f} ms",
+            f"{peer:16} {count:9} {published:12,.0f} {handled:10,.0f} {p50:6.1f} ms {p99:6.1f} ms",
             flush=True,
         )
 
@@ -74,6 +79,8 @@ def _round(
             stack.enter_context(_Member(peer, database.url_in(schema), broker.url, folder, schema))
             for _ in range(processes)
         ]
+        if peer == "eventbus-shared":
+            time.sleep(_SHARED_S)
         began = time.monotonic()
         for member in members:
             member.tell(f"{events // processes} {_THREADS}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -11,20 +12,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 _INSERT = "INSERT INTO done (sent_us) VALUES (%s)"
 _PREFETCH = 32
+_SUBSCRIPTIONS = 8
+_STOP_S = 3.0
 Publish = Callable[[int], None]
 """Publishes one event that says when it was sent, in microseconds; returns when it is safe."""
 
 
 def main() -> None:
     peer, url, broker, folder, name = sys.argv[1:]
-    publish, close = {"eventbus": _eventbus, "celery": _celery, "faststream": _faststream}[peer](
-        url, broker, folder, name
-    )
+    publish, close = _PEERS[peer](url, broker, folder, name)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         _say("ready")
@@ -48,7 +50,10 @@ def _publish_all(publish: Publish, count: int, threads: int) -> None:
         each.join()
 
 
-def _eventbus(url: str, broker: str, folder: str, name: str) -> tuple[Publish, Callable[[], None]]:
+def _eventbus(
+    url: str, broker: str, folder: str, name: str, subscriptions: int = 1
+) -> tuple[Publish, Callable[[], None]]:
+    """Events of as many types as there are subscriptions, which the processes share out."""
     from sqlalchemy import text
 
     from eventbus import Event, EventBus
@@ -63,10 +68,13 @@ def _eventbus(url: str, broker: str, folder: str, name: str) -> tuple[Publish, C
     async def handle(event: Event) -> None:
         bus.effect(write, event["sent"])
 
-    bus.subscribe("job.*", handle, name="worker", concurrency=_PREFETCH)
+    for number in range(subscriptions):
+        bus.subscribe(f"job.{number}", handle, name=f"worker-{number}", concurrency=_PREFETCH)
+    turn = itertools.count()
 
     def publish(sent_us: int) -> None:
-        bus.publish("job.todo", {"sent": sent_us}, subject=str(sent_us))
+        type = f"job.{next(turn) % subscriptions}"
+        bus.publish(type, {"sent": sent_us}, subject=str(sent_us))
 
     return publish, bus.close
 
@@ -89,7 +97,11 @@ def _celery(url: str, broker: str, folder: str, name: str) -> tuple[Publish, Cal
 
     def close() -> None:
         worker.terminate()
-        worker.wait(10)
+        try:
+            worker.wait(_STOP_S)
+        except subprocess.TimeoutExpired:  # all is counted; what it still waits for is nobody's
+            worker.kill()
+            worker.wait()
 
     return lambda sent_us: job.apply_async((sent_us,), queue=name), close
 
@@ -124,6 +136,14 @@ def _faststream(
         asyncio.run_coroutine_threadsafe(bus.stop(), loop).result(10)
 
     return publish, close
+
+
+_PEERS = {
+    "eventbus": _eventbus,
+    "eventbus-shared": partial(_eventbus, subscriptions=_SUBSCRIPTIONS),
+    "celery": _celery,
+    "faststream": _faststream,
+}
 
 
 def _say(what: object) -> None:
