@@ -306,11 +306,12 @@ class Serving:
         return f"{RETURNED}{id}:{self._tag}:{','.join(map(str, sequences))}"
 
     def _returned(self, told: str) -> None:
-        id, tag, sequences = told.split(":")
+        id, _, rest = told.partition(":")
+        tag, _, sequences = rest.partition(":")
         lane = next((lane for lane in self._active.values() if str(lane.id) == id), None)
         if lane is None or tag == self._tag:
             return
-        if self._arrivals.count(lane) > MOST_WAITING:
+        if not sequences or self._arrivals.count(lane) > MOST_WAITING:  # none: an older process
             self._read_anew(lane.subscription.name)
         else:
             given = [int(sequence) for sequence in sequences.split(",")]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from eventbus import Event, EventBus
+from eventbus import Event, EventBus, Pattern
+from eventbus.consumers import ConsumerGroups, Terms
 from eventbus.log import EventLog, Selection
 from tests.helpers.waiting import wait_until
 from tests.shared.conftest import Member
@@ -154,6 +157,21 @@ def test_who_closes_in_order_leaves_its_share_to_the_others_and_a_fair_one_stays
     assert set(kept[1]) <= set(two.ask("serving"))
 
 
+def test_a_share_that_a_frozen_process_does_not_take_is_taken_by_another(
+    member: Start, bus: EventBus
+) -> None:
+    one, two, three = (member(f"sharer-{name}") for name in ("one", "two", "three"))
+    for each in (one, two, three):
+        each.ask("parts 6")
+    share_of([one, two, three], [2, 2, 2])
+    os.kill(two.pid, signal.SIGSTOP)
+    three.kill9()
+    wait_until(lambda: len(one.ask("serving")) == 4, "it has what the frozen one left", SOON_S)
+    os.kill(two.pid, signal.SIGCONT)
+    settled(bus, publish(bus, 6, 10, 0.0))
+    share_of([one, two], [2, 4])  # who did not take its share is left alone for a while
+
+
 def test_those_that_are_together_are_served_by_one_process(
     shared_url: str, tmp_path: Path, bus: EventBus
 ) -> None:
@@ -235,3 +253,35 @@ def test_dead_letters_come_back_to_whichever_process_serves_them_once_and_nothin
         assert sorted(Counter(runs.values()).items())[-1] == (3 * rounds, 450)
     settled(bus, count)
     assert sum(Counter(one.ask("runs")).values()) == 450 * 9 + count
+
+
+class Outlet:
+    """What a consumer is sent."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[str] = []
+
+    def send(self, text: str) -> None:
+        if text.startswith('{"delivery"'):
+            self.deliveries.append(text)
+
+    def end(self, code: int, reason: str) -> None:
+        pass
+
+
+def test_consumers_whose_subscription_comes_over_are_sent_as_many_events_at_once_as_they_take(
+    shared_url: str, tmp_path: Path, bus: EventBus
+) -> None:
+    async def handle(event: Event) -> None:
+        pass
+
+    outlet, consumers = Outlet(), ConsumerGroups(bus, grace_s=5.0)
+    consumers.start()
+    with EventBus(EventLog(shared_url, tmp_path)) as before:
+        before.subscribe("job.*", handle, name="jobs")
+        consumers.join(Terms("jobs", Pattern("job.*")), "c", 4, outlet)
+        assert not bus.serving.is_served("jobs")
+    wait_until(lambda: bus.serving.is_served("jobs"), "it comes over", SOON_S)
+    bus.publish_many({"type": "job.todo", "subject": f"s{number}"} for number in range(6))
+    wait_until(lambda: len(outlet.deliveries) == 4, "they hold what they have room for")
+    consumers.close()
