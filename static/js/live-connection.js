@@ -24,7 +24,8 @@ export class Connection {
   #connection = null;
   #isFirst = true;
   #held = "";
-  #news = null; // [state, text] that is shown for a while
+  #news = null; // [state, text, how many events were folded] that is shown for a while
+  #newsTimer = null;
   #timer = null;
   #beat = new Beat(document.querySelector("#connection .connection-dot"));
 
@@ -85,8 +86,8 @@ export class Connection {
 
   // More came at once than the list holds: of a gap that was just filled, or of a slow browser.
   #sum(skipped) {
-    const [state, text] = this.#news ?? ["behind", "caught up"];
-    this.#tell(state, `${text}, ${number(skipped)} folded`);
+    const [state, text, folded] = this.#news ?? ["behind", "caught up", 0];
+    this.#tell(state, text, folded + skipped);
   }
 
   #lose({ connection, reason, code }) {
@@ -129,9 +130,10 @@ export class Connection {
     this.#show("offline", "the log was replaced, reload the page");
   }
 
-  #tell(state, text) {
-    this.#news = [state, text];
-    setTimeout(() => {
+  #tell(state, text, folded = 0) {
+    this.#news = [state, text, folded];
+    clearTimeout(this.#newsTimer);
+    this.#newsTimer = setTimeout(() => {
       this.#news = null;
       if (!["reconnecting", "offline"].includes(this.#state.dataset.state)) this.#rest();
     }, NEWS_MS);
@@ -140,7 +142,8 @@ export class Connection {
 
   #rest() {
     if (this.#state.dataset.state === "connecting" && this.#isFirst) return;
-    if (this.#news) this.#show(...this.#news);
+    const [state, text, folded] = this.#news ?? [];
+    if (state) this.#show(state, folded ? `${text}, ${number(folded)} folded` : text);
     else if (this.#held) this.#show(this.#held.startsWith("paused") ? "paused" : "behind", this.#held);
     else this.#show("live", "live");
   }

@@ -27,17 +27,14 @@ export class Rows {
   // What the server rendered, the oldest part first: rows, or the partial that htmx would swap in.
   // They hold nothing of htmx's, so they are put on top as they are, and all at once.
   insert(parts) {
-    const rows = document.createDocumentFragment();
-    const folds = new Map();
-    for (const html of parts) {
-      const holder = document.createElement("template");
-      holder.innerHTML = html; // rendered and escaped by the same partial as every other row
-      for (const fold of [...holder.content.querySelectorAll("li.fold")].reverse()) {
-        if (!this.#merge(fold, folds)) folds.set(fold.id, fold);
-      }
-      rows.prepend(...holder.content.querySelectorAll("li"));
+    const holder = document.createElement("template");
+    holder.innerHTML = [...parts].reverse().join(""); // rendered and escaped by the same partial as every other row
+    const coming = new Map();
+    for (const fold of [...holder.content.querySelectorAll("li.fold")].reverse()) {
+      if (!merge(coming.get(fold.id), fold)) coming.set(fold.id, fold);
     }
-    this.#list.prepend(rows);
+    for (const fold of coming.values()) merge(document.getElementById(fold.id), fold);
+    this.#list.prepend(...holder.content.querySelectorAll("li"));
     this.#trim();
   }
 
@@ -56,22 +53,6 @@ export class Rows {
     const note = this.#template.content.cloneNode(true);
     note.querySelector("[data-note-text]").textContent = text;
     this.#list.prepend(note);
-  }
-
-  // What one view sent in several ticks of a second becomes one line, which stays in its place. One
-  // that is unfolded is let be. Whether `fold` went into another.
-  #merge(fold, coming) {
-    const older = coming.get(fold.id) ?? document.getElementById(fold.id);
-    if (!older || older.querySelector("[aria-expanded=true]")) return false;
-    const count = Number(older.dataset.count) + Number(fold.dataset.count);
-    const first = Math.min(older.dataset.first, fold.dataset.first);
-    const last = Math.max(older.dataset.last, fold.dataset.last);
-    Object.assign(older.dataset, { count, first, last });
-    write(older, "[data-fold-count]", number(count));
-    write(older, "[data-fold-first]", first);
-    write(older, "[data-fold-last]", last);
-    fold.remove();
-    return true;
   }
 
   async #toggle(fold, button) {
@@ -95,8 +76,23 @@ export class Rows {
   }
 }
 
+// What one view sent in several ticks of a second becomes one line, which stays in its place. One
+// that is unfolded is let be. Whether `fold` went into another.
+function merge(older, fold) {
+  if (!older || older.querySelector("[aria-expanded=true]")) return false;
+  const count = Number(older.dataset.count) + Number(fold.dataset.count);
+  const first = Math.min(older.dataset.first, fold.dataset.first);
+  const last = Math.max(older.dataset.last, fold.dataset.last);
+  Object.assign(older.dataset, { count, first, last });
+  write(older, "[data-fold-count]", number(count));
+  write(older, "[data-fold-first]", first);
+  write(older, "[data-fold-last]", last);
+  fold.remove();
+  return true;
+}
+
 function write(row, selector, text) {
-  for (const element of row.querySelectorAll(selector)) element.textContent = text;
+  for (const element of row.querySelectorAll(selector)) element.firstChild.data = text;
 }
 
 // The rows of `type` after one sequence up to another, newest first; null when that failed.

@@ -1,10 +1,8 @@
 // The stream: rows come in at the top, unless somebody reads. Then they wait in the log.
 
+import { Pace } from "./live-pace.js";
 import { Reader } from "./live-reader.js";
 import { events, fetchRows, number } from "./live-rows.js";
-
-// The list moves at most so often: more cannot be followed, and each time costs a layout.
-const EVERY_MS = 200;
 
 export class Stream {
   onProgress = () => {};
@@ -20,8 +18,7 @@ export class Stream {
   #shown; // the list is complete up to here
   #waiting = 0; // events between the two that are held back
   #coming = []; // messages between the two that come in with the next move of the list
-  #timer = null;
-  #movedAt = -Infinity;
+  #pace = new Pace(() => this.#bringIn());
   #isFilling = false;
 
   constructor(root, rows, announcer) {
@@ -64,14 +61,13 @@ export class Stream {
 
   #arrive({ detail }) {
     const message = parsed(detail.message);
+    if (message.kind === "panels") this.#pace.join();
     if (message.kind !== "rows" && message.kind !== "behind") return;
     detail.cancelled = true; // not htmx's to swap: it comes in below
     this.#announcer.count(message.count);
     if (message.count) this.#coming.push(message);
     if (this.#isHeld) this.#keep();
-    else if (this.#coming.length) {
-      this.#timer ??= setTimeout(() => this.#bringIn(), this.#movedAt + EVERY_MS - performance.now());
-    }
+    else if (message.count) this.#pace.plan(message.content?.includes("data-sequence="));
     this.#seen = message.sequence;
     if (!this.#waiting && !this.#coming.length && !this.#isFilling) this.#shown = this.#seen;
     this.onProgress(this.#seen);
@@ -79,8 +75,7 @@ export class Stream {
   }
 
   #bringIn() {
-    clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#pace.clear();
     if (!this.#coming.length) return;
     if (this.#isHeld) {
       this.#keep();
@@ -90,7 +85,7 @@ export class Stream {
     const messages = this.#coming.splice(0);
     this.#rows.insert(messages.map(({ content }) => content ?? ""));
     this.#shown = messages.at(-1).sequence;
-    this.#movedAt = performance.now();
+    this.#pace.moved();
   }
 
   // Somebody reads: what has come is only counted, and read from the log later.
@@ -130,7 +125,8 @@ export class Stream {
   #report() {
     const isWaiting = this.#waiting > 0;
     const count = number(this.#waiting);
-    this.#chip.hidden = !isWaiting;
+    // Written only when it changes: the same value again is a new style, and a frame, ten times a second.
+    if (this.#chip.hidden === isWaiting) this.#chip.hidden = !isWaiting;
     if (isWaiting) this.#chip.querySelector("[data-label]").textContent = `+${count} new`;
     const behind = isWaiting ? `${count} behind` : "";
     if (!this.#isPaused) this.onHold(behind);

@@ -227,6 +227,26 @@ def test_a_gap_that_is_longer_than_the_list_is_folded_and_the_header_says_so(
     assert fold_counts(page) == {"a.b": 400}
 
 
+def test_a_browser_that_is_too_slow_again_and_again_is_told_one_sum(
+    server: ServerProcess, visit: Visit
+) -> None:
+    page = visit(server)
+    wait_live(page)
+    page.evaluate(
+        """() => {
+            const live = document.getElementById('live')
+            const sequence = Number(live.dataset.sequence)
+            for (const skipped of [1000, 5, 7]) {
+                const behind = { kind: 'behind', count: 0, sequence, skipped }
+                const message = { data: JSON.stringify(behind) }
+                const detail = { connection: { url: location.href }, message }
+                live.dispatchEvent(new CustomEvent('htmx:ws:before:message:incoming', { detail }))
+            }
+        }"""
+    )
+    expect(page.locator("#connection-text")).to_have_text("caught up, 1\u202f012 folded")
+
+
 def test_a_flood_folds_merges_and_opens_to_what_it_counted(
     server: ServerProcess, visit: Visit
 ) -> None:
