@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
 from typing import Self
 
@@ -58,7 +59,7 @@ class Load:
             subject = f"{number}-{n % SUBJECTS}"
             try:
                 self._publish(subject, n)
-            except (EventBusError, OSError, AssertionError):
+            except (EventBusError, OSError, HTTPException, AssertionError):
                 self.failed += 1
                 time.sleep(0.05)
             else:
