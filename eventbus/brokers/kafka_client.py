@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from confluent_kafka import KafkaError
@@ -9,6 +10,7 @@ from confluent_kafka import KafkaError
 from eventbus.brokers.address import BrokerAddress
 from eventbus.brokers.encryption import tls_context, untrusted
 
+_WHEN = re.compile(r" \(after [0-9]+ms in state [A-Z_0-9]+(, [^)]*)?\)")
 # What will not be otherwise a moment later.
 FINAL = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
 
@@ -47,7 +49,7 @@ def client_conf(address: BrokerAddress, group: str) -> dict[str, Any]:
 
 def reason_of(error: KafkaError) -> str:
     """In one line, without a password."""
-    text = " ".join(error.str().split())
+    text = _WHEN.sub("", " ".join(error.str().split()))
     if error.code() == KafkaError._SSL and "certificate verify failed" in text:
         detail = text.partition("certificate verify failed")[2].partition(":")[2].strip()
         return untrusted((detail.partition(", verify that")[0] or text)[:200])
