@@ -89,7 +89,7 @@ class Lane:
         self.durations_ms: deque[float] = deque(maxlen=1_000)
         self.took_us = Buckets(DURATIONS_US)  # attempts, however they ended
         self.succeeded = 0
-        self.failures = 0
+        self.failures = self.failed_before = 0  # ever, and before it was served here
         self.died = 0  # those of the failures after which there was no further attempt
         self.blocked_count = 0  # how often its handler held up the bus's loop
         self._is_by_subject = subscription.key is by_subject

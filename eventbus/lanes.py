@@ -28,7 +28,7 @@ def open_lane(log: EventLog, subscription: Subscription, id: int | None = None) 
     lane.paused_ids = log.paused_ids
     lane.held = set() if log.channel else None
     reader = log.delivery_reader
-    lane.failures = reader.failures(id)
+    lane.failures = lane.failed_before = reader.failures(id)
     lane.durations_ms.extend(reader.recent_durations_ms(id, log.last_sequence))
     return lane
 

@@ -70,9 +70,9 @@ class Served:
 
     @classmethod
     def of(cls, lane: Lane) -> Served:
-        died = lane.died
+        retried = lane.failures - lane.failed_before - lane.died
         return cls(
-            lane.subscription.name, lane.succeeded, lane.failures - died, died,
+            lane.subscription.name, lane.succeeded, retried, lane.died,
             lane.took_us.counted(), lane.running_count, lane.blocked_count,
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from eventbus import Event, EventBus, RetryPolicy
 from eventbus.errors import CursorError, LogWriteError, RejectError, SubscriptionError
 from eventbus.log import Delivery
+from eventbus.statistics import served
 from tests.helpers.bus import LONG_S, Failing, Recorder, open_bus
 from tests.helpers.disks import fill_up, make_room
 from tests.helpers.waiting import wait_until
@@ -375,3 +376,15 @@ def test_a_storm_of_failures_does_not_starve_what_works(bus: EventBus) -> None:
     assert bus.drain(LONG_S)
     assert bus.log.delivery_counts() == {"pending": 0, "retrying": 0, "dead": 200}
     assert time.monotonic() - started < LONG_S
+
+
+def test_attempts_are_counted_from_when_this_process_serves_and_failures_ever(url: str) -> None:
+    """What an earlier process, or another one, did is not counted as this one's attempts."""
+    for served_before in (0, 2):
+        with open_bus(url) as bus:
+            bus.subscribe("a", Failing(), name="mine", max_attempts=2)
+            ended(bus, bus.publish("a").event.sequence or 0)
+            (one,) = served(bus.dispatcher.lanes())
+            assert (one.succeeded, one.retried, one.died) == (0, 1, 1)
+            (stats,) = bus.subscriptions()
+            assert stats.failures == served_before + 2
