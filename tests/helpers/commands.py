@@ -1,4 +1,4 @@
-"""The command `eventbus` in a process of its own, against a server of the test's."""
+"""The commands `eventbus` and `flask` in processes of their own, beside a server of the test's."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from tests.helpers.server import ROOT, clean_environment
+from tests.helpers.zygote import zygote
 
 TIMEOUT_S = 60.0
 
@@ -44,9 +46,53 @@ def start(url: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
 
 def run(url: str, *arguments: str, input: str = "", **variables: str) -> Ended:
     """Run a command to its end."""
-    process = start(url, *arguments, **variables)
-    out, err = process.communicate(input, timeout=TIMEOUT_S)
-    return Ended(process.returncode, out, err)
+    if any(name.startswith("PYTHON") for name in variables):  # what counts at its very start
+        process = start(url, *arguments, **variables)
+        out, err = process.communicate(input, timeout=TIMEOUT_S)
+        return Ended(process.returncode, out, err)
+    return Command("eventbus", *arguments, input=input, EVENTBUS_URL=url, **variables).ended()
+
+
+def flask(*arguments: object, **variables: str) -> Ended:
+    """Run a command of the app to its end."""
+    return begin_flask(*arguments, **variables).ended()
+
+
+def begin_flask(*arguments: object, **variables: str) -> Command:
+    """Begin a command of the app; its input is empty."""
+    return Command("flask", "--app", "wsgi", *map(str, arguments), **variables)
+
+
+class Command:
+    """A command that was begun."""
+
+    def __init__(self, *arguments: str, input: str = "", **variables: str) -> None:
+        self._out = tempfile.TemporaryFile()  # noqa: SIM115 (closed when it has ended)
+        self._err = tempfile.TemporaryFile()  # noqa: SIM115
+        with tempfile.TemporaryFile() as typed:
+            typed.write(input.encode())
+            typed.seek(0)
+            self._process = zygote().fork(
+                arguments, clean_environment(**variables), self._out, self._err, typed
+            )
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._process.pid, number)
+
+    def ended(self) -> Ended:
+        """Wait for the end."""
+        code = self._process.wait(TIMEOUT_S)
+        return Ended(code, _all_of(self._out), _all_of(self._err))
+
+
+def _all_of(file: BinaryIO) -> str:
+    with file:
+        file.seek(0)
+        return file.read().decode()
 
 
 def line_of(process: subprocess.Popen[str]) -> str:

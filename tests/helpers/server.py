@@ -17,8 +17,8 @@ from simple_websocket import Client
 
 from tests.helpers.api import Api
 from tests.helpers.databases import server_variables
-from tests.helpers.server_zygote import ForkedServer, server_zygote
 from tests.helpers.waiting import wait_until
+from tests.helpers.zygote import Forked, zygote
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 30.0
@@ -54,7 +54,7 @@ class ServerProcess:
         self._app = app
         self._variables = variables
         self._log = directory / "server.log"
-        self._process: ForkedServer | None = None
+        self._process: Forked | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -113,7 +113,8 @@ class ServerProcess:
             }
         )
         with self._log.open("ab") as log:
-            self._process = server_zygote().fork(self._app, environment, log)
+            arguments = ["gunicorn", "--config", "gunicorn.conf.py", self._app]
+            self._process = zygote().fork(arguments, environment, log)
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> float:
         """Ask it to end as a supervisor does; gives the seconds that it took."""

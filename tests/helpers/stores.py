@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +15,8 @@ from eventbus.log.move.move import Move, Step
 from eventbus.log.move.parts import Parts
 from eventbus.log.sqlite import SqliteDatabase
 from handlers.tables import metadata
+from tests.helpers.commands import Command, begin_flask
 from tests.helpers.databases import running_postgresql
-from tests.helpers.server import ROOT, clean_environment
 
 PARTS = Parts(COMPONENTS, DECLARED)
 # What sorts otherwise by language than by code point, and what COPY has its own words for.
@@ -95,16 +93,12 @@ def move(source: str, target: str, files: Path, steps: list[Step] | None = None)
     return Move(source, target, PARTS, files, (steps if steps is not None else []).append)
 
 
-def command(files: Path, *arguments: object) -> subprocess.Popen[str]:
-    """Begin `flask migrate-store`, in a process of its own; its output and errors are one."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "flask", "--app", "wsgi", "migrate-store", *map(str, arguments)],
-        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env=clean_environment(EVENTBUS_FILES=str(files)),
-    )  # fmt: skip
+def command(files: Path, *arguments: object) -> Command:
+    """Begin `flask migrate-store`, in a process of its own."""
+    return begin_flask("migrate-store", *arguments, EVENTBUS_FILES=str(files))
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+def ended(process: Command) -> tuple[int, str]:
     """Wait for the end of a command: its exit code and what it wrote."""
-    out, _ = process.communicate(timeout=120)
-    return process.returncode, out
+    done = process.ended()
+    return done.code, done.out + done.err

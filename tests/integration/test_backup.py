@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import handlers
 from eventbus.log import EventLog
+from tests.helpers import commands
+from tests.helpers.commands import Ended
 from tests.helpers.disks import damage
-from tests.helpers.server import ROOT, ServerProcess, clean_environment
+from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
 
 
-def flask(database: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+def flask(database: Path, *arguments: object) -> Ended:
     """A command on ``database``, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wsgi", *map(str, arguments)],
-        capture_output=True, text=True, timeout=60, cwd=ROOT,
-        env=clean_environment(EVENTBUS_DATABASE_URL=f"sqlite:///{database}"),
-    )  # fmt: skip
+    return commands.flask(*arguments, EVENTBUS_DATABASE_URL=f"sqlite:///{database}")
 
 
 def test_a_backup_under_load_restores_to_a_server_that_counts_as_a_replay_does(
@@ -54,21 +50,21 @@ def test_a_backup_under_load_restores_to_a_server_that_counts_as_a_replay_does(
     stopping.set()
     for thread in threads:
         thread.join(10.0)
-    assert made.returncode == 0, made.stderr
-    assert "checked" in made.stdout
-    assert whole.returncode == 0, whole.stderr
-    assert "is whole" in whole.stdout
+    assert made.code == 0, made.err
+    assert "checked" in made.out
+    assert whole.code == 0, whole.err
+    assert "is whole" in whole.out
 
     held = flask(server.database, "restore", copy)
-    assert held.returncode == 1
-    assert "is open for writing in another process" in held.stderr
+    assert held.code == 1
+    assert "is open for writing in another process" in held.err
     proved = flask(server.database, "restore", "--check-only", copy)
-    assert proved.returncode == 0, proved.stderr
+    assert proved.code == 0, proved.err
 
     (tmp_path / "other").mkdir()
     other = ServerProcess(tmp_path / "other")
     restored = flask(other.database, "restore", copy)
-    assert restored.returncode == 0, restored.stderr
+    assert restored.code == 0, restored.err
     with other:
         wait_until(
             lambda: all(s["lag"] == 0 for s in other.api.get("/api/subscriptions").json[
@@ -91,13 +87,13 @@ def test_a_backup_under_load_restores_to_a_server_that_counts_as_a_replay_does(
 
 
 def test_a_second_backup_to_the_same_file_is_refused(server: ServerProcess, tmp_path: Path) -> None:
-    assert flask(server.database, "backup", tmp_path / "copy.db").returncode == 0
+    assert flask(server.database, "backup", tmp_path / "copy.db").code == 0
     again = flask(server.database, "backup", tmp_path / "copy.db")
-    assert again.returncode == 1
-    assert "never overwrites" in again.stderr
+    assert again.code == 1
+    assert "never overwrites" in again.err
     nothing = flask(tmp_path / "nothing.db", "check")
-    assert nothing.returncode == 1
-    assert "cannot be checked" in nothing.stderr
+    assert nothing.code == 1
+    assert "cannot be checked" in nothing.err
 
 
 def test_check_of_a_stopped_database_ends_with_one_when_it_is_damaged(
@@ -106,12 +102,12 @@ def test_check_of_a_stopped_database_ends_with_one_when_it_is_damaged(
     for _ in range(60):
         server.api.post("/api/events", {"type": "a.b", "data": {"text": "x" * 3_000}})
     server.stop()
-    assert flask(server.database, "check").returncode == 0
+    assert flask(server.database, "check").code == 0
     damage(server.database)
     found = flask(server.database, "check")
-    assert found.returncode == 1
-    assert "is damaged; restore a backup with `flask restore`" in found.stderr
+    assert found.code == 1
+    assert "is damaged; restore a backup with `flask restore`" in found.err
     refused = flask(server.database, "backup", tmp_path / "copy.db")
-    assert refused.returncode == 1
-    assert "damaged" in refused.stderr
+    assert refused.code == 1
+    assert "damaged" in refused.err
     assert not list(tmp_path.glob("copy.db*"))

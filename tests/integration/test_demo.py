@@ -6,8 +6,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -18,8 +16,9 @@ from app.demo.simulation import Inbox, Outcome, Simulation
 from app.demo.verdicts import Verdicts
 from eventbus.client import RemoteEventBus
 from tests.helpers.api import Api
-from tests.helpers.server import ROOT, ServerProcess, clean_environment
+from tests.helpers.server import ServerProcess, clean_environment
 from tests.helpers.waiting import wait_until
+from tests.helpers.zygote import Forked, zygote
 
 RATE = 200.0
 END_TIMEOUT_S = 30.0
@@ -36,20 +35,12 @@ def simulate(server: ServerProcess, platform: Platform, duration_s: float) -> Ou
         verdicts.close()
 
 
-def launch_demo(directory: Path, *options: str, **variables: str) -> subprocess.Popen[str]:
+def launch_demo(directory: Path, *options: str, **variables: str) -> Forked:
     """`flask demo` as `make demo` calls it, in a session of its own like in a terminal."""
-    with (directory / "demo.log").open("w") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "flask", "--app", "wsgi", "demo", *options],
-            cwd=ROOT,
-            env=clean_environment(
-                EVENTBUS_DATABASE_URL=f"sqlite:///{directory / 'demo.db'}", **variables
-            ),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+    database = f"sqlite:///{directory / 'demo.db'}"
+    environment = clean_environment(EVENTBUS_DATABASE_URL=database, **variables)
+    with (directory / "demo.log").open("wb") as log:
+        return zygote().fork(["flask", "--app", "wsgi", "demo", *options], environment, log)
 
 
 def output(directory: Path) -> str:
@@ -63,7 +54,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until_publishing(directory: Path, demo: subprocess.Popen[str]) -> None:
+def wait_until_publishing(directory: Path, demo: Forked) -> None:
     wait_until(
         lambda: "publishing" in output(directory) or demo.poll() is not None,
         "the demo publishes", END_TIMEOUT_S,

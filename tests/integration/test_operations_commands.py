@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tests.helpers.server import ROOT, ServerProcess, clean_environment
+from tests.helpers.commands import Command, begin_flask
+from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
 
 
@@ -24,22 +22,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield server
 
 
-def start(server: ServerProcess, *arguments: str) -> subprocess.Popen[str]:
+def start(server: ServerProcess, *arguments: str) -> Command:
     server.api.close()  # the server drops a connection that is idle while the command runs
-    environment = clean_environment(
-        PORT=str(server.port), EVENTBUS_DATABASE_URL=f"sqlite:///{server.database}"
+    return begin_flask(
+        *arguments, PORT=str(server.port), EVENTBUS_DATABASE_URL=f"sqlite:///{server.database}"
     )
-    return subprocess.Popen(
-        [sys.executable, "-m", "flask", "--app", "wsgi", *arguments],
-        cwd=ROOT, env=environment, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
 
 
 def flask(server: ServerProcess, *arguments: str) -> tuple[int, str, str]:
-    process = start(server, *arguments)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
+    done = start(server, *arguments).ended()
+    return done.code, done.out, done.err
 
 
 def die(server: ServerProcess, count: int) -> list[int]:
@@ -115,9 +107,9 @@ def test_ctrl_c_stops_a_replay(server: ServerProcess) -> None:
     wait_until(
         lambda: server.api.get(newest).json["operations"][0]["kind"] == "replay", "it runs", 30.0
     )
-    os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    process.send_signal(signal.SIGINT)
+    done = process.ended()
     server.api.close()
-    assert process.returncode == 130, err
-    assert "stopped" in out
+    assert done.code == 130, done.err
+    assert "stopped" in done.out
     assert server.api.get(newest).json["operations"][0]["state"] == "stopped"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.api import Api
+from tests.helpers.commands import flask
 from tests.helpers.server import ROOT, clean_environment
 from tests.helpers.waiting import wait_until
 
@@ -28,9 +29,7 @@ class DevelopmentServer:
         self.watched = directory / "watched.txt"
         self.watched.write_text("1")
         self._log = directory / "flask.log"
-        self._environment = clean_environment(
-            EVENTBUS_DATABASE_URL=f"sqlite:///{directory / 'events.db'}"
-        )
+        self.variables = {"EVENTBUS_DATABASE_URL": f"sqlite:///{directory / 'events.db'}"}
         command = [
             sys.executable, "-m", "flask", "--app", "wsgi", "--debug", "run",
             "--port", "0", "--extra-files", str(self.watched),
@@ -39,7 +38,7 @@ class DevelopmentServer:
             self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=self._environment,
+                env=clean_environment(**self.variables),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -50,17 +49,6 @@ class DevelopmentServer:
 
     def output(self) -> bytes:
         return self._log.read_bytes()
-
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "flask", "--app", "wsgi", *arguments],
-            cwd=ROOT,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
 
     def close(self) -> None:
         os.killpg(self.process.pid, signal.SIGTERM)
@@ -102,7 +90,7 @@ def test_only_the_serving_process_has_the_bus_also_after_a_reload(
 
 def test_commands_start_no_bus_beside_it(development: DevelopmentServer) -> None:
     publish(development)
-    done = development.command("routes")
-    assert done.returncode == 0, done.stderr
-    assert "/api/events" in done.stdout
+    done = flask("routes", **development.variables)
+    assert done.code == 0, done.err
+    assert "/api/events" in done.out
     assert publish(development) > 1  # it goes on where the process before it has ended

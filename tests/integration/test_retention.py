@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.helpers.server import ROOT, ServerProcess, clean_environment
+from tests.helpers import commands
+from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
 
 DAY_US = 86_400 * 1_000_000
@@ -28,12 +27,8 @@ def age(database: Path, days: float) -> None:
 
 def flask(server: ServerProcess, *arguments: str) -> tuple[int, str]:
     server.api.close()  # the server drops a connection that is idle while the command runs
-    done = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wsgi", *arguments],
-        cwd=ROOT, env=clean_environment(PORT=str(server.port)), text=True, timeout=60, check=False,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    return done.returncode, done.stdout
+    done = commands.flask(*arguments, PORT=str(server.port))
+    return done.code, done.out + done.err
 
 
 @pytest.fixture(scope="module")

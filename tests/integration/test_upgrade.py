@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +23,8 @@ from eventbus.log.restore import restore_backup
 from eventbus.log.sqlite import SqliteDatabase
 from handlers.migrations import MIGRATIONS
 from handlers.subscriptions import COMPONENT
-from tests.helpers.server import ROOT, ServerProcess, clean_environment
+from tests.helpers.commands import flask
+from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
 
 FIRST, BEFORE = (1, 1), (len(LOG_MIGRATIONS) - 1, len(MIGRATIONS) - 1)
@@ -145,12 +144,8 @@ def test_a_backup_of_a_database_of_an_earlier_version_can_be_made_with_the_newer
 ) -> None:
     path, copy = tmp_path / "events.db", tmp_path / "copy.db"
     database_of(path, BEFORE)
-    result = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wsgi", "backup", str(copy)],
-        capture_output=True, text=True, timeout=60, cwd=ROOT,
-        env=clean_environment(EVENTBUS_DATABASE_URL=f"sqlite:///{path}"),
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    result = flask("backup", copy, EVENTBUS_DATABASE_URL=f"sqlite:///{path}")
+    assert result.code == 0, result.err
     database = SqliteDatabase(f"sqlite:///{copy}")
     with database.writer.begin():
         found = dict(database.writer.execute(text("SELECT * FROM schema_versions")).all())

@@ -1,7 +1,8 @@
-"""A process that has imported the server and forks those of the tests: a start takes 0.2 s, not 2.
+"""A process that has imported the app and forks the tests' servers and commands: 0.2 s, not 2.
 
-Each request is a line on a socket, the app and the environment, and with it come the log file and a
-pipe that tells how the server ended. One thread makes forks safe; its socket's end is its own.
+Each request is a line on a socket, the arguments and the environment, and with it come the files to
+read from and to write to, and a pipe that tells how the program ended. One thread makes forks safe;
+its socket's end is its own.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 ROOT = Path(__file__).resolve().parents[2]
-ARGUMENTS = ("gunicorn", "--config", "gunicorn.conf.py")
 CHUNK_BYTES = 1 << 16
 
 
-class ForkedServer:
-    """A server as its test sees it: what `subprocess.Popen` says of a child."""
+class Forked:
+    """A program as its test sees it: what `subprocess.Popen` says of a child."""
 
-    def __init__(self, ended: BinaryIO) -> None:
+    def __init__(self, arguments: Sequence[str], ended: BinaryIO) -> None:
+        self.arguments = arguments
         self._ended = ended
         self.pid = int(ended.readline())
         self.returncode: int | None = None
@@ -46,20 +47,20 @@ class ForkedServer:
         """Wait for its end. Raises `subprocess.TimeoutExpired` after ``timeout`` seconds."""
         if self.returncode is None:
             if not select.select([self._ended], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired(ARGUMENTS, timeout or 0.0)
+                raise subprocess.TimeoutExpired(self.arguments, timeout or 0.0)
             self.returncode = int(self._ended.readline())
             self._ended.close()
         return self.returncode
 
 
-class ServerZygote:
+class Zygote:
     """The tests' end."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX)
         with theirs:
-            # In a session of its own, as its servers are: Ctrl-C is for the tests.
+            # In a session of its own, as its programs are: Ctrl-C is for the tests.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(theirs.fileno())],
                 cwd=ROOT,
@@ -70,30 +71,42 @@ class ServerZygote:
             )
         atexit.register(self.close)
 
-    def fork(self, app: str, environment: Mapping[str, str], log: BinaryIO) -> ForkedServer:
-        """Start a server of ``app`` that writes to ``log``."""
+    def fork(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        out: BinaryIO,
+        err: BinaryIO | None = None,
+        input: BinaryIO | None = None,
+    ) -> Forked:
+        """Start a program, a module and what is passed to it, in the repository's folder.
+
+        It writes to ``out``, errors too unless there is ``err``, and reads ``input`` or nothing.
+        """
+        request = json.dumps([list(arguments), dict(environment)]).encode() + b"\n"
         readable, writable = os.pipe()
-        request = json.dumps([app, dict(environment)]).encode() + b"\n"
-        with self._lock:
-            sent = socket.send_fds(self._socket, [request], [log.fileno(), writable])
+        with self._lock, open(os.devnull, "rb") as nothing:  # noqa: PTH123
+            files = [each.fileno() for each in (input or nothing, out, err or out)]
+            sent = socket.send_fds(self._socket, [request], [*files, writable])
             self._socket.sendall(request[sent:])
             os.close(writable)
-            return ForkedServer(os.fdopen(readable, "rb", buffering=0))
+            return Forked(arguments, os.fdopen(readable, "rb", buffering=0))
 
     def close(self) -> None:
-        """End it; its servers live on."""
+        """End it; its programs live on."""
         self._socket.close()
         self._process.wait()
 
 
 @cache
-def server_zygote() -> ServerZygote:
+def zygote() -> Zygote:
     """The one of this process."""
-    return ServerZygote()
+    return Zygote()
 
 
 def _load() -> None:
-    """Import all that a server imports on its way, by making an app and leaving it."""
+    """Import all that a server or a command imports on its way, by making an app and leaving it."""
+    import flask.cli  # noqa: F401
     import gunicorn.app.wsgiapp
     import gunicorn.workers.gthread  # noqa: F401
 
@@ -104,13 +117,13 @@ def _load() -> None:
         create_app(Settings.from_environment({"EVENTBUS_DATABASE_URL": f"sqlite:///{directory}/e"}))
     assert threading.active_count() == 1
     gc.collect()
-    gc.freeze()  # the collector of a server need not look at what all have in common
+    gc.freeze()  # the collector of a program need not look at what all have in common
 
 
 def _serve(requests: socket.socket) -> None:
     keepers: set[int] = set()
     while True:
-        request, files, _, _ = socket.recv_fds(requests, CHUNK_BYTES, 2)
+        request, files, _, _ = socket.recv_fds(requests, CHUNK_BYTES, 4)
         if not request:
             return
         while not request.endswith(b"\n"):
@@ -118,32 +131,36 @@ def _serve(requests: socket.socket) -> None:
         for keeper in list(keepers):
             if os.waitpid(keeper, os.WNOHANG)[0]:
                 keepers.discard(keeper)
-        log, ended = files
+        *standard, ended = files
         if keeper := os.fork():
             keepers.add(keeper)
-            os.close(log)
-            os.close(ended)
+            for file in files:
+                os.close(file)
             continue
         requests.close()
-        if server := os.fork():
-            os.close(log)
-            _, status = os.waitpid(server, 0)
+        if program := os.fork():
+            for file in standard:
+                os.close(file)
+            _, status = os.waitpid(program, 0)
             os.write(ended, b"%d\n" % os.waitstatus_to_exitcode(status))
             os._exit(0)
-        return _become_server(*json.loads(request), log, ended)
+        return _become(*json.loads(request), standard, ended)
 
 
-def _become_server(app: str, environment: dict[str, str], log: int, ended: int) -> None:
+def _become(
+    arguments: list[str], environment: dict[str, str], standard: list[int], ended: int
+) -> None:
     os.setsid()
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
+    for number, file in enumerate(standard):
+        os.dup2(file, number)
+    for file in standard:
+        os.close(file)
     os.write(ended, b"%d\n" % os.getpid())
     os.close(ended)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = [*ARGUMENTS, app]
-    runpy.run_module("gunicorn", run_name="__main__", alter_sys=True)
+    sys.argv = arguments
+    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
