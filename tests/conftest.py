@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from tests.helpers.browser import find_browser
 from tests.helpers.databases import ON_POSTGRESQL, use_postgresql
+from tests.helpers.examples import examples
 from tests.helpers.file_order import file_order
 from tests.helpers.server import ServerProcess
 
@@ -31,10 +32,8 @@ if ON_POSTGRESQL:
     use_postgresql()
 
 # No example has a deadline: how long one takes says more about the machine than about the code.
-# In CI hypothesis has chosen such a profile by itself.
-if settings.get_current_profile_name() == "default":
-    settings.register_profile("patient", deadline=None)
-    settings.load_profile("patient")
+settings.register_profile("here", settings.default, deadline=None, max_examples=examples())
+settings.load_profile("here")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

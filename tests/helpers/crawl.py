@@ -14,7 +14,7 @@ from werkzeug.routing import MapAdapter
 from app import create_app
 
 # Hundreds of links of one kind lead to the same page with other events.
-_EACH = 4
+_EACH = 2
 _DOWNLOADS = re.compile(r"^/(api|static)/|/raw$|/take/")
 
 

@@ -18,7 +18,7 @@ from tests.helpers.pages import IMPATIENT, fill
 from tests.helpers.server import ServerProcess
 
 # So many right and so many wrong requests of each of some sixty operations.
-EXAMPLES = 6
+EXAMPLES = 3
 
 
 @pytest.fixture(scope="module")

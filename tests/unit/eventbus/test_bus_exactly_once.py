@@ -14,6 +14,7 @@ from eventbus import Event, EventBus, RetryPolicy
 from eventbus.ids import derived_id
 from tests.helpers.bus import LONG_S, open_bus
 from tests.helpers.databases import fresh_url
+from tests.helpers.examples import examples
 from tests.helpers.waiting import wait_until
 
 POLICY = RetryPolicy(max_attempts=100, base_delay_s=0.001, max_delay_s=0.005)
@@ -65,7 +66,7 @@ def ask_all(bus: EventBus, event: Event) -> None:
 lives = st.lists(st.lists(st.sampled_from("xyz"), max_size=25), min_size=1, max_size=5)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lives, st.sampled_from([0.0, 0.1, 0.3]), st.integers(0, 10_000))
 def test_effects_happen_once_whatever_fails_and_however_often_it_is_cut_off(
     lives: list[list[str]], failing: float, seed: int
@@ -73,7 +74,7 @@ def test_effects_happen_once_whatever_fails_and_however_often_it_is_cut_off(
     live(lives, failing, seed, "sqlite")
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(2), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lives, st.sampled_from([0.0, 0.1, 0.3]), st.integers(0, 10_000))
 def test_they_do_on_postgresql_too(lives: list[list[str]], failing: float, seed: int) -> None:
     live(lives, failing, seed, "postgresql")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from eventbus import Event, EventBus
 from tests.helpers.bus import LONG_S, Failing, Recorder, open_bus
+from tests.helpers.examples import examples
 
 
 class Overlap:
@@ -41,7 +42,7 @@ class Overlap:
             self.running[key] -= 1
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.sampled_from("abcd"), min_size=1, max_size=60),
     st.integers(1, 5),

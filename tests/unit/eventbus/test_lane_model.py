@@ -20,6 +20,7 @@ from eventbus import lane as lane_module
 from eventbus.lane import Job, Lane
 from eventbus.log.deliveries import Unfinished
 from eventbus.subscription import Subscription, by_subject
+from tests.helpers.examples import examples
 
 WINDOW, PAGE, WINDOW_CHARS, KEPT_CHARS, BIGGEST = 6, 4, 120, 15, 40
 _BOUNDS = {
@@ -285,4 +286,4 @@ class LaneModel(RuleBasedStateMachine):
 
 
 TestLaneModel = LaneModel.TestCase
-TestLaneModel.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestLaneModel.settings = settings(max_examples=examples(50), stateful_step_count=60, deadline=None)

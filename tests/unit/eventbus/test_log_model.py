@@ -22,6 +22,7 @@ from eventbus.log.search import filling, index_file, source
 from eventbus.log.search.view import View
 from eventbus.log.unit import Unit
 from tests.helpers.databases import fresh_url
+from tests.helpers.examples import examples
 
 START = datetime(2026, 11, 24, tzinfo=UTC)
 # Few values each, so that conditions often match, and texts that mean something to SQL's LIKE.
@@ -303,12 +304,12 @@ def changed(query: EventQuery, cursor: str | None) -> EventQuery:
 TestLogModel = LogModel.TestCase
 TestLogModelOnPostgresql = LogModelOnPostgresql.TestCase
 TestLogModel.settings = settings(
-    max_examples=60,
+    max_examples=examples(15),
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-TestLogModelOnPostgresql.settings = settings(TestLogModel.settings, max_examples=5)
+TestLogModelOnPostgresql.settings = settings(TestLogModel.settings, max_examples=examples(3))
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "!!!", "é", "x" * 500, "MS4y", "MS4xLjE", "LTE"])

@@ -14,6 +14,7 @@ from eventbus.testing import FakeClock
 from eventbus.testing.clock import DEFAULT_START
 from tests.helpers.bus import LONG_S
 from tests.helpers.databases import fresh_url
+from tests.helpers.examples import examples
 
 ids = st.sampled_from("abcd")
 seconds = st.integers(1, 20)
@@ -139,7 +140,7 @@ def check(database: str, history: Sequence[tuple[str, str, int]]) -> None:
             subject.bus.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.lists(steps, max_size=25))
 def test_every_schedule_is_recorded_once_in_time_and_in_order_or_cancelled(
     history: list[tuple[str, str, int]],
@@ -147,7 +148,7 @@ def test_every_schedule_is_recorded_once_in_time_and_in_order_or_cancelled(
     check("sqlite", history)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=examples(3), deadline=None)
 @given(st.lists(steps, min_size=5, max_size=25))
 def test_it_is_on_postgresql_too(history: list[tuple[str, str, int]]) -> None:
     check("postgresql", history)

@@ -24,6 +24,7 @@ from handlers.queue import tasks as queue
 from handlers.storage import handler as storage
 from handlers.types import TYPES
 from handlers.view import facts as view
+from tests.helpers.examples import examples
 
 ALL = {each.type: each for each in (*OWN_TYPES, *TYPES, *APP_TYPES)}
 
@@ -66,7 +67,7 @@ def test_every_built_in_type_says_what_it_is_and_keeps_to_its_own_schema(
 
 
 @pytest.mark.parametrize("type", READ)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(given=st.data())
 def test_a_schema_allows_exactly_what_its_handler_takes(type: str, given: st.DataObject) -> None:
     declaration = ALL[type]

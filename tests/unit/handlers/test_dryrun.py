@@ -26,6 +26,7 @@ from handlers import EvaluationHandler, Handlers, install
 from handlers.dryrun import dry_run
 from handlers.tables import metadata
 from tests.helpers.bus import LONG_S
+from tests.helpers.examples import examples
 from tests.helpers.read_models import SETTINGS, events, tables
 
 TIMES = {"time", "bucket", "first_seen", "last_seen"}
@@ -74,7 +75,7 @@ def after(before: dict[str, set[Any]], result: DryRunResult) -> dict[str, set[An
 
 
 @given(st.lists(events, min_size=1, max_size=8), events)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(6), deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_is_foreseen_is_what_then_happens(
     past: list[dict[str, Any]], next_one: dict[str, Any]
 ) -> None:

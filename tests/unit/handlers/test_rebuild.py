@@ -26,6 +26,7 @@ from handlers.queue.table import queues, tasks
 from handlers.rebuild import rebuild
 from handlers.subscriptions import ensure
 from tests.helpers.bus import LONG_S, open_bus
+from tests.helpers.examples import examples
 from tests.helpers.read_models import SETTINGS, decide, events, tables
 from tests.helpers.waiting import wait_until
 
@@ -64,7 +65,7 @@ def flaky(monkeypatch: pytest.MonkeyPatch, chance: random.Random) -> None:
         monkeypatch.setattr(kind, "handle", sometimes)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 @given(st.lists(events, max_size=40), st.integers(0, 2**32))
 def test_failures_and_redeliveries_leave_the_rows_that_a_replay_gives(
     history: list[dict[str, Any]], seed: int
@@ -112,7 +113,7 @@ def test_a_rebuild_under_load_loses_no_delivery_and_applies_none_twice(url: str)
         def produce(seed: int) -> None:
             chance = random.Random(seed)
             n = 0
-            while not is_over.wait(0.01):  # a load, not a flood: the test waits for its end
+            while not is_over.wait(0.06):  # a load that a slow machine folds, too
                 n += 1
                 id = f"e{chance.randrange(60)}"
                 kind = chance.choice(["started", "failed", "completed", "progress"])

@@ -14,6 +14,7 @@ from eventbus import EventBus
 from eventbus.replay import ReplayBus
 from handlers import install, replay
 from tests.helpers.bus import LONG_S, open_bus
+from tests.helpers.examples import examples
 from tests.helpers.read_models import SETTINGS, decide, events, tables
 from tests.helpers.waiting import wait_until
 
@@ -26,7 +27,7 @@ def refolded(bus: EventBus) -> dict[str, set[Any]]:
         return tables(scratch)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(st.lists(events, max_size=40), st.randoms(use_true_random=False))
 def test_every_table_is_the_same_after_a_replay(history: list[dict[str, Any]], random: Any) -> None:
     with open_bus("sqlite://") as bus:

@@ -29,6 +29,7 @@ from handlers.queue import QueueHandler
 from handlers.rebuild import rebuild
 from handlers.retention import retention
 from tests.helpers.bus import LONG_S, Failing, Recorder, open_bus
+from tests.helpers.examples import examples
 from tests.helpers.read_models import SETTINGS, decide, events, tables
 from tests.helpers.waiting import wait_until
 from tests.unit.handlers.test_rebuild import check, flaky, sabotage
@@ -172,7 +173,7 @@ def test_the_file_shrinks(bus: EventBus) -> None:
     assert file_bytes(bus.log.path) < before / 4
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 @given(
     st.lists(events, max_size=40),
     st.lists(st.integers(0, 60), min_size=3, max_size=3),
@@ -318,7 +319,7 @@ def test_events_that_come_meanwhile_are_recorded_and_handled_once(bus: EventBus)
                 min_size=1, max_size=30),
        st.sampled_from(["a.b keep 10d; a.* keep 20d payload 5d", "# keep 15d payload 3d",
                         "d payload 8d; bus.* keep 30d"]))  # fmt: skip
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 def test_what_remains_is_what_the_rules_say(history: list[tuple[str, int]], text: str) -> None:
     history.sort(key=lambda each: -each[1])
     rules = RetentionRules.parse(text)

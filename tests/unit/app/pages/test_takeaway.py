@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from app.pages.json_text import compact, pretty, tokens
 from app.pages.takeaway import as_curl, as_python
 from tests.helpers.events import attributes, json_values, payloads, types
+from tests.helpers.examples import examples
 
 BASE = "http://127.0.0.1:8000"
 
@@ -46,7 +47,7 @@ def test_the_python_program_calls_publish_with_the_event(
 
 
 @given(st.lists(payloads, min_size=1, max_size=4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 def test_a_real_shell_hands_curl_the_event_as_it_was(several: list[dict[str, Any]]) -> None:
     events = [{"type": "a.b", "data": {**data, "it's": "$(id) `id` \\ \"!!\" \n %s"}}
               for data in several]  # fmt: skip

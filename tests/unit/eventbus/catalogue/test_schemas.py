@@ -17,6 +17,7 @@ from eventbus.catalogue import Declaration, inferred, read_folder
 from eventbus.catalogue.compiled import CompiledSchema
 from eventbus.catalogue.folder import check_declaration
 from eventbus.errors import DeclarationError
+from tests.helpers.examples import examples
 
 
 def doubling(lines: int) -> dict[str, Any]:
@@ -146,7 +147,7 @@ values = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.dictionaries(st.text(max_size=3), values, max_size=5), min_size=1, max_size=8))
 def test_what_it_was_read_off_keeps_to_an_inferred_schema(payloads: list[dict[str, Any]]) -> None:
     schema = CompiledSchema(inferred(payloads))

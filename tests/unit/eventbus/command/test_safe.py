@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from eventbus.command.safe import safe, safe_json
 from eventbus.command.screen import Screen
+from tests.helpers.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_characters_that_do_not_print_themselves_are_escaped(text: str, shown: s
     assert safe(text) == shown
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.recursive(
         st.text() | st.integers() | st.none(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)
