@@ -76,6 +76,7 @@ def travelling(
 ) -> Iterator[Travels]:
     """Travels that makes snapshots when told to."""
     options.setdefault("most_bytes", 10**9)
+    options.setdefault("share", 1.0)  # nobody here waits for a turn
     travels = Travels(bus, SETTINGS, every=every, copy_every=copy_every, **options)
     try:
         yield travels
