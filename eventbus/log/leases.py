@@ -82,6 +82,7 @@ class Leases:
         self._lock = threading.RLock()  # guards _wanted and the use of _driver
         self._wanted: dict[str, _Wanted] = {}
         self._driver: Any = None
+        self._me = 0  # as the server knows the session
         self._keys: dict[str, int] = {}  # of all names that were ever wanted
         self._distrusted: dict[int, float] = {}  # until when, by the monotonic clock
         self._woken = threading.Event()
@@ -251,15 +252,11 @@ class Leases:
 
     # -- sharing out -------------------------------------------------------------------------
 
-    @property
-    def _me(self) -> int:
-        pid: int = self._driver.info.backend_pid
-        return pid
-
     def _show(self) -> Picture:
         """Let the others see what is wanted here, and look; with the lock held."""
         if self._driver is None:
             self._driver = self._database.connect(most_idle_s=_FROZEN_S)
+            self._me = locks.session(self._driver)
             for wanted in self._wanted.values():
                 wanted.is_shown = False
         channel = self._database.channel

@@ -42,6 +42,11 @@ def keys(driver: Any, names: Collection[str]) -> dict[str, int]:
     return dict(driver.execute(_KEYS, (list(names),)).fetchall())
 
 
+def session(driver: Any) -> int:
+    """Who holds this connection's locks in a picture; behind a pooler only the server knows it."""
+    return int(driver.execute("SELECT pg_backend_pid()").fetchone()[0])
+
+
 def take(driver: Any, channel: str, name: str) -> bool:
     """Take a lease, unless another process has it."""
     return bool(driver.execute(_TAKE, (channel, name)).fetchone()[0])
