@@ -16,6 +16,7 @@ from sqlalchemy import text
 from eventbus import Event, EventBus, Pattern
 from eventbus.consumers import ConsumerGroups, Terms
 from eventbus.log import EventLog, Selection
+from eventbus.serving import WORK
 from tests.helpers.waiting import wait_until
 from tests.shared.conftest import Member
 
@@ -285,3 +286,20 @@ def test_consumers_whose_subscription_comes_over_are_sent_as_many_events_at_once
     bus.publish_many({"type": "job.todo", "subject": f"s{number}"} for number in range(6))
     wait_until(lambda: len(outlet.deliveries) == 4, "they hold what they have room for")
     consumers.close()
+
+
+def test_with_sharing_switched_off_one_process_serves_all(shared_url: str, tmp_path: Path) -> None:
+    async def handle(event: Event) -> None:
+        pass
+
+    logs = [EventLog(shared_url, tmp_path) for _ in range(2)]
+    with (
+        EventBus(logs[0], share_subscriptions=False) as one,
+        EventBus(logs[1], share_subscriptions=False) as two,
+    ):
+        for bus in (one, two):
+            for number in range(3):
+                bus.subscribe("a.*", handle, name=f"s{number}")
+        wait_until(lambda: sum(bus.serving.does(WORK) for bus in (one, two)) == 1, "one works")
+        served = [sum(bus.serving.is_served(f"s{n}") for n in range(3)) for bus in (one, two)]
+        assert sorted(served) == [0, 3]
