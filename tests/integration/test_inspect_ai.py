@@ -154,7 +154,7 @@ def test_the_log_files_and_the_tokens_are_those_of_the_logs(watched) -> None:
     assert (metric["name"], metric["value"]) == ("inspect.tokens.mockllm/model", total)
     assert metric["unit"] == "tokens"
     # One event for at most a second and the ends of tasks, not one for each of about 115 calls.
-    assert len(events(server.api, "monitoring.metric.recorded")) < 25
+    assert len(events(server.api, "monitoring.metric.recorded")) < 22 + run.work_s
 
 
 def test_the_events_of_a_task_hang_together(watched) -> None:
@@ -232,7 +232,7 @@ def by_subject(bus: RecordingBus, type: str) -> dict[str, dict[str, Any]]:
 
 def test_ctrl_c_ends_each_evaluation_as_cancelled(recording_bus, tmp_path) -> None:
     run = InspectProcess(tmp_path, recording_bus.url, QUICKSTART, "--seconds", "60")
-    wait_until(lambda: by_subject(recording_bus, "evaluation.progress"), "samples are done", 30)
+    wait_until(lambda: by_subject(recording_bus, "evaluation.progress"), "samples are done", 60)
     run.process.send_signal(signal.SIGINT)
     run.finish()
     started = by_subject(recording_bus, "evaluation.started")
