@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from tests.helpers.server import ServerProcess
 pytestmark = pytest.mark.browser
 
 WIDTHS = (360, 768, 1024, 1440, 2560)
+SHAPES = ((1440, 900), (1440, 500), (1100, 500), (1024, 600), (740, 360), (360, 700))
 AXE = Axe().axe_script
 # Without motion, too, a colour takes a frame or two to become another.
 SETTLED = """async () => {
@@ -101,6 +103,27 @@ def _violations(page: Page, rules: tuple[str, ...] = ()) -> list[str]:
         for violation in results
         for node in violation["nodes"]
     ]
+
+
+def test_no_part_of_the_live_page_lies_over_another_in_a_window_of_any_shape(
+    filled: ServerProcess, visit: Visit
+) -> None:
+    page = visit(filled)
+    page.locator("#connection[data-state=live]").wait_for()
+    for width, height in SHAPES:
+        page.set_viewport_size({"width": width, "height": height})
+        parts = [
+            page.locator(part).bounding_box()
+            for part in (".counters", ".stream-panel", ".types-panel", ".live-side")
+        ]
+        for one, other in itertools.combinations(parts, 2):
+            assert one is not None and other is not None
+            assert (
+                one["x"] + one["width"] <= other["x"] + 1
+                or other["x"] + other["width"] <= one["x"] + 1
+                or one["y"] + one["height"] <= other["y"] + 1
+                or other["y"] + other["height"] <= one["y"] + 1
+            ), (width, height, one, other)
 
 
 def test_long_words_do_not_widen_a_phone(
