@@ -164,7 +164,7 @@ def test_who_comes_into_the_group_takes_its_share_and_nothing_is_lost(
         seen: dict[str, set[int]] = {"first": set(), "second": set()}
         n = 0
         while not (seen["first"] and seen["second"]) or len(seen["first"] | seen["second"]) < n:
-            if n < 600:
+            if n < 600 or not all(seen.values()):  # a slow machine takes its time to share anew
                 await sender.publish([make_event(i) for i in range(n, n + 20)])
                 n += 20
             for name, link in (("first", first), ("second", second)):
