@@ -29,8 +29,10 @@ def faults_of(server: ServerProcess, acknowledged: Mapping[tuple[str, int], int]
 
 def faults_of_output(server: ServerProcess) -> list[str]:
     """Whether anything went wrong by its own word."""
-    output = server.output()
-    return [f"the server's log has a traceback:\n{output[-4000:]}"] if "Traceback" in output else []
+    before, found, after = server.output().partition("Traceback")
+    if not found:
+        return []
+    return [f"the server's log has a traceback:\n{before[-1000:]}{found}{after[:6000]}"]
 
 
 def _of_the_running(api: Api) -> list[str]:
