@@ -15,7 +15,15 @@ import sys
 from collections.abc import Iterator, Sequence
 
 VARIABLE = "EVENTBUS_TEST_BROWSER"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# The one without windows first: it takes half of the processor.
+NAMES = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+)
 _MACOS = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 _VERSION_TIMEOUT_S = 30
 _INSTALL_TIMEOUT_S = 900

@@ -88,6 +88,11 @@ class RabbitMq:
 
     def kill(self) -> None:
         self._process.kill()
+        # The emulator is the script's child, and may listen for a moment longer: who starts the
+        # server again would take it for the new one.
+        deadline = time.monotonic() + _EPMD_TIMEOUT_S
+        while can_connect(self.port) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def ctl(self, *command: str) -> str:
         """What ``rabbitmqctl`` says to a command. Raises ServiceError."""
