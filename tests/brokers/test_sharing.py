@@ -30,10 +30,8 @@ RealStage = RabbitMqStage | KafkaStage
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    pool = schemas()
-    schema = pool.lend()
-    yield pool.url(schema)
-    pool.take_back(schema)
+    with schemas().lent() as url:
+        yield url
 
 
 @pytest.fixture

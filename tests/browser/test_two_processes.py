@@ -25,17 +25,15 @@ pytestmark = [
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[tuple[Nginx, list[ServerProcess]]]:
     """Two processes on one log, and nginx before them."""
-    pool = schemas()
-    schema = pool.lend()
     ports = [free_port(), free_port()]
     nginx = Nginx(tmp_path, *ports)
-    with ExitStack() as running:
+    with schemas().lent() as url, ExitStack() as running:
         servers = []
         for port in ports:
             folder = tmp_path / str(port)
             folder.mkdir()
             server = ServerProcess(
-                folder, EVENTBUS_DATABASE_URL=pool.url(schema),
+                folder, EVENTBUS_DATABASE_URL=url,
                 EVENTBUS_FILES=str(tmp_path / "files"), EVENTBUS_ALLOWED_HOSTS="127.0.0.1",
                 EVENTBUS_TRUSTED_PROXIES="127.0.0.1",
                 EVENTBUS_PUBLIC_URL=f"https://127.0.0.1:{nginx.tls_port}",
@@ -43,7 +41,6 @@ def pair(tmp_path: Path) -> Iterator[tuple[Nginx, list[ServerProcess]]]:
             server.port = port
             servers.append(running.enter_context(server))
         yield running.enter_context(nginx), servers
-    pool.take_back(schema)
 
 
 def test_the_page_goes_on_at_the_other_process_and_has_missed_nothing(

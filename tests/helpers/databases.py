@@ -77,6 +77,15 @@ class Schemas:
             self._empty(name)
             self._free.append(name)
 
+    @contextmanager
+    def lent(self) -> Iterator[str]:
+        """The URL of an empty log for as long as this lasts."""
+        name = self.lend()
+        try:
+            yield self.url(name)
+        finally:
+            self.take_back(name)
+
     def url(self, name: str) -> str:
         return self._server.url_in(name)
 
@@ -143,15 +152,11 @@ def fresh_url(kind: str) -> Iterator[str]:
         if kind == "sqlite":
             yield f"sqlite:///{Path(folder, 'events.db')}"
             return
-        pool = schemas()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tempfile, "tempdir", folder)
             patch.setenv("TMPDIR", folder)  # of the processes that the test starts
-            name = pool.lend()
-            try:
-                yield pool.url(name)
-            finally:
-                pool.take_back(name)
+            with schemas().lent() as url:
+                yield url
 
 
 def on_both(metafunc: pytest.Metafunc, files: Set[str], on_one: Set[str] = frozenset()) -> None:

@@ -26,12 +26,8 @@ FAST = {
 
 @pytest.fixture
 def variables(tmp_path: Path) -> Iterator[dict[str, str]]:
-    pool = schemas()
-    name = pool.lend()
-    yield {
-        **FAST, "EVENTBUS_DATABASE_URL": pool.url(name), "EVENTBUS_FILES": str(tmp_path / "files"),
-    }  # fmt: skip
-    pool.take_back(name)
+    with schemas().lent() as url:
+        yield {**FAST, "EVENTBUS_DATABASE_URL": url, "EVENTBUS_FILES": str(tmp_path / "files")}
 
 
 @pytest.fixture

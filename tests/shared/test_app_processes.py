@@ -28,18 +28,16 @@ Start = Callable[[str], ServerProcess]
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts processes of the app that share a log, by names."""
-    pool = schemas()
-    schema, top = pool.lend(), tmp_path_factory.mktemp("shared")
-    bus = EventBus.open(pool.url(schema))
-    bus.publish("first.thing")  # an empty log is told of no start
-    bus.close()
-    with ExitStack() as running:
+    top = tmp_path_factory.mktemp("shared")
+    with schemas().lent() as url, ExitStack() as running:
+        with EventBus.open(url) as bus:
+            bus.publish("first.thing")  # an empty log is told of no start
 
         def start(name: str) -> ServerProcess:
             folder = top / name
             folder.mkdir()
             server = ServerProcess(
-                folder, "tests.helpers.trouble:app", EVENTBUS_DATABASE_URL=pool.url(schema),
+                folder, "tests.helpers.trouble:app", EVENTBUS_DATABASE_URL=url,
                 EVENTBUS_FILES=str(top / "files"), EVENTBUS_MAX_ATTEMPTS="2",
                 EVENTBUS_BACKOFF_FIRST_S="3600", EVENTBUS_BACKOFF_MAX_S="3600",
                 EVENTBUS_WEBHOOK_NETWORKS="127.0.0.0/8", EVENTBUS_RETENTION="old.* keep 1h",
@@ -47,7 +45,6 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
             return running.enter_context(server)
 
         yield start
-    pool.take_back(schema)
 
 
 @pytest.fixture(scope="module")

@@ -27,10 +27,8 @@ def files(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    pool = schemas()
-    schema = pool.lend()
-    yield pool.url(schema)
-    pool.take_back(schema)
+    with schemas().lent() as url:
+        yield url
 
 
 @pytest.fixture
