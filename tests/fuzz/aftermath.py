@@ -29,7 +29,7 @@ def faults_of(server: ServerProcess, acknowledged: Mapping[tuple[str, int], int]
 
 def faults_of_output(server: ServerProcess) -> list[str]:
     """Whether anything went wrong by its own word."""
-    before, found, after = server.output().partition("Traceback")
+    before, found, after = server.output().partition("Traceback (most recent call last)")
     if not found:
         return []
     return [f"the server's log has a traceback:\n{before[-1000:]}{found}{after[:6000]}"]
