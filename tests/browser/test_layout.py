@@ -33,8 +33,6 @@ SETTLED = """async () => {
 }"""
 # All that a theme can change of what axe sees.
 COLOURS = ("color-contrast", "link-in-text-block")
-
-
 # Before that some element may still have the other theme's colour.
 PAINTED = "() => new Promise(go => requestAnimationFrame(() => requestAnimationFrame(() => go())))"
 

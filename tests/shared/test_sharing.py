@@ -43,6 +43,14 @@ def bus(shared_url: str, tmp_path: Path) -> Iterator[EventBus]:
     bus.close()
 
 
+def three_sharers(member: Start, parts: int) -> list[Member]:
+    """Processes that all have a handler for each part."""
+    members = [member(f"sharer-{name}") for name in ("one", "two", "three")]
+    for each in members:
+        each.ask(f"parts {parts}")
+    return members
+
+
 def publish(bus: EventBus, parts: int, each: int, slow_s: float) -> int:
     """So many events for each part, of three subjects; how many that are."""
     bus.publish_many(
@@ -105,9 +113,7 @@ def share_of(members: list[Member], counts: list[int]) -> None:
 def test_three_share_and_when_one_is_killed_at_work_two_go_on_and_nothing_is_lost_or_doubled(
     member: Start, bus: EventBus
 ) -> None:
-    members = [member(f"sharer-{name}") for name in ("one", "two", "three")]
-    for each in members:
-        each.ask(f"parts {PARTS}")
+    members = three_sharers(member, PARTS)
     share_of(members, [2, 2, 3])
     count = publish(bus, PARTS, 60, 0.02)
     wait_until(lambda: {step[3] for step in steps(bus)} == NAMES, "all work")
@@ -145,9 +151,7 @@ def test_one_that_joins_gets_its_share_in_good_order_and_no_handler_runs_twice(
 def test_who_closes_in_order_leaves_its_share_to_the_others_and_a_fair_one_stays(
     member: Start, bus: EventBus
 ) -> None:
-    one, two, three = (member(f"sharer-{name}") for name in ("one", "two", "three"))
-    for each in (one, two, three):
-        each.ask("parts 3")
+    one, two, three = three_sharers(member, 3)
     share_of([one, two, three], [1, 1, 1])
     kept = one.ask("serving"), two.ask("serving")
     count = publish(bus, 3, 20, 0.05)
@@ -161,9 +165,7 @@ def test_who_closes_in_order_leaves_its_share_to_the_others_and_a_fair_one_stays
 def test_a_share_that_a_frozen_process_does_not_take_is_taken_by_another(
     member: Start, bus: EventBus
 ) -> None:
-    one, two, three = (member(f"sharer-{name}") for name in ("one", "two", "three"))
-    for each in (one, two, three):
-        each.ask("parts 6")
+    one, two, three = three_sharers(member, 6)
     share_of([one, two, three], [2, 2, 2])
     os.kill(two.pid, signal.SIGSTOP)
     three.kill9()
