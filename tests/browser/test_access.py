@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.helpers.pages import Visit
+from tests.helpers.pages import Visit, check
 from tests.helpers.people import PASSWORD, Visitor, add_first, add_user, signed_in
 from tests.helpers.server import ServerProcess
 
@@ -14,13 +13,6 @@ def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.keyboard.press("Enter")
-
-
-def check(page: Page) -> None:
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
-    width = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert width <= 0, "it scrolls sideways"
 
 
 def test_signing_in_leads_to_what_was_wanted_and_signing_out_ends_it(

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.helpers.pages import IMPATIENT, Visit, fill, paths
+from tests.helpers.pages import IMPATIENT, Visit, fill, paths, sideways
 from tests.helpers.server import ServerProcess
 
 pytestmark = pytest.mark.browser
@@ -56,12 +56,7 @@ def test_every_page_is_whole_at_every_width_and_in_both_themes(
         found[name] = _outline(page)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
-            content = page.evaluate("document.documentElement.scrollWidth")
-            if content > width:  # unless in the one frame in which a drawing becomes another
-                page.evaluate(PAINTED)
-                content = page.evaluate("document.documentElement.scrollWidth")
-            if content > width:
-                found[name].append(f"at {width} it scrolls sideways: {content}")
+            found[name] += filter(None, [sideways(page)])
         # All rules at one of the widths in turn, at the other those that its theme can break.
         _look(page, "light", 360)
         found[name] += _violations(page, COLOURS if turn % 2 else ())
@@ -148,7 +143,7 @@ def test_long_words_do_not_widen_a_phone(
     for path in ("/", "/events", f"/events/{newest['id']}", "/evaluations", f"/evaluations/{word}",
                  "/retries", "/alerts", f"/publish?like={newest['sequence']}"):  # fmt: skip
         page.goto(path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        assert not sideways(page), path
 
 
 def test_axe_finds_no_violation_where_a_list_has_more_pages(

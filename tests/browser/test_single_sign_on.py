@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from oidc_provider_mock import User, run_server_in_thread
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.helpers.pages import Visit
+from tests.helpers.pages import Visit, check
 from tests.helpers.people import PASSWORD
 from tests.helpers.server import ServerProcess
 
@@ -21,13 +20,6 @@ def issuer() -> Iterator[str]:
     stranger = User(sub="stranger", claims={"preferred_username": "stranger"})
     with run_server_in_thread(user_claims=[ana, stranger], require_nonce=True) as provider:
         yield f"http://localhost:{provider.server_port}"
-
-
-def check(page: Page) -> None:
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
-    width = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert width <= 0, "it scrolls sideways"
 
 
 def test_signing_in_by_a_provider_and_out_again(

@@ -1,11 +1,12 @@
-"""What tests of pages share: the fixture that opens one, a server full of things, what to visit."""
+"""What tests of pages share: the fixture that opens one, a full server, what to visit and check."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, Protocol
 
-from playwright.sync_api import Page
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, TimeoutError
 
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
@@ -19,6 +20,28 @@ class Visit(Protocol):
     """Opens a path of a server in a new window; keywords go to the browser's context."""
 
     def __call__(self, server: ServerProcess, path: str = "/", **options: Any) -> Page: ...
+
+
+def sideways(page: Page) -> str:
+    """How far the page scrolls sideways, or nothing if it does not.
+
+    A window that was just made narrower may have the width of now and the media queries of before
+    for some frames; what stays too wide is too wide.
+    """
+    fits = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    try:
+        page.wait_for_function(fits, timeout=2_000)
+    except TimeoutError:
+        width = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+        return "at {} it scrolls sideways: {}".format(*width)
+    return ""
+
+
+def check(page: Page) -> None:
+    """AssertionError if axe finds something on a page or it scrolls sideways."""
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert not sideways(page)
 
 
 def fill(server: ServerProcess) -> None:
