@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import gzip
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 
+from tests.helpers.in_thread import InThread
 
-class OtlpReceiver:
+
+class OtlpReceiver(InThread):
     """A context manager; ``url`` is what OTEL_EXPORTER_OTLP_ENDPOINT wants."""
 
     def __init__(self) -> None:
@@ -40,12 +40,7 @@ class OtlpReceiver:
             def log_message(self, *ignored: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
 
     def named(self, name: str) -> list[Any]:
         """The spans of a name that have come."""
@@ -58,16 +53,3 @@ class OtlpReceiver:
                     self.services.add(attribute.value.string_value)
             for scope in resource.scope_spans:
                 self.spans += scope.spans
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()

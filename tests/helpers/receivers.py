@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import http.server
 import socketserver
-import threading
 import time
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from tests.helpers.in_thread import InThread
 from tests.helpers.waiting import wait_until
 
 
@@ -22,7 +21,7 @@ class Taken:
     body: bytes
 
 
-class HttpReceiver:
+class HttpReceiver(InThread):
     """Takes every POST; the next answers come from ``answers``, then 200.
 
     ``consent`` are headers of what is answered to OPTIONS; ``asked_by`` is who asked. An answer is
@@ -63,35 +62,14 @@ class HttpReceiver:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self.port: int = self._server.server_address[1]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        super().__init__(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
 
     def wait_for(self, count: int) -> list[Taken]:
         wait_until(lambda: len(self.taken) >= count, f"{count} requests came")
         return self.taken
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class SmtpReceiver:
+class SmtpReceiver(InThread):
     """A small SMTP server (RFC 5321) without TLS; ``refusals`` by command replace its answers.
 
     ``letters`` are pairs of recipients and content; ``password`` is what AUTH PLAIN must give.
@@ -136,24 +114,7 @@ class SmtpReceiver:
             def _say(self, text: str) -> None:
                 self.wfile.write(f"{text}\r\n".encode())
 
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self.port: int = self._server.server_address[1]
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
 
 
 def drip(handler: http.server.BaseHTTPRequestHandler) -> None:
