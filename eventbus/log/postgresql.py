@@ -32,10 +32,12 @@ _CONNECT: dict[str, Any] = {
     "tcp_user_timeout": 10_000,  # ms in which what was sent has to be acknowledged
 }
 # The server's own, of each connection: a machine that is gone without a word is noticed in 25 s,
-# and a process that stops in the middle of a transaction does not hold up all others for ever.
+# also when the server is waiting for it to acknowledge an answer (tcp_user_timeout, in ms).
 _KEEPALIVE = (
-    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; "
+    "SET tcp_keepalives_count = 3; SET tcp_user_timeout = 25000"
 )
+# So a process that stops in the middle of a transaction does not hold up all others for ever.
 _STUCK_S = 15.0
 _IDLE_SINCE = 140_000  # the server's version that knows idle_session_timeout
 # As ``Pattern`` has it, with "!" for what stands for segments while dots become literal.
@@ -113,16 +115,13 @@ class PostgresqlDatabase:
         self._lock.close()
 
     def _engine(self, **options: Any) -> Engine:
-        return create_engine(
-            self._address,
-            connect_args=_CONNECT,
-            **options,
-        )
+        engine = create_engine(self._address, connect_args=_CONNECT, **options)
+        event.listen(engine, "connect", _ask_for_it)
+        return engine
 
     def _take_part(self, dbapi_connection: Any, _record: Any) -> None:
         """Be seen to have the log open; who needs it for himself has this lock alone."""
         with dbapi_connection.cursor() as cursor:
-            cursor.execute(_KEEPALIVE)
             cursor.execute(f"SET idle_in_transaction_session_timeout = {_STUCK_S * 1e3:.0f}")
             cursor.execute(
                 "SELECT pg_try_advisory_lock_shared(%s, hashtext(current_schema()))", (OPEN_LOCK,)
@@ -150,6 +149,13 @@ class PostgresqlDatabase:
         if most_idle_s and driver.info.server_version >= _IDLE_SINCE:
             driver.execute(f"SET idle_session_timeout = {most_idle_s * 1e3:.0f}")
         return driver
+
+
+def _ask_for_it(dbapi_connection: Any, _record: Any) -> None:
+    """Have the server end the session of a machine that is gone."""
+    with dbapi_connection.cursor() as cursor:
+        cursor.execute(_KEEPALIVE)
+    dbapi_connection.commit()
 
 
 def _find_nothing_with_nul(dbapi_connection: Any, _record: Any) -> None:

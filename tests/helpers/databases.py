@@ -36,10 +36,10 @@ def running_postgresql() -> Postgresql:
 
 
 @contextmanager
-def own_postgresql(folder: Path) -> Iterator[Postgresql]:
+def own_postgresql(folder: Path, also_at: str | None = None) -> Iterator[Postgresql]:
     """A server that a test may stop and kill; skips it where the shared one does not run."""
     running_postgresql()  # where it runs, this one can
-    server = Postgresql(folder)
+    server = Postgresql(folder, also_at)
     server.start()
     try:
         yield server

@@ -17,7 +17,7 @@ from tests.services.service import Process, ServiceError, apt_install, can_conne
 _USER = "eventbus"
 _DATABASE = "eventbus"
 _CONF = """\
-listen_addresses = '127.0.0.1'
+listen_addresses = '{addresses}'
 port = {port}
 unix_socket_directories = ''
 max_connections = 300
@@ -32,13 +32,15 @@ log_min_messages = warning
 class Postgresql:
     """One cluster, on loopback; ``root`` has its data and its port.
 
-    It refuses to run as root: then it is the user of Debian's package who does.
+    It refuses to run as root: then it is the user of Debian's package who does. ``also_at`` is an
+    address of this machine besides, at which it takes whoever is in the same /24.
     """
 
     name = "postgresql"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, also_at: str | None = None) -> None:
         self.root = root.resolve()
+        self._addresses = ["127.0.0.1"] + ([also_at] if also_at else [])
         self._process = Process(self.root, self.name)
 
     @property
@@ -100,7 +102,10 @@ class Postgresql:
                 # As most servers are set up: the log must not depend on how text is sorted there.
                 "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
             )  # fmt: skip
-        (data / "postgresql.auto.conf").write_text(_CONF.format(port=self.port))
+        settings = _CONF.format(port=self.port, addresses=",".join(self._addresses))
+        (data / "postgresql.auto.conf").write_text(settings)
+        with (data / "pg_hba.conf").open("a") as rules:
+            rules.writelines(f"host all all {each}/24 trust\n" for each in self._addresses[1:])
         self._process.start(
             [*_as_user(), str(programs / "postgres"), "-D", str(data)], _env(),
             lambda: self._answers(programs),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,11 @@ ROOT = Path(__file__).resolve().parents[2]
 class Member:
     """A process of ``tests.shared.member``."""
 
-    def __init__(self, url: str, folder: Path, name: str) -> None:
+    def __init__(self, url: str, folder: Path, name: str, within: Sequence[str] = ()) -> None:
+        """``within`` is a command that runs another, such as one in another network."""
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.shared.member", url, str(folder), name],
+            [*within, sys.executable, "-m", "tests.shared.member", url, str(folder), name],
             cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         assert self.heard() == "ready", f"{name} did not come up"

@@ -28,6 +28,7 @@ from eventbus.errors import LogWriteError
 from eventbus.log import EventLog, leases, postgresql
 
 QUICK_VARIABLE = "EVENTBUS_TEST_FROZEN_S"  # after how long the server gives a frozen process up
+KEEPALIVE_VARIABLE = "EVENTBUS_TEST_KEEPALIVE_S"  # how often it asks for a machine that is silent
 
 RETRY = RetryPolicy(max_attempts=3, base_delay_s=0.05, max_delay_s=0.1)
 
@@ -36,6 +37,12 @@ def main() -> None:
     url, folder, name = sys.argv[1:]
     if QUICK_VARIABLE in os.environ:
         postgresql._STUCK_S = leases._FROZEN_S = float(os.environ[QUICK_VARIABLE])
+    if KEEPALIVE_VARIABLE in os.environ:
+        seconds = os.environ[KEEPALIVE_VARIABLE]
+        postgresql._KEEPALIVE = "; ".join(
+            [f"SET tcp_keepalives_{name} = {seconds}" for name in ("idle", "interval", "count")]
+            + [f"SET tcp_user_timeout = '{seconds}s'"]
+        )
     bus = EventBus(EventLog(url, Path(folder)), source=f"/{name}", retry=RETRY)
     seen: list[int] = []
     bus.log.add_listener(lambda events: seen.extend(event.sequence or 0 for event in events))

@@ -32,15 +32,19 @@ NAMES = {"sharer-one", "sharer-two", "sharer-three"}
 @pytest.fixture
 def bus(shared_url: str, tmp_path: Path) -> Iterator[EventBus]:
     """A bus of the test's own on the log, which handles nothing; with tables for effects."""
-    log = EventLog(shared_url, tmp_path)
-    bus = EventBus(log)
+    bus = EventBus(EventLog(shared_url, tmp_path))
+    make_tables(bus)
+    yield bus
+    bus.close()
+
+
+def make_tables(bus: EventBus) -> None:
+    """Those that the handlers of members write to."""
     for table in (
         "done (sequence BIGINT, who TEXT)",
         "steps (number BIGSERIAL, part TEXT, subject TEXT, sequence BIGINT, who TEXT)",
     ):
-        log.between_commits(lambda conn, t=table: conn.execute(text(f"CREATE TABLE {t}")))
-    yield bus
-    bus.close()
+        bus.log.between_commits(lambda conn, t=table: conn.execute(text(f"CREATE TABLE {t}")))
 
 
 def three_sharers(member: Start, parts: int) -> list[Member]:
