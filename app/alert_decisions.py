@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from app.followed import followed
 from app.problems import ProblemError
 from app.runtime import Runtime
 from eventbus import Event
 from eventbus.actor import signed
-from eventbus.errors import ReceiptTimeoutError
 from eventbus.validation import shown
-from handlers.alert import Alert, State
+from handlers.alert import Alert, AlertHandler, State
 from handlers.alert.facts import MUTE_MODES
 
-HANDLED_WITHIN_S = 5.0
 MAX_NAME_CHARS = 100
 MAX_AT_ONCE = 500
 
@@ -68,11 +66,7 @@ def decide(
             for alert in changed
             if alert is not None
         )
-        events, is_handled = receipt.events, False
-        # Not handled in time is no error: it is recorded.
-        with suppress(ReceiptTimeoutError):
-            receipt.deliveries(HANDLED_WITHIN_S)
-            is_handled = True
+        events, is_handled = receipt.events, followed(receipt, AlertHandler.name)
     touched = {alert.id for alert in changed if alert is not None}
     return Decided(
         changed=[id for id in found if id in touched],

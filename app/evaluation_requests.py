@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from app.followed import followed
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import Event, EventBus
 from eventbus.bus import Receipt
-from eventbus.errors import ReceiptTimeoutError
-from handlers.evaluation import Evaluation, Evaluations
+from handlers.evaluation import Evaluation, EvaluationHandler, Evaluations
 from handlers.evaluation.requests import cancel, retry_now, why_not_cancel, why_not_retry
-
-HANDLED_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,4 @@ def ask(evaluation: Evaluation, action: str, by: str) -> tuple[Event, bool]:
     if reason := request.why_not(evaluation):
         raise ProblemError(409, "Conflict", f"evaluation {evaluation.eval_id[:200]!r}: {reason}")
     receipt = request.publish(runtime().bus, evaluation, by)
-    try:
-        receipt.deliveries(HANDLED_WITHIN_S)
-    except ReceiptTimeoutError:
-        return receipt.event, False
-    return receipt.event, True
+    return receipt.event, followed(receipt, EvaluationHandler.name)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
+from app.followed import followed
 from app.problems import ProblemError
 from app.runtime import Runtime
 from eventbus import Pattern
 from eventbus.actor import signed
-from eventbus.errors import FieldError, PatternError, ReceiptTimeoutError
+from eventbus.errors import FieldError, PatternError
 from eventbus.validation import shown
-from handlers.view import DELETED, MOST_VIEWS, RENAMED, SAVED, View, name_problem
-
-HANDLED_WITHIN_S = 5.0
+from handlers.view import DELETED, MOST_VIEWS, RENAMED, SAVED, View, ViewHandler, name_problem
 
 
 def save_view(parts: Runtime, name: Any, type: Any, by: str) -> View:
@@ -56,10 +54,7 @@ def delete_view(parts: Runtime, name: Any, by: str) -> View:
 
 
 def _publish(parts: Runtime, type: str, data: dict[str, Any]) -> None:
-    receipt = parts.bus.publish(type, data, subject=data["name"])
-    # Not handled in time is no error: it is recorded, and comes into effect in its turn.
-    with suppress(ReceiptTimeoutError):
-        receipt.deliveries(HANDLED_WITHIN_S)
+    followed(parts.bus.publish(type, data, subject=data["name"]), ViewHandler.name)
 
 
 def _found(parts: Runtime, name: Any) -> View:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Generator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from eventbus.errors import BusClosedError, EffectError, ReceiptTimeoutError
 from eventbus.event import Event
@@ -18,8 +18,13 @@ from eventbus.scheduled import ScheduledEvent
 if TYPE_CHECKING:
     from eventbus.bus import EventBus
 
+Until = Literal["settled", "attempted"]
+
+SETTLED = frozenset({"succeeded", "dead", "discarded", "cancelled"})
+"""The states of a delivery to which nothing more happens unless a person asks for it."""
+
 _POLL_S = 0.05
-_SETTLED = frozenset({"succeeded", "retrying", "dead", "discarded", "cancelled"})
+_MOST_NAMED = 3
 
 
 class BatchReceipt:
@@ -81,22 +86,28 @@ class BatchReceipt:
             raise unit.error
         return self.events
 
-    def deliveries(self, timeout: float | None = None) -> list[Delivery]:
-        """Block until every durable subscription served here has dealt with the events once.
+    def deliveries(
+        self, timeout: float | None = None, *, until: Until = "settled"
+    ) -> list[Delivery]:
+        """Block until every durable subscription served here is done with the events.
 
-        "Dealt with" is succeeded, dead, or waiting for a retry. Returns all durable deliveries.
-        Must not be called on an event loop. Raises ReceiptTimeoutError after ``timeout`` seconds,
-        BusClosedError when the bus is closed before.
+        Done is succeeded, dead, discarded or cancelled, so this waits through all retries;
+        ``until="attempted"`` waits for the first attempts alone, after which a delivery may be
+        "retrying". Returns all durable deliveries. Must not be called on an event loop. Raises
+        ReceiptTimeoutError after ``timeout`` seconds, which names whom it still waited for,
+        BusClosedError when the bus is closed before, ValueError for another ``until``.
         """
+        if until not in get_args(Until):
+            raise ValueError(f"until must be one of {get_args(Until)}, not {until!r}")
         deadline = None if timeout is None else time.monotonic() + timeout
         found: list[Delivery] = []
         for event in self.wait(timeout):
             if isinstance(event, ScheduledEvent):
                 continue  # nobody has got it yet
-            found += self._settled(event, deadline)
+            found += self._ended(event, deadline, until)
         return found
 
-    def _settled(self, event: Event, deadline: float | None) -> list[Delivery]:
+    def _ended(self, event: Event, deadline: float | None, until: Until) -> list[Delivery]:
         if event.sequence is None:
             raise EffectError(
                 f"{event.type} is recorded when the handler returns, so the handler cannot wait "
@@ -109,11 +120,14 @@ class BatchReceipt:
                     raise BusClosedError(f"the bus was closed before event {event.id} was handled")
                 deliveries = self._bus.log.deliveries(event.sequence)
                 served = self._bus.served()
-                if all(d.state in _SETTLED for d in deliveries if d.subscription in served):
+                missing = [d for d in open_ones(deliveries, until) if d.subscription in served]
+                if not missing:
                     return deliveries
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    raise ReceiptTimeoutError(f"event {event.id} is recorded but not yet handled")
+                    raise ReceiptTimeoutError(
+                        f"event {event.id} is recorded but not yet {until}: {_states(missing)}"
+                    )
                 if self._bus.log.channel:  # another process tells nobody here what it has handled
                     left = min(_POLL_S, left or _POLL_S)
                 changed.wait(left)
@@ -153,9 +167,24 @@ class Receipt:
         events = yield from self._batch.__await__()
         return events[0]
 
-    def deliveries(self, timeout: float | None = None) -> list[Delivery]:
-        """Block until the event's durable deliveries were dealt with once; see BatchReceipt."""
-        return self._batch.deliveries(timeout)
+    def deliveries(
+        self, timeout: float | None = None, *, until: Until = "settled"
+    ) -> list[Delivery]:
+        """Block until the event's durable deliveries are settled; see BatchReceipt."""
+        return self._batch.deliveries(timeout, until=until)
+
+
+def open_ones(deliveries: Sequence[Delivery], until: Until) -> list[Delivery]:
+    """Those that are not settled yet, or that nobody has attempted yet."""
+    if until == "attempted":
+        return [d for d in deliveries if d.state not in SETTLED and not d.attempt]
+    return [d for d in deliveries if d.state not in SETTLED]
+
+
+def _states(deliveries: Sequence[Delivery]) -> str:
+    named = [f"{each.subscription} is {each.state}" for each in deliveries[:_MOST_NAMED]]
+    rest = len(deliveries) - len(named)
+    return ", ".join(named) + (f" and {rest} more" if rest else "")
 
 
 def already(*events: Event) -> Unit:

@@ -22,23 +22,27 @@ from app.openapi.operation import Media, operation
 from app.problems import ProblemError
 from app.runtime import runtime
 from app.tracing import carried
-from eventbus import BatchReceipt, Event, Receipt
+from eventbus import BatchReceipt, Event, EventBus, Receipt
 from eventbus.cloudevents import BATCH_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE, decode
 from eventbus.errors import BusClosedError, ReceiptTimeoutError
 from eventbus.lens import hides
-from eventbus.log import EventLog, EventPage
+from eventbus.log import EventPage
+from eventbus.receipt import Until, open_ones
 from eventbus.scheduled import ScheduledEvent
 
 MAX_WAIT_S = 30.0
 DEFAULT_WAIT_S = 10.0
 # A commit takes milliseconds; after this the disk is gone, and so must be the client's wait.
 COMMIT_TIMEOUT_S = 30.0
-FINISHED = ("succeeded", "dead", "discarded", "cancelled")
 # The envelope around the payload of one event: fourteen attributes of at most 1024 characters.
 ENVELOPE_BYTES = 65_536
 
 _TAG = "Events"
-_WAIT = Field("wait", kinds.choice(("handled",)), "Answer when the handlers are done.")
+_WAIT = Field(
+    "wait", kinds.choice(("handled", "attempted")),
+    "Answer when the handlers are done: with all retries, or with the first attempt.",
+)  # fmt: skip
+_UNTIL: dict[str, Until] = {"handled": "settled", "attempted": "attempted"}
 _TIMEOUT = Field(
     "timeout", kinds.number(0, MAX_WAIT_S, "seconds"), "So many seconds of waiting at most.",
     default=DEFAULT_WAIT_S,
@@ -61,10 +65,12 @@ def publish() -> Response:
 
     A JSON object or array, or CloudEvents in structured, binary or batched mode. One with
     ``delay`` or ``at`` is scheduled: its answer has no sequence yet, but ``at``. With
-    ``wait=handled`` the answer comes when the handlers are done, or after ``timeout`` seconds
-    (10, at most 30): each event then has ``handled`` and ``deliveries``.
+    ``wait=handled`` the answer comes when every delivery is settled (succeeded, dead, discarded
+    or cancelled), with ``wait=attempted`` when each was tried once, or after ``timeout`` seconds
+    (10, at most 30). Each event then has ``deliveries``, ``handled`` (all are settled) and
+    ``timed_out`` (what was waited for had not come).
     """
-    wait_s = _wait()
+    wait = _wait()
     refuse_coding()
     parts = runtime()
     settings = parts.settings
@@ -80,8 +86,8 @@ def publish() -> Response:
     receipt = parts.bus.publish_many(events) if is_batch else parts.bus.publish_event(events[0])
     receipt.wait(COMMIT_TIMEOUT_S)
     answers = _answers(receipt)
-    if wait_s is not None:
-        _add_deliveries(parts.bus.log, answers, receipt, wait_s)
+    if wait is not None:
+        _add_deliveries(parts.bus, answers, receipt, *wait)
     status = 200 if all(entry["duplicate"] for entry in answers) else 202
     if is_batch:
         return answer({"events": answers}, status)
@@ -171,12 +177,12 @@ def _batch(page: EventPage) -> Response:
     return response
 
 
-def _wait() -> float | None:
-    """For how many seconds the client wants to wait for handlers; None when it does not."""
+def _wait() -> tuple[Until, float] | None:
+    """What the client wants to wait for, and for how many seconds; None when for nothing."""
     if not request.environ["QUERY_STRING"]:
         return None
     wanted, timeout_s = _WAIT.read(), _TIMEOUT.read()
-    return None if wanted is None else timeout_s
+    return None if wanted is None else (_UNTIL[wanted], timeout_s)
 
 
 def _answers(receipt: Receipt | BatchReceipt) -> list[dict[str, Any]]:
@@ -195,22 +201,26 @@ def _due(event: Event) -> dict[str, Any]:
 
 
 def _add_deliveries(
-    log: EventLog, answers: list[dict[str, Any]], receipt: Receipt | BatchReceipt, wait_s: float
-) -> None:
+    bus: EventBus, answers: list[dict[str, Any]], receipt: Receipt | BatchReceipt, until: Until,
+    wait_s: float,
+) -> None:  # fmt: skip
     """What is recorded is acknowledged, also when the wait ends with the bus."""
+    is_late = False
     try:
-        receipt.deliveries(wait_s)
-    except (ReceiptTimeoutError, BusClosedError):
-        is_in_time = False
-    else:
-        is_in_time = True
+        receipt.deliveries(wait_s, until=until)
+    except ReceiptTimeoutError:
+        is_late = True
+    except BusClosedError:
+        pass
     for entry in answers:
         if entry["sequence"] is None:  # scheduled: nobody has it yet
-            entry.update(handled=False, deliveries=[])
+            entry.update(handled=False, timed_out=False, deliveries=[])
             continue
-        deliveries = log.deliveries(entry["sequence"])
-        is_done = all(delivery.state in FINISHED for delivery in deliveries)
-        entry["handled"] = is_in_time and is_done
+        deliveries = bus.log.deliveries(entry["sequence"])
+        served = bus.served()
+        missing = [d for d in open_ones(deliveries, until) if d.subscription in served]
+        entry["handled"] = not open_ones(deliveries, "settled")
+        entry["timed_out"] = is_late and bool(missing)
         entry["deliveries"] = deliveries
 
 

@@ -158,7 +158,7 @@ def _retry(ids: list[str]) -> str:
             asked.append(retry_now(parts.bus, found, who()))
     with suppress(ReceiptTimeoutError):  # it is recorded, and the page follows
         for receipt in asked:
-            receipt.deliveries(_HANDLED_WITHIN_S)
+            receipt.deliveries(_HANDLED_WITHIN_S, until="attempted")
     rest = len(ids) - len(asked)
     said = f"A retry of {plural(len(asked), 'evaluation')} is asked for"
     return f"{said}; {rest} could not be retried" if rest else said
@@ -174,7 +174,7 @@ def _dismiss(ids: list[str], reason: str) -> str:
         for id in dict.fromkeys(ids)
     )  # fmt: skip
     with suppress(ReceiptTimeoutError):
-        receipt.deliveries(_HANDLED_WITHIN_S)
+        receipt.deliveries(_HANDLED_WITHIN_S, until="attempted")
     return f"{plural(len(ids), 'evaluation')} dismissed"
 
 

@@ -140,7 +140,7 @@ def test_waiting_for_handlers_tells_what_each_of_them_did(shared_server: ServerP
     )
     assert answer.status == 202
     receipt = answer.json
-    assert receipt["handled"] is True
+    assert (receipt["handled"], receipt["timed_out"]) == (True, False)
     delivery = next(d for d in receipt["deliveries"] if d["subscription"] == "evaluation")
     assert (delivery["state"], delivery["attempt"]) == ("succeeded", 1)
     assert api.get(f"/api/evaluations/{name}").json["state"] == "active"
@@ -160,14 +160,10 @@ def test_waiting_ends_at_its_timeout_with_what_is_known(
     start_server: Callable[..., ServerProcess],
 ) -> None:
     server = start_server("tests.helpers.trouble:app", EVENTBUS_BACKOFF_FIRST_S="60")
-    answer = server.api.post(
-        "/api/events",
-        {"type": "trouble.flaky", "data": {"failures": 1}},
-        wait="handled",
-        timeout=5,
-    )
+    flaky = {"type": "trouble.flaky", "data": {"failures": 1}, "id": "flaky"}
+    answer = server.api.post("/api/events", flaky, wait="attempted", timeout=30)
     assert answer.status == 202
-    assert answer.json["handled"] is False
+    assert (answer.json["handled"], answer.json["timed_out"]) == (False, False)
     (delivery,) = answer.json["deliveries"]
     assert delivery["state"] == "retrying"
     assert delivery["next_attempt_at"]
@@ -176,8 +172,25 @@ def test_waiting_ends_at_its_timeout_with_what_is_known(
     assert "Traceback" in attempt["traceback"]
 
     answer = server.api.post("/api/events", {"type": "trouble.sleep"}, wait="handled", timeout=0.2)
-    assert (answer.status, answer.json["handled"]) == (202, False)
+    assert answer.status == 202
+    assert (answer.json["handled"], answer.json["timed_out"]) == (False, True)
     assert answer.json["deliveries"][0]["attempts"] == []
+
+    again = server.api.post("/api/events", flaky, wait="handled", timeout=0.1)  # it waits in vain
+    assert (again.status, again.json["duplicate"]) == (200, True)
+    assert (again.json["handled"], again.json["timed_out"]) == (False, True)
+    assert again.json["deliveries"][0]["state"] == "retrying"
+
+
+def test_waiting_for_handlers_waits_through_their_retries(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server("tests.helpers.trouble:app", EVENTBUS_BACKOFF_FIRST_S="0.05")
+    flaky = {"type": "trouble.flaky", "data": {"failures": 2}}
+    answer = server.api.post("/api/events", flaky, wait="handled", timeout=30)
+    assert (answer.json["handled"], answer.json["timed_out"]) == (True, False)
+    (delivery,) = answer.json["deliveries"]
+    assert (delivery["state"], delivery["attempt"]) == ("succeeded", 3)
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null"])

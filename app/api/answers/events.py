@@ -36,7 +36,8 @@ class CloudEvent(TypedDict):
 class EventReceipt(TypedDict):
     """What became of an event that was sent. A scheduled one has no sequence yet, but ``at``.
 
-    ``handled`` and ``deliveries`` are there with ``wait=handled``.
+    With ``wait`` there are ``deliveries``, ``handled`` when all of them are settled (succeeded,
+    dead, discarded or cancelled), and ``timed_out`` when what was waited for had not come in time.
     """
 
     id: str
@@ -44,6 +45,7 @@ class EventReceipt(TypedDict):
     duplicate: bool
     at: NotRequired[datetime]
     handled: NotRequired[bool]
+    timed_out: NotRequired[bool]
     deliveries: NotRequired[list[Delivery]]
 
 

@@ -95,7 +95,7 @@ def test_nothing_of_a_handler_that_raises_happens(counting: EventBus, kind: str)
 
     handler: Callable[[Event], Any] = ask_later if kind == "async" else lambda event: ask()
     bus.subscribe("first", handler, name="mine", inline=kind == "inline")
-    delivery = bus.publish("first").deliveries(LONG_S)[0]
+    delivery = bus.publish("first").deliveries(LONG_S, until="attempted")[0]
     assert delivery.state == "retrying"
     wait_for_end(bus, 1)
     assert before == [(["first"], {})] * 3

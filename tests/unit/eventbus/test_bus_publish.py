@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from eventbus import Event, EventBus, Pattern
+from eventbus import Event, EventBus, Pattern, RetryPolicy
 from eventbus.errors import (
     BusClosedError,
     EffectError,
@@ -17,7 +17,7 @@ from eventbus.errors import (
     ReceiptTimeoutError,
 )
 from eventbus.log.unit import Unit
-from tests.helpers.bus import LONG_S, Recorder, open_bus
+from tests.helpers.bus import LONG_S, Failing, Recorder, open_bus
 from tests.helpers.disks import fill_up
 
 
@@ -205,13 +205,34 @@ def test_a_receipt_waits_for_the_deliveries(bus: EventBus) -> None:
     bus.subscribe("a", Recorder(), name="quick")
     bus.subscribe("b", Recorder(), name="other")
     receipt = bus.publish("a")
-    with pytest.raises(ReceiptTimeoutError, match="recorded but not yet handled"):
+    with pytest.raises(ReceiptTimeoutError, match="recorded but not yet settled: slow is pending"):
         receipt.deliveries(0.05)
     go_on.set()
     deliveries = receipt.deliveries(LONG_S)
     assert [(d.subscription, d.state) for d in deliveries] == [
         ("quick", "succeeded"), ("slow", "succeeded"),
     ]  # fmt: skip
+
+
+def test_a_receipt_waits_through_the_retries(bus: EventBus) -> None:
+    bus.subscribe("a", Failing(times=2), name="flaky")
+    bus.subscribe("a", Failing(), name="broken", max_attempts=2)
+    deliveries = bus.publish("a").deliveries(LONG_S)
+    assert [(d.subscription, d.state, d.attempt) for d in deliveries] == [
+        ("broken", "dead", 2), ("flaky", "succeeded", 3),
+    ]  # fmt: skip
+
+
+def test_a_receipt_waits_for_the_first_attempts_alone_when_asked(url: str) -> None:
+    with open_bus(url, retry=RetryPolicy(base_delay_s=3600, max_delay_s=3600)) as bus:
+        bus.subscribe("a", Failing(), name="flaky")
+        receipt = bus.publish("a")
+        (delivery,) = receipt.deliveries(LONG_S, until="attempted")
+        assert (delivery.state, delivery.attempt) == ("retrying", 1)
+        with pytest.raises(ReceiptTimeoutError, match="not yet settled: flaky is retrying"):
+            receipt.deliveries(0.01)
+        with pytest.raises(ValueError, match="until must be one of .* not 'done'"):
+            receipt.deliveries(until="done")  # type: ignore[arg-type]
 
 
 def test_a_receipt_does_not_wait_for_a_subscription_that_nothing_serves(url: str) -> None:

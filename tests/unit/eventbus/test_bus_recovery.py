@@ -61,7 +61,7 @@ def test_pending_deliveries_survive_a_stop(url: str) -> None:
 def test_a_retry_survives_a_restart_with_its_schedule_and_count(url: str) -> None:
     with open_bus(url, retry=SLOW) as bus:
         bus.subscribe("a", Failing(), name="mine")
-        (before,) = bus.publish("a").deliveries(LONG_S)
+        (before,) = bus.publish("a").deliveries(LONG_S, until="attempted")
         assert before.state == "retrying"
     with open_bus(url, retry=SLOW) as bus:
         handler = Recorder()
@@ -79,7 +79,7 @@ def test_a_retry_survives_a_restart_with_its_schedule_and_count(url: str) -> Non
 def test_a_retry_that_came_due_while_stopped_runs_at_the_start(url: str) -> None:
     with open_bus(url) as bus:
         bus.subscribe("a", Failing(), name="mine", max_attempts=50)
-        bus.publish("a").deliveries(LONG_S)
+        bus.publish("a").deliveries(LONG_S, until="attempted")
         bus.publish("a")  # the same subject: waits behind the first
     with open_bus(url) as bus:
         handler = Recorder()
@@ -95,7 +95,7 @@ def test_attempts_go_on_counting_after_a_restart(url: str) -> None:
     with open_bus(url, retry=quick) as bus:
         before = Failing()
         bus.subscribe("a", before, name="mine")
-        bus.publish("a").deliveries(LONG_S)
+        bus.publish("a").deliveries(LONG_S, until="attempted")
     with open_bus(url, retry=FAST) as bus:
         after = Failing()
         bus.subscribe("a", after, name="mine", max_attempts=4)
@@ -122,7 +122,7 @@ def test_dead_letters_stay_dead(url: str) -> None:
 def test_order_by_subject_holds_across_a_restart(url: str) -> None:
     with open_bus(url, retry=RetryPolicy(base_delay_s=0.1)) as bus:
         bus.subscribe("a", Failing(), name="mine")
-        bus.publish("a", subject="x").deliveries(LONG_S)
+        bus.publish("a", subject="x").deliveries(LONG_S, until="attempted")
         bus.publish("a", subject="x")
     with open_bus(url) as bus:
         handler = Recorder()
