@@ -30,7 +30,8 @@ def test_what_comes_writes_nothing_that_stays_the_same(server: ServerProcess, vi
 def test_counts_wait_for_the_panels_and_rows_do_not(server: ServerProcess, visit: Visit) -> None:
     page = visit(server)
     page.wait_for_selector("#connection[data-state=live]")
-    page.clock.install()
+    page.clock.install(time=0)
+    page.clock.pause_at(60_000)
     page.evaluate(
         """async () => {
             const { Pace } = await import('/static/js/live-pace.js')

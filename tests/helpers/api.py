@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,8 @@ class Api:
     ) -> Answer:
         """One request, as given; raises OSError or http.client.HTTPException when it breaks."""
         data = body.encode() if isinstance(body, str) else body
+        if (sock := self._connection.sock) is not None and select.select([sock], [], [], 0)[0]:
+            self._connection.close()  # the server has: nothing was asked for a while
         try:
             self._connection.request(method, path, data, dict(headers or {}))
             response = self._connection.getresponse()
