@@ -26,7 +26,7 @@ from app.tracing import Tracing
 from app.transfers import Transfers
 from app.vitals import Vitals
 from eventbus import EventBus, RetryPolicy
-from eventbus.brokers import Bridge, open_broker
+from eventbus.brokers import RELAY_NAME, Bridge, open_broker
 from eventbus.catalogue import Catalogue
 from eventbus.catalogue.reports import Reports
 from eventbus.consumers import ConsumerGroups
@@ -226,6 +226,8 @@ def open_bridge(bus: EventBus, settings: Settings) -> Bridge | None:
     """The connection to the broker that ``settings`` name, not started; None without one."""
     if settings.broker is None:
         return None
+    if not settings.broker_send and any(s.name == RELAY_NAME for s in bus.log.subscribers()):
+        bus.unsubscribe(RELAY_NAME)  # nothing is to be kept for a broker that is to get nothing
     broker = open_broker(settings.broker, name=settings.broker_name, take=settings.broker_take)
     return Bridge(
         bus,

@@ -8,8 +8,10 @@ from eventbus.brokers.address import BrokerAddress
 from eventbus.brokers.bridge import Bridge, BridgeStatus
 from eventbus.brokers.broker import Broker, Incoming, Link
 from eventbus.brokers.opening import open_broker
+from eventbus.brokers.relay import RELAY_NAME
 
 __all__ = [
+    "RELAY_NAME",
     "Bridge",
     "BridgeStatus",
     "Broker",

@@ -65,9 +65,9 @@ class BridgeStatus:
 class Bridge:
     """Owns the thread "eventbus-broker" and its event loop, on which the broker's client runs.
 
-    Events that match ``send`` go out by the durable subscription "broker-relay"; what the broker
-    has for ``take`` comes in. Any thread may call ``status``, ``troubles`` and ``close``; as a
-    context manager it starts and closes.
+    Events that match ``send`` go out by the durable subscription "broker-relay", of which a bus has
+    one; what the broker has for ``take`` comes in. Any thread may call ``status``, ``troubles``
+    and ``close``; as a context manager it starts and closes.
     """
 
     def __init__(
@@ -134,7 +134,6 @@ class Bridge:
         Blocks for a commit. Raises SubscriptionError, LogWriteError, NoThreadError.
         """
         relay_id = None
-        stored = any(known.name == RELAY_NAME for known in self._bus.log.subscribers())
         if self._send:
             self._relay = Relay(self._send, self._loop, self._away, self._connected)
             self._bus.subscribe(
@@ -147,8 +146,6 @@ class Bridge:
                 together=True,  # it waits for months, and cannot be asked to end
             )
             relay_id = next(s.id for s in self._bus.log.subscribers() if s.name == RELAY_NAME)
-        elif stored:
-            self._bus.unsubscribe(RELAY_NAME)
         if self._take:
             has_sent = self._relay.has_sent if self._relay else lambda _: False
             self._intake = Intake(self._bus, self._take, self._max_bytes, relay_id, has_sent)

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from eventbus import Event, Pattern
-from eventbus.brokers import Incoming
+from eventbus import Event, EventBus, Pattern
+from eventbus.brokers import Bridge, Incoming
 from eventbus.brokers.in_process import InProcessBroker, InProcessLink
 from eventbus.errors import BrokerBusyError
 from tests.brokers.buses import WAIT_S, Joined, joined
@@ -106,6 +106,25 @@ def test_only_what_is_asked_for_goes_out_and_comes_in(stage: Stage, tmp_path: Pa
     finally:
         sender.close()
         taker.close()
+
+
+def test_a_bus_may_take_from_one_broker_and_send_to_another(stage: Stage, tmp_path: Path) -> None:
+    elsewhere = InProcessStage()
+    take = [Pattern("far.*")]
+    with joined(stage, tmp_path, "near") as (near,), joined(elsewhere, tmp_path, "far") as (far,):
+        for _ in range(2):
+            with (
+                EventBus.open(f"sqlite:///{tmp_path}/between.db", source="/between") as bus,
+                Bridge(bus, elsewhere.broker("between", ["far.*"]), send=(), take=take),
+                Bridge(bus, stage.broker("unused", [])) as out,
+            ):
+                assert out.wait_connected(WAIT_S)
+                count = len(near.seen.events)
+                far.bus.publish("far.thing")
+                near.seen.wait_for(count + 1, WAIT_S)
+                out.close()
+                bus.publish("left.behind").wait()  # for the next start, whichever starts first
+        wait_until(lambda: recorded(near.bus).count("left.behind") == 1, "it came", WAIT_S)
 
 
 def test_a_restart_goes_on_where_it_stopped(stage: Stage, tmp_path: Path) -> None:
