@@ -15,7 +15,7 @@ from tests.helpers.server import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "docs" / "examples" / "inspect_quickstart.py"
-TIMEOUT_S = 90
+TIMEOUT_S = 300
 
 
 @dataclass(frozen=True, slots=True)

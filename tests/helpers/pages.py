@@ -30,8 +30,10 @@ def sideways(page: Page) -> str:
     """
     fits = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     try:
-        page.wait_for_function(fits, timeout=2_000)
+        page.wait_for_function(fits, timeout=5_000)
     except TimeoutError:
+        if page.evaluate(fits):
+            return ""
         width = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
         return "at {} it scrolls sideways: {}".format(*width)
     return ""
