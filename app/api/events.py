@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response, request
 
-from app.access.publishing import check_types
+from app.access.publishing import check_types, in_own_name
 from app.api import event_query, trace
 from app.api.answers import events as shapes
 from app.api.answers.events import CloudEvent, EventDeliveries, EventReceipt, Trace
@@ -81,8 +81,8 @@ def publish() -> Response:
     events, is_batch = decode(
         request.headers, body, source=settings.source, max_bytes=settings.max_event_bytes
     )
-    events = carried(events, parts.bus)
     check_types(events)
+    events = carried(in_own_name(events, is_batch=is_batch), parts.bus)
     receipt = parts.bus.publish_many(events) if is_batch else parts.bus.publish_event(events[0])
     receipt.wait(COMMIT_TIMEOUT_S)
     answers = _answers(receipt)

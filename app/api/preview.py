@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
+from app.access.publishing import in_own_name
 from app.api.answers.events import Preview
 from app.api.content import BINARY_HEADERS, PUBLISHED
 from app.api.events import ENVELOPE_BYTES
@@ -46,7 +47,7 @@ def preview() -> Response:
     body = request.get_data(cache=False)
     if len(body) > MOST_GIVEN * (settings.max_event_bytes + ENVELOPE_BYTES):
         raise ProblemError(413, "Content Too Large", f"at most {MOST_GIVEN} events are tried out")
-    events, _ = decode(
+    events, is_batch = decode(
         request.headers, body, source=settings.source, max_bytes=settings.max_event_bytes
     )
     if len(events) > MOST_GIVEN:
@@ -54,7 +55,7 @@ def preview() -> Response:
         raise ProblemError(
             400, "Too many events", f"the body {detail}", [{"pointer": "", "detail": detail}]
         )
-    return answer(described(foresee(events)))
+    return answer(described(foresee(in_own_name(events, is_batch=is_batch))))
 
 
 def foresee(events: list[Event]) -> DryRunResult:

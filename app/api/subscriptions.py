@@ -12,6 +12,7 @@ from app.openapi.fields import Body
 from app.openapi.operation import operation
 from app.problems import ProblemError, upgrade_required
 from app.runtime import runtime
+from eventbus.actor import signed
 from eventbus.errors import SubscriptionError
 from eventbus.statistics import SubscriptionStats
 
@@ -46,7 +47,7 @@ def subscriptions() -> Response:
 )  # fmt: skip
 def end(name: str) -> Response:
     """Forget a durable subscription: what it has not finished is cancelled."""
-    who = by(_END.read())
+    who = signed(by(_END.read())["by"])
     parts = runtime()
     found(name)
     try:

@@ -6,7 +6,7 @@ from app import vitals
 from app.importing import IMPORTED
 from app.rebuilds import FINISHED, STARTED
 from app.retention import REMOVED, REQUESTED
-from eventbus.catalogue.fields import WHO, declared, number, record, text, whole
+from eventbus.catalogue.fields import BY, WHO, declared, number, record, text, whole
 
 OWNER = "Event Bus"
 
@@ -75,6 +75,7 @@ TYPES = (
     declared(
         "subscription.ended", "A subscription has ended",
         "What it had not finished was cancelled.",
-        record("name", name=text("the subscription")), {"name": "mailer", "by": "ann"}, OWNER,
+        record("name", name=text("the subscription"), by=BY), {"name": "mailer", "by": "ann"},
+        OWNER,
     ),
 )  # fmt: skip

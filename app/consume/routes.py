@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Blueprint, Flask, current_app, g, request
 from simple_websocket import Server
 from wsproto.utilities import RemoteProtocolError
 
 from app.access.audit import AUDIT_TYPES
+from app.access.publishing import check_types, in_own_name
 from app.consume.connection import INTERNAL_ERROR, VIOLATION, Connection
 from app.live.admission import admit_socket, give_back_slot, refuse_handshake
 from app.live.routes import sockets
@@ -24,7 +25,13 @@ from eventbus.consumers import Terms
 from eventbus.consumers.frames import Answer, parse
 from eventbus.consumers.groups import CONFLICT, TRY_LATER, Seat
 from eventbus.consumers.terms import MAX_PREFETCH
-from eventbus.errors import ConsumerProtocolError, EventBusError, SubscriptionError
+from eventbus.errors import (
+    ConsumerProtocolError,
+    EventBusError,
+    EventValidationError,
+    FieldError,
+    SubscriptionError,
+)
 from eventbus.subscription import check_name
 
 DEFAULT_PREFETCH = 16
@@ -113,7 +120,19 @@ def _listen(parts: Runtime, seat: Seat, connection: Connection) -> None:
         said = parse(message, source, parts.settings.max_event_bytes)
         if isinstance(said, Answer) and any(event.type in AUDIT_TYPES for event in said.events):
             raise ConsumerProtocolError("events of the audit trail are the server's own")
-        parts.consumers.take(seat, said)
+        parts.consumers.take(seat, _admitted(said) if isinstance(said, Answer) else said)
+
+
+def _admitted(answer: Answer) -> Answer:
+    """With its events as they may be published; what may not be is the handler's failure."""
+    try:
+        check_types(answer.events)
+        return replace(answer, events=tuple(in_own_name(answer.events, is_batch=True)))
+    except ProblemError as refused:
+        error = EventValidationError([FieldError(**each) for each in refused.errors])
+    except EventValidationError as invalid:
+        error = invalid
+    return Answer(answer.delivery, error=error.under("/events"))
 
 
 @blueprint.before_request

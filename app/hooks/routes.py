@@ -10,12 +10,16 @@ from urllib.parse import parse_qsl
 
 from flask import Blueprint, Flask, Response, request
 
+from app.access.acts import ACTS, in_name_of, is_own
+from app.access.guard import address_of_request
+from app.access.publishing import MAX_NAME_CHARS
 from app.api.shapes import answer
 from app.hooks.hook import Hook, printable
 from app.hooks.signatures import verify
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import Event
+from eventbus.actor import Actor
 from eventbus.validation import shown
 from handlers.errors import SignatureError
 
@@ -57,13 +61,25 @@ def take(name: str) -> Response:
         return answer({"pong": True})
     if hook.scheme == "slack" and payload.get("type") == "url_verification":
         return answer({"challenge": str(payload.get("challenge", ""))[:1_000]})
-    receipt = parts.bus.publish_event(
-        _event(hook, headers, payload, parts.settings.max_event_bytes)
-    )
+    event = _event(hook, headers, payload, parts.settings.max_event_bytes)
+    if parts.access.is_guarded:
+        event = _in_its_name(hook, event)
+    receipt = parts.bus.publish_event(event)
     receipt.wait(COMMIT_TIMEOUT_S)
     found = {"id": receipt.event.id, "sequence": receipt.event.sequence}
     is_known = bool(receipt.duplicate)
     return answer({**found, "duplicate": is_known}, 200 if is_known else 202)
+
+
+def _in_its_name(hook: Hook, event: Event) -> Event:
+    """Whoever knows a hook's secret can name nobody as if they had done it here."""
+    if is_own(event.type):
+        raise ProblemError(403, "Forbidden", f"{event.type}: only the server itself publishes it")
+    if event.type not in ACTS:
+        return event
+    claimed, own = event.data.get("by"), f"hook {hook.name}"
+    name = f"{printable(claimed)[:MAX_NAME_CHARS]} ({own})" if isinstance(claimed, str) else own
+    return in_name_of(event, Actor(name, address_of_request()))
 
 
 def _payload(body: bytes) -> dict[str, Any]:

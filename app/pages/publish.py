@@ -9,7 +9,7 @@ from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.access.guard import actor
-from app.access.publishing import check_types
+from app.access.publishing import check_types, in_own_name
 from app.api.preview import foresee
 from app.pages import foresight
 from app.pages.chain import chain_of
@@ -21,7 +21,13 @@ from app.pages.takeaway import as_curl, as_python
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import Event, Pattern
-from eventbus.errors import DryRunError, EventValidationError, OverlayError, PatternError
+from eventbus.errors import (
+    DryRunError,
+    EventValidationError,
+    FieldError,
+    OverlayError,
+    PatternError,
+)
 from eventbus.lens import hides
 from eventbus.scheduled import ScheduledEvent
 
@@ -58,9 +64,12 @@ def publish() -> str | AnyResponse | tuple[str, int]:
         return _refused(form)
     check_types([event])
     try:
-        receipt = parts.bus.publish_event(event)
+        receipt = parts.bus.publish_event(*in_own_name([event]))
     except EventValidationError as error:
         form.note(error)
+        return _refused(form)
+    except ProblemError as refused:  # it names somebody else
+        form.note(EventValidationError([FieldError(**each) for each in refused.errors]))
         return _refused(form)
     recorded = receipt.wait(COMMIT_TIMEOUT_S)
     if isinstance(recorded, ScheduledEvent):
@@ -224,7 +233,9 @@ def _preview(form: PublishForm) -> dict[str, Any]:
     if event is None:
         return context
     try:
-        result = foresee([event])
+        result = foresee(in_own_name([event]))
+    except ProblemError as refused:
+        return {**context, "problem": f"it would be refused, {refused.detail}"}
     except EventValidationError as error:
         first = error.errors[0]
         return {**context, "problem": f"it would be refused, {first.pointer} {first.detail}"}

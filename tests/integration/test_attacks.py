@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from app.access.acts import ACTS, is_own
+from app.catalogue.opening import open_catalogue
+from app.config import Settings
+from eventbus import RemoteEventBus
+from eventbus.catalogue.fields import BY, WHO
+from tests.helpers.people import Visitor, add_first, add_user, make_token, signed_in
 from tests.helpers.raw import send_raw, status_of
 from tests.helpers.server import ServerProcess
-from tests.helpers.waiting import within
+from tests.helpers.waiting import wait_until, within
 
 SPLIT = "x\r\nSet-Cookie: owned=1\r\n\r\n<h1>owned</h1>"
 HEAD = b"Host: localhost\r\nConnection: close\r\n"
@@ -181,3 +191,100 @@ def test_text_that_no_database_takes_is_refused(
 def test_nothing_of_all_this_was_an_internal_error(shared_server: ServerProcess) -> None:
     assert "Traceback" not in shared_server.output()
     assert shared_server.new_api().publish("a.b")["sequence"] >= 1
+
+
+HOOK = """
+[grafana]
+scheme = "hmac"
+secret = "it-is-a-secret-of-grafana"
+header = "X-Sign"
+type = "alert.{/change}"
+"""
+
+
+def test_no_event_names_somebody_who_did_not_do_it(
+    start_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    (tmp_path / "hooks.toml").write_text(HOOK)
+    server = start_server(EVENTBUS_HOOKS=str(tmp_path / "hooks.toml"))
+    add_first(server)
+    admin = signed_in(server)
+    add_user(server, admin, "bob", "operator")
+    bob = signed_in(server, "bob")
+    token = make_token(admin, "ci", "publish", "read", "consume")
+    program = Visitor(server, token)
+    alert = {"type": "alert.warning", "data": {"service": "s", "error": "e"}}
+    assert bob.post("/api/events?wait=handled", alert).status == 202
+    (found,) = bob.get("/api/alerts").json["alerts"]
+
+    def decision(change: str, **more: object) -> dict[str, object]:
+        return {"type": f"alert.{change}", "data": {"alert_id": found["id"], **more}}
+
+    def last(type: str) -> tuple[str, str]:
+        data = admin.get(f"/api/events?type={type}&limit=1").json["events"][0]["data"]
+        return data["by"], data["from"]
+
+    # Somebody who has signed in can only be themselves, whichever way they publish.
+    forged = decision("acknowledged", by="ada")
+    for body, pointer in ((forged, "/data/by"), ([alert, forged], "/1/data/by")):
+        answer = bob.post("/api/events", body)
+        assert (answer.status, answer.json["errors"][0]["pointer"]) == (403, pointer)
+        assert "ada" in answer.json["detail"] and "'bob' is who sends it" in answer.json["detail"]
+    later = {**forged, "delay": 1}
+    assert bob.post("/api/events", later).status == 403
+    assert bob.post("/api/events/preview", forged).status == 403
+    page = bob.submit("/publish", type="alert.acknowledged", data=json.dumps(forged["data"]))
+    assert page.status == 422 and "who sends it; leave it out" in page.text
+    assert bob.get("/api/events?type=alert.acknowledged").json["events"] == []
+    assert bob.post("/api/events?wait=handled", decision("acknowledged")).status == 202
+    assert last("alert.acknowledged") == ("bob", "127.0.0.1")
+    assert "<b>bob" in admin.get(f"/alerts/{found['id']}").text
+
+    # A program may say for whom it acts, and is named beside them.
+    lies = {"by": "ada", "from": "10.0.0.1"}
+    assert program.post("/api/events?wait=handled", decision("resolved", **lies)).status == 202
+    assert last("alert.resolved") == ("ada (token ci)", "127.0.0.1")
+    assert "<b>ada (token ci)" in admin.get(f"/alerts/{found['id']}").text
+    again = decision("resolved", by="ada (token ci)")
+    assert program.post("/api/events", again).status == 202
+    assert last("alert.resolved") == ("ada (token ci)", "127.0.0.1")
+    assert program.post("/api/events", decision("muted", mode="1h")).status == 202
+    assert last("alert.muted") == ("token ci", "127.0.0.1")
+    assert program.post("/api/events", decision("resolved", by=["ada"])).status == 400
+    assert program.post("/api/events", {"type": "bus.rebuild.started", "data": lies}).status == 403
+
+    # So are hooks and remote handlers.
+    body = json.dumps({"change": "unmuted", "alert_id": found["id"], "by": "ada"}).encode()
+    sign = hmac.new(b"it-is-a-secret-of-grafana", body, hashlib.sha256).hexdigest()
+    sent = program.request("POST", "/hooks/grafana", body.decode(), X_Sign=sign)
+    assert sent.status == 202, sent.text
+    assert last("alert.unmuted") == ("ada (hook grafana)", "127.0.0.1")
+    with RemoteEventBus(server.url, token=token, linger_s=0.0) as bus:
+        bus.subscribe(
+            "forge.*",
+            lambda event: bus.publish(event["type"], {"name": "x", "type": "a", "by": "ada"}),
+            name="forger", max_attempts=1,
+        )  # fmt: skip
+        bus.publish("forge.this", {"type": "dashboard.view.saved"}).wait(10.0)
+        bus.publish("forge.that", {"type": "bus.stopped"}).wait(10.0)
+        wait_until(
+            lambda: (
+                admin.get("/api/deliveries?state=dead").json["deliveries"]
+                and admin.get("/api/events?type=dashboard.view.saved").json["events"]
+            ),
+            "both are handled",
+        )
+    assert last("dashboard.view.saved") == ("ada (token ci)", "127.0.0.1")
+    (dead,) = admin.get("/api/deliveries?state=dead").json["deliveries"]
+    assert "only the server itself publishes it" in dead["error_message"]
+
+
+def test_every_declared_act_is_the_servers_own_or_signed() -> None:
+    declared = open_catalogue(Settings()).all()
+    acts = {
+        each.type
+        for each in declared
+        if (each.schema or {}).get("properties", {}).get("by") in (BY, WHO)
+    }
+    assert len(acts) > 30
+    assert {type for type in acts if type not in ACTS and not is_own(type)} == set()
