@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
 from tests.helpers.pages import Visit
 from tests.helpers.server import ServerProcess
@@ -22,6 +22,9 @@ _ARGUMENTS = (
     "--disable-sync",
     "--process-per-site",
 )
+LONG_MS = 20_000
+"""How long what a test waits for may take; Playwright's own 5 s are little on a busy machine."""
+expect.set_options(timeout=LONG_MS)
 VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
 # What the browser itself says about answers with an error status and about lost connections; the
 # tests that bring these about look at the page instead.
@@ -113,7 +116,7 @@ def visit(
                 context = browser.new_context(base_url=server.url, **options)
                 windows.callback(context.close)
                 page = context.new_page()
-            page.set_default_timeout(10_000)
+            page.set_default_timeout(LONG_MS)
             page.on("pageerror", lambda error: problems.append(f"{path}: {error}"))
             page.on("console", lambda message: _note(message, path, problems))
             page.goto(path)
