@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -24,7 +25,12 @@ State = Literal["folding", "comparing", "replacing", "done", "failed", "stopped"
 _ROUND_S = 0.5
 # So few events that folding them takes some 20 ms: the rest is folded between two commits.
 _FEW = 200
-_MOST_ROUNDS = 100
+# Over so many rounds it is looked whether the fold gains on the log, and how much it must have
+# gained of what it folded: with less it would last fifty times as long as with nothing coming in.
+_WINDOW_ROUNDS = 20
+_LEAST_GAIN = 0.02
+# For so long one snapshot is folded to its end; meanwhile the WAL file cannot be folded in.
+_MOST_SNAPSHOT_S = 60.0
 _MOST_PASSES = 10
 _MOST_SHOWN = 100
 
@@ -36,7 +42,8 @@ class Progress:
     ``position`` of ``upto`` events of the log are folded. ``differences`` counts the rows that
     differed, of which ``examples`` are the first hundred; a rebuild has replaced them, in a
     transaction that held up commits for ``held_ms``. ``failures`` counts deliveries that had
-    succeeded and could not be folded; a rebuild with any replaces nothing.
+    succeeded and could not be folded; a rebuild with any replaces nothing. ``folded_per_s`` and
+    ``recorded_per_s`` are events a second in the last window that was looked at, some 10 s.
     """
 
     is_check: bool
@@ -48,6 +55,8 @@ class Progress:
     differences: int = 0
     examples: Sequence[Difference] = field(default=())
     held_ms: float | None = None
+    folded_per_s: float | None = None
+    recorded_per_s: float | None = None
     error: str | None = None
     started_at: float = 0.0
     finished_at: float | None = None
@@ -69,6 +78,10 @@ class Rebuild:
     rebuild puts the fold's rows in place of those that differ, in one transaction between two
     commits, in which what was delivered meanwhile is folded too. It then looks again, for rows
     that were made in between from ones that differed.
+
+    While events come in faster than a whole processor folds them it never reaches the present:
+    then rows are compared as of a moment that has passed, and a rebuild that has found some which
+    differ stops, with nothing replaced.
     """
 
     def __init__(
@@ -90,6 +103,7 @@ class Rebuild:
         self._tables = tables
         self._share = share
         self._replaced = replaced
+        self._is_whole = share == 1.0  # what the fold takes now
         self._stopping = threading.Event()
         self.progress = Progress(is_check, started_at=time.time())
 
@@ -106,8 +120,8 @@ class Rebuild:
             with self._log.removing_nothing(), ReplayBus(self._log, pace=Pace(self._share)) as bus:
                 self._install(bus)
                 self._run(bus)
-        except _Stopped:
-            self._end("stopped", "it was stopped; nothing was replaced")
+        except _Stopped as stopped:
+            self._end("stopped", f"{stopped}; {self._replaced_so_far}")
         except BaseException as error:
             self._end("failed", str(error) or type(error).__name__)
             raise
@@ -115,7 +129,8 @@ class Rebuild:
 
     def _run(self, bus: ReplayBus) -> None:
         for _ in range(_MOST_PASSES):
-            self._catch_up(bus)
+            if not self._catch_up(bus) and self._is_far:
+                raise self._overtaken()
             found = self._compare(bus)
             if not found or self.progress.is_check:
                 self._end("done")
@@ -127,23 +142,63 @@ class Rebuild:
                     f"nothing was replaced; the first is event #{event.sequence} ({event.type}) "
                     f"at {name}: {error!r}"
                 )
-            self._catch_up(bus)
+            if not self._catch_up(bus):
+                raise self._overtaken()
             self._replace(bus, found)
         raise RebuildError(f"after {_MOST_PASSES} passes there are still rows that differ")
 
-    def _catch_up(self, bus: ReplayBus) -> None:
-        """Fold up to the present, but for what comes in while the last round lasts."""
-        for rounds in range(1_000_000_000):
-            if self._stopping.is_set():
-                raise _Stopped
+    def _catch_up(self, bus: ReplayBus) -> bool:
+        """Fold up to the present, but for what comes in while the last round lasts.
+
+        False when a whole processor does not gain on what comes in.
+        """
+        is_whole = self._is_whole
+        position, end, at = bus.position, self._log.last_sequence, time.monotonic()
+        for rounds in itertools.count(1):
+            self._check_stopped()
             with self._log.reading() as conn:
                 bus.fold(conn, for_s=_ROUND_S)
-            end = self._log.last_sequence
-            self._note(bus, upto=end)
-            if bus.position >= end - _FEW:
-                return
-            if rounds == _MOST_ROUNDS:
-                bus.pace.share(1.0)  # events come faster than a part of a processor folds them
+            newest = self._log.last_sequence
+            self._note(bus, upto=newest)
+            if bus.position >= newest - _FEW:
+                return True
+            if rounds % _WINDOW_ROUNDS:
+                continue
+            folded, recorded = bus.position - position, newest - end
+            took_s = max(time.monotonic() - at, 0.001)
+            self._note(bus, folded_per_s=folded / took_s, recorded_per_s=recorded / took_s)
+            position, end, at = bus.position, newest, time.monotonic()
+            if folded - recorded > folded * _LEAST_GAIN:
+                continue
+            if is_whole:
+                return False
+            is_whole = self._is_whole = True
+            bus.pace.share(1.0)
+        raise AssertionError("rounds have no end")
+
+    @property
+    def _is_far(self) -> bool:
+        """Whether folding what is there by now, with nothing coming in, takes too long."""
+        found = self.progress
+        return found.upto - found.position > (found.folded_per_s or 0.0) * _MOST_SNAPSHOT_S
+
+    def _overtaken(self) -> _Stopped:
+        found = self.progress
+        return _Stopped(
+            f"events come in faster than they are folded ({found.recorded_per_s or 0:,.0f} a "
+            f"second, against {found.folded_per_s or 0:,.0f}), so that it stays "
+            f"{found.upto - found.position:,} behind; try again when fewer come in"
+        )
+
+    @property
+    def _replaced_so_far(self) -> str:
+        if self.progress.held_ms is None:
+            return "nothing was replaced"
+        return "some rows were replaced, others may still differ"
+
+    def _check_stopped(self) -> None:
+        if self._stopping.is_set():
+            raise _Stopped("it was stopped")
 
     def _compare(self, bus: ReplayBus) -> dict[str, list[tuple[Any, ...]]]:
         """The keys of all rows that differ, by table."""
@@ -151,8 +206,12 @@ class Rebuild:
         examples: list[Difference] = []
         count = 0
         with self._log.reading() as conn:
-            last_sequence(conn)  # from here on this is the state that is compared
-            bus.fold(conn)
+            end = last_sequence(conn)  # from here on this is the state that is compared
+            bus.fold(conn, for_s=_ROUND_S)
+            while bus.position < end:
+                self._check_stopped()
+                self._note(bus)
+                bus.fold(conn, for_s=_ROUND_S)
             self._note(bus, state="comparing")
             with bus.reading() as fresh:
                 for difference in differences(conn, fresh, self._tables):
@@ -160,8 +219,7 @@ class Rebuild:
                     count += 1
                     if len(examples) < _MOST_SHOWN:
                         examples.append(difference)
-                    if self._stopping.is_set():
-                        raise _Stopped
+                    self._check_stopped()
         if not self.progress.differences:  # else it is a second look
             self._note(bus, differences=count, examples=tuple(examples))
         return keys
@@ -184,6 +242,7 @@ class Rebuild:
             self._note(bus, held_ms=max(held_ms, self.progress.held_ms or 0.0))
 
         self._log.between_commits(swap, then)
+        self._is_whole = self._share == 1.0
         bus.pace.share(self._share)
 
     def _note(self, bus: ReplayBus, **changes: Any) -> None:
@@ -200,4 +259,4 @@ class Rebuild:
 
 
 class _Stopped(Exception):
-    """Somebody called ``stop``."""
+    """It ends before its end, for the reason that it says."""

@@ -21,6 +21,8 @@ from eventbus.log.unit import Unit
 from handlers.rebuild import rebuild as make_rebuild
 
 _POLL_S = 0.3
+STOPPED = 3
+"""The exit code of one that was stopped or overtaken: neither right nor wrong."""
 
 
 def register(app: Flask) -> None:
@@ -36,6 +38,7 @@ def rebuild(check: bool, url: str | None) -> None:
     """Rebuild the read models from the log, on the running server or on the closed database.
 
     Rows that are not what a replay of the log gives are replaced in one transaction, and shown.
+    It ends with 3 when it was stopped, also because events come in faster than they are folded.
     """
     settings: Settings = current_app.extensions["eventbus"].settings
     server = server_at(url, settings)
@@ -59,10 +62,20 @@ def _on_server(server: Server, check: bool) -> dict[str, Any]:
         if progress["finished_at"] is not None:
             return progress
         line = f"{progress['state']}: {progress['position']:,} of {progress['upto']:,}"
+        line += _speed(progress)
         if line != shown:
             click.echo(line, err=True)
         shown = line
         time.sleep(_POLL_S)
+
+
+def _speed(progress: dict[str, Any]) -> str:
+    """Whether it gains on what comes in, once that is known."""
+    folded, recorded = progress["folded_per_s"], progress["recorded_per_s"]
+    if progress["state"] != "folding" or folded is None:
+        return ""
+    behind = "" if folded > recorded else ", which is too slow"
+    return f", {folded:,.0f} a second while {recorded:,.0f} come in{behind}"
 
 
 def _on_database(settings: Settings, check: bool) -> dict[str, Any]:
@@ -84,7 +97,10 @@ def _on_database(settings: Settings, check: bool) -> dict[str, Any]:
 
 def _tell(progress: dict[str, Any], check: bool) -> None:
     if progress["state"] != "done":
-        raise click.ClickException(progress["error"] or progress["state"])
+        failure = click.ClickException(progress["error"] or progress["state"])
+        if progress["state"] == "stopped":
+            failure.exit_code = STOPPED
+        raise failure
     for line in progress["examples"]:
         click.echo(line)
     count, hidden = progress["differences"], progress["differences"] - len(progress["examples"])

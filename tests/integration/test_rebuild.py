@@ -60,6 +60,23 @@ def test_a_closed_database_is_checked_rebuilt_and_checked_again(path: Path) -> N
         again.extensions["eventbus"].stop()
 
 
+def test_a_rebuild_that_is_overtaken_ends_with_an_exit_code_of_its_own(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_on(path)
+    record(app)
+    app.extensions["eventbus"].stop()
+    spoil(path)
+    monkeypatch.setattr("eventbus.rebuild._FEW", -1)  # it is never near enough
+    monkeypatch.setattr("eventbus.rebuild._WINDOW_ROUNDS", 1)
+    stopped = app_on(path).test_cli_runner().invoke(args=["rebuild"])
+    assert stopped.exit_code == 3
+    assert "events come in faster than they are folded" in stopped.output
+    assert "nothing was replaced" in stopped.output
+    monkeypatch.undo()
+    assert app_on(path).test_cli_runner().invoke(args=["rebuild", "--check"]).exit_code == 1
+
+
 def test_a_running_server_is_rebuilt_over_http(path: Path) -> None:
     app = app_on(path)
     record(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from typing import Any
 
@@ -144,6 +145,66 @@ def test_a_rebuild_under_load_loses_no_delivery_and_applies_none_twice(url: str)
         assert check(bus) == []
         assert replay(bus.log, SETTINGS) == handlers.counters()
         assert handlers.counters()["dead_letters"] == 0
+
+
+@pytest.fixture
+def overtaken(bus: EventBus, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Every task that is folded has two more recorded and handled, until it is set."""
+    monkeypatch.setattr("eventbus.rebuild._FEW", 5)
+    monkeypatch.setattr("eventbus.rebuild._ROUND_S", 0.0)
+    monkeypatch.setattr("eventbus.rebuild._WINDOW_ROUNDS", 2)
+    monkeypatch.setattr("eventbus.replay._PAGE", 4)
+    install(bus, SETTINGS)
+    handle, is_over = QueueHandler.handle, threading.Event()
+    task = {"type": "queue.task.added", "data": {"task_id": "t1"}}
+
+    async def flood(self: Any, event: Event) -> None:
+        await handle(self, event)
+        if isinstance(self._bus, ReplayBus) and not is_over.is_set():
+            more = threading.Thread(target=lambda: bus.publish_many([task] * 2).deliveries(LONG_S))
+            more.start()
+            more.join()
+
+    monkeypatch.setattr(QueueHandler, "handle", flood)
+    bus.publish_many([task] * 8)
+    assert bus.drain(LONG_S)
+    return is_over
+
+
+def test_a_check_ends_while_events_come_in_faster_than_they_are_folded(
+    bus: EventBus, overtaken: threading.Event
+) -> None:
+    progress = rebuild(bus, SETTINGS, is_check=True).run()
+    assert (progress.state, progress.differences, progress.error) == ("done", 0, None)
+    assert bus.log.last_sequence - progress.position > 5
+    assert progress.recorded_per_s > progress.folded_per_s > 0  # type: ignore[operator]
+
+
+def test_a_rebuild_that_cannot_catch_up_stops_and_says_both_rates(
+    bus: EventBus, overtaken: threading.Event
+) -> None:
+    bus.publish("evaluation.started", {"eval_id": "e1"})
+    assert bus.drain(LONG_S)
+    sabotage(bus)
+    progress = rebuild(bus, SETTINGS).run()
+    assert progress.state == "stopped" and progress.differences > 0
+    assert re.fullmatch(
+        r"events come in faster than they are folded \([\d,]+ a second, against [\d,]+\), so that "
+        r"it stays [\d,]+ behind; try again when fewer come in; nothing was replaced",
+        progress.error or "",
+    )
+    overtaken.set()
+    assert "evaluations[eval_id='e1']: done is 70, a replay gives 0" in check(bus)
+    assert rebuild(bus, SETTINGS).run().state == "done"
+    assert check(bus) == []
+
+
+def test_a_check_that_is_too_far_behind_to_compare_stops(
+    bus: EventBus, overtaken: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventbus.rebuild._MOST_SNAPSHOT_S", 0.0)
+    progress = rebuild(bus, SETTINGS, is_check=True).run()
+    assert progress.state == "stopped" and "events come in faster" in (progress.error or "")
 
 
 def test_a_decision_on_rows_that_were_replaced_meanwhile_is_made_again(
