@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import threading
 from typing import Literal
 
 from eventbus import EventBus
 from eventbus.errors import EventBusError
 from eventbus.log.integrity import IntegrityCheck, IntegrityReport
-from eventbus.threads import start_thread
+from eventbus.threads import give_way, start_thread
 
 State = Literal["not needed", "running", "ok", "contradictions", "damaged", "not finished"]
 
@@ -49,8 +47,7 @@ class StartCheck:
             self._thread.join(_JOIN_S)
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # where a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+        give_way(_LOWEST_PRIORITY)
         try:
             report = self._check.run()
         except OSError as error:

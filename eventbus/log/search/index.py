@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +18,7 @@ from eventbus.log.search.filler import Filler
 from eventbus.log.search.filling import Work
 from eventbus.log.search.source import source_of
 from eventbus.log.search.view import View
-from eventbus.threads import start_thread
+from eventbus.threads import give_way, start_thread
 
 logger = logging.getLogger("eventbus.search")
 
@@ -163,8 +161,7 @@ class Index:
             self._removed_at = time.monotonic()
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # where a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PRIORITY)
+        give_way(_PRIORITY)
         while not self._closing.is_set():
             again_s = _AGAIN_S
             try:
