@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
+import stat
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -74,7 +77,9 @@ def restore_backup(
 
     What was there is kept beside it under a new name, with the files that belong to it. The
     restored log records this as ``bus.restored``. Cut off in the middle, ``target`` cannot be
-    opened until a restore has ended. Blocks; raises BackupError, LogError, LogLockedError.
+    opened until a restore has ended. The files belong to whom the database belonged to, so that a
+    command of root leaves a service what it may write. Blocks; raises BackupError, LogError,
+    LogLockedError.
     """
     target = target.resolve()
     if target.exists() and copy.exists() and copy.samefile(target):
@@ -82,6 +87,7 @@ def restore_backup(
     report = prove_backup(copy, known_versions)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        before = (target if target.exists() else target.parent).stat()
         lock = LockFile(target)
     except OSError as error:
         raise BackupError(f"{target} cannot be restored: {error}") from error
@@ -95,7 +101,11 @@ def restore_backup(
         _prepare(copy, fresh, report, progress)
         lock.mark("restoring")
         is_clean = False
+        _give(fresh, before)
         kept = _put_in_place(copy, fresh, target)
+        for companion in COMPANIONS:
+            _give(companion.of(target), before)
+        _give(target.with_name(target.name + "-lock"), before)
         is_clean = True
     except (OSError, sqlite3.Error) as error:
         raise BackupError(f"{copy} cannot be restored to {target}: {error}") from error
@@ -145,6 +155,15 @@ def _put_in_place(copy: Path, fresh: Path, target: Path) -> Path | None:
     fresh.rename(target)
     sync(target.parent)
     return kept
+
+
+def _give(path: Path, before: os.stat_result) -> None:
+    """Give ``path``, if it is there, the owner of ``before``, and its mode if that is a file's."""
+    # Only root may give away; for all others the owner is the same, or cannot be changed.
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        if stat.S_ISREG(before.st_mode):
+            path.chmod(stat.S_IMODE(before.st_mode))
+        os.chown(path, before.st_uid, before.st_gid)
 
 
 def _free_name(target: Path) -> Path:

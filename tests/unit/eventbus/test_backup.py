@@ -147,6 +147,20 @@ def test_a_damaged_log_makes_no_backup_and_a_damaged_backup_is_not_restored(
     assert not list(tmp_path.glob("another*"))
 
 
+def test_a_restored_database_belongs_to_whom_the_one_before_belonged(
+    url: str, database: Path, copy: Path
+) -> None:
+    with open_bus(url) as bus:
+        bus.publish("a.b")
+        make_backup(database, copy)
+    owner = 12345 if os.geteuid() == 0 else os.geteuid()  # a service's, and root restores
+    os.chown(database, owner, -1)
+    database.chmod(0o640)
+    restore_backup(copy, database, NONE)
+    assert (database.stat().st_uid, database.stat().st_mode & 0o777) == (owner, 0o640)
+    assert database.with_name(database.name + "-lock").stat().st_uid == owner
+
+
 def test_a_database_that_is_open_is_not_replaced(bus: EventBus, database: Path, copy: Path) -> None:
     make_backup(database, copy)
     with pytest.raises(LogLockedError, match=f"pid {os.getpid()}"):
