@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from gunicorn import glogging, util
+from gunicorn import glogging, systemd, util
 from gunicorn.workers.gthread import ThreadWorker
 
 # The app is importable from whatever directory gunicorn was started in.
@@ -42,8 +42,11 @@ BOOT_ERROR = 3  # gunicorn's own number for "stop instead of trying again" (Arbi
 try:
     settings = Settings.from_environment(os.environ)
 except SettingsError as error:
-    sys.exit(str(error))
+    print(error, file=sys.stderr)
+    sys.exit(BOOT_ERROR)
 
+# Taken from gunicorn, which says "ready" as soon as it listens; post_worker_init says it.
+notify_socket = os.environ.pop("NOTIFY_SOCKET", None)
 
 is_shared = is_on_server(settings.database_url)
 """Whether several processes may have the bus of the database."""
@@ -203,6 +206,7 @@ def post_worker_init(worker: BusWorker) -> None:
         url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     )
     say(f"Event Bus is live at {url}/ (Ctrl-C stops it)", sys.stdout)
+    tell_systemd(f"READY=1\nSTATUS=Live at {url}/", worker.log)
 
 
 def worker_exit(server, worker: BusWorker) -> None:
@@ -232,6 +236,13 @@ def say(text: str, stream) -> None:
         record = logging.LogRecord("eventbus", level, "", 0, text, (), None)
         text = logs.JsonFormatter().format(record)
     print(text, file=stream, flush=True)
+
+
+def tell_systemd(state: str, logger) -> None:
+    """Send ``state`` to the service manager that waits for it, if there is one: sd_notify(3)."""
+    if notify_socket is not None:
+        os.environ["NOTIFY_SOCKET"] = notify_socket
+        systemd.sd_notify(state, logger, unset_environment=True)
 
 
 def refuse(problem: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,10 +66,27 @@ def test_a_reload_hands_the_bus_over_to_a_new_worker(server: ServerProcess) -> N
 
 def test_all_wrong_variables_are_told_at_once(tmp_path: Path) -> None:
     code, output = refusal(tmp_path, PORT="http", EVENTBUS_MAX_ATTEMPTS="none")
-    assert code == 1
+    assert code == 3
     assert "PORT='http' is wrong; allowed: a whole number from 0 to 65535" in output
     assert "EVENTBUS_MAX_ATTEMPTS='none'" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="for systemd")
+def test_systemd_is_told_when_it_is_live_and_not_before() -> None:
+    # In a folder of a short name: the path of a socket has 107 bytes at most.
+    with (
+        tempfile.TemporaryDirectory() as name,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+    ):
+        directory = Path(name)
+        manager.bind(str(directory / "notify"))
+        manager.settimeout(10)
+        variables = {"NOTIFY_SOCKET": str(directory / "notify")}
+        assert refusal(directory, HOST="0.0.0.0", **variables)[0] == 3
+        with ServerProcess(directory, **variables) as server:
+            told = manager.recv(1000).decode()
+            assert told == f"READY=1\nSTATUS=Live at {server.url}/"
 
 
 def test_other_machines_are_not_let_in_without_a_user_or_token(tmp_path: Path) -> None:
