@@ -89,6 +89,7 @@ fuzz: $(VENV)/.dev
 
 services: $(VENV)/.dev
 	@$(BIN)/python -m tests.helpers.nginx || true
+	@$(BIN)/python -m tests.helpers.prometheus || true
 	@$(BIN)/python -m tests.services start $(ARGS)
 
 services-stop: $(VENV)/.dev

@@ -82,6 +82,20 @@ def test_the_board_has_units_descriptions_and_a_data_source_to_choose() -> None:
             assert target["datasource"]["uid"] == "${datasource}"
 
 
+def test_what_processes_of_one_log_tell_alike_is_not_added_up() -> None:
+    # docs/observability.md: what is from the database or the files is the same at each of them.
+    text = (DEPLOY.parent / "docs" / "observability.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`eventbus.*)\| (?:database|files) \|$", text, re.MULTILINE)
+    alike = set(_NAME.findall("".join(rows)))
+    assert {"eventbus_dead_letters", "eventbus_database_size_bytes"} <= alike
+    for panel in panels():
+        for target in panel["targets"]:
+            summed = re.findall(
+                r"sum(?: by \([^)]*\))? ?\((?:rate|increase)?\(?([a-z_]+)", target["expr"]
+            )
+            assert not alike & set(summed), f"{panel['title']}: {target['expr']}"
+
+
 def test_panels_do_not_lie_on_each_other() -> None:
     taken: dict[tuple[int, int], str] = {}
     for panel in BOARD["panels"]:
