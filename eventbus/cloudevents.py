@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
-from eventbus.errors import EventValidationError, FieldError, UnsupportedContentTypeError
+from eventbus.errors import (
+    EventValidationError,
+    FieldError,
+    JsonTextError,
+    UnsupportedContentTypeError,
+)
 from eventbus.event import Event
+from eventbus.json_reader import read_json
 from eventbus.scheduled import read_event
 from eventbus.validation import JSON_CONTENT_TYPE, MAX_EVENT_BYTES, shown
 
@@ -192,36 +197,9 @@ def _header_value(text: str) -> str:
 
 def _parse(body: bytes, pointer: str = "") -> Any:
     try:
-        # RFC 8259 §8.1 lets a parser skip a byte order mark; some Windows tools send one.
-        return decode_json(body.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        problem = f"must be UTF-8, byte {error.object[error.start]:#04x} at {error.start} is not"
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}"
-        problem = f"must be JSON: {error.msg} at {where}"
-    except RecursionError:
-        problem = "is nested too deeply"
-    except ValueError as error:
-        problem = f"must be JSON: {error}"
-    raise _error(pointer, problem)
-
-
-def _reject_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """I-JSON (RFC 7493 §2.3): of two members of one name, readers disagree which one counts."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"an object has the name {shown(name)} twice")
-    return found
-
-
-decode_json = json.JSONDecoder(parse_constant=_reject_constant, object_pairs_hook=_unique).decode
-"""JSON text as a value. Raises ValueError, also for NaN and for a name that is there twice."""
+        return read_json(body)
+    except JsonTextError as error:
+        raise _error(pointer, str(error)) from None
 
 
 def _error(pointer: str, detail: str) -> EventValidationError:

@@ -39,6 +39,10 @@ class EventValidationError(EventBusError, ValueError):
         return type(self)([FieldError(prefix + e.pointer, e.detail) for e in self.errors])
 
 
+class JsonTextError(EventBusError, ValueError):
+    """Text that is not JSON; the message says what is wrong where."""
+
+
 class SchemaViolationError(EventValidationError):
     """An event whose payload its type's schema does not allow."""
 

@@ -10,7 +10,8 @@ from flask import request
 
 from app.openapi.kinds import MAX_TEXT_CHARS
 from app.problems import ProblemError
-from eventbus.cloudevents import decode_json
+from eventbus.errors import JsonTextError
+from eventbus.json_reader import read_json
 from eventbus.validation import shown
 
 DEFAULT_LIMIT = 50
@@ -54,21 +55,24 @@ def body_object(most_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
             f"the content type must be application/json, not {shown(request.mimetype)}",
             headers={"Accept-Post": "application/json"},
         )
+    return json_object(body)
+
+
+def json_object(body: bytes | str) -> dict[str, Any]:
+    """The JSON object that the text is. Raises the 400 that says what is wrong where."""
     try:
-        value = decode_json(body.decode())
-    except (ValueError, RecursionError) as error:
+        value = read_json(body)
+    except JsonTextError as error:
         raise ProblemError(
-            400,
-            "Wrong body",
-            "the body must be JSON",
-            [{"pointer": "", "detail": f"must be JSON: {shown(str(error))}"}],
+            400, "Wrong body", f"the body {error}", [{"pointer": "", "detail": str(error)}]
         ) from None
     if not isinstance(value, dict):
         detail = f"must be a JSON object, not {shown(value)}"
         raise ProblemError(
             400, "Wrong body", f"the body {detail}", [{"pointer": "", "detail": detail}]
         )
-    if b"\\u" in body and (found := _unwritable(value)) is not None:
+    has_escapes = b"\\u" in body if isinstance(body, bytes) else "\\u" in body
+    if has_escapes and (found := _unwritable(value)) is not None:
         pointer, detail = found
         raise ProblemError(
             400, "Wrong body", f"{pointer} {detail}", [{"pointer": pointer, "detail": detail}]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from typing import Any
@@ -20,7 +19,8 @@ from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import Event
 from eventbus.actor import Actor
-from eventbus.validation import shown
+from eventbus.errors import JsonTextError
+from eventbus.json_reader import read_json
 from handlers.errors import SignatureError
 
 COMMIT_TIMEOUT_S = 30.0
@@ -91,9 +91,9 @@ def _payload(body: bytes) -> dict[str, Any]:
             return fields
         text = fields["payload"]
     try:
-        value = json.loads(text) if text.strip() else {}
-    except (ValueError, RecursionError) as error:
-        detail = f"must be JSON: {shown(str(error))}"
+        value = read_json(text, is_strict=False) if text.strip() else {}
+    except JsonTextError as error:
+        detail = str(error)
         raise ProblemError(400, "Wrong body", f"the body {detail}",
                            [{"pointer": "", "detail": detail}]) from None  # fmt: skip
     return value if isinstance(value, dict) else {"payload": value}

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
+from app.api.parameters import json_object
 from app.catalogue.changes import declare, withdraw
 from app.catalogue.listing import STATES, Entry, entries, entry_of, with_sources
 from app.pages import chart
@@ -86,16 +87,7 @@ def declare_type() -> str | Response | tuple[str, int]:
     """Declare what the form's text says; what is wrong is said beside it."""
     type, text = request.form.get("type", "").strip(), request.form.get("declaration", "")
     try:
-        try:
-            value = json.loads(text or "{}")
-        except (ValueError, RecursionError) as error:
-            raise ProblemError(
-                400,
-                "Wrong declaration",
-                "it is no JSON",
-                [{"pointer": "", "detail": f"is not JSON: {str(error)[:200]}"}],
-            ) from None
-        declare(runtime(), type, value, who())
+        declare(runtime(), type, json_object(text or "{}"), who())
     except ProblemError as problem:
         if problem.status == 400 and _is_type(type):
             errors = problem.errors or [{"pointer": "", "detail": problem.detail}]

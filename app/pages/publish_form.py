@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.pages.json_text import pretty
 from eventbus import Event
-from eventbus.errors import EventValidationError
+from eventbus.errors import EventValidationError, JsonTextError
+from eventbus.json_reader import read_json
 from eventbus.scheduled import ScheduledEvent
 
 FIELDS = ("type", "data", "source", "subject", "id", "delay", "at")
@@ -74,13 +74,9 @@ class PublishForm:
         if not text.strip():
             return {}
         try:
-            value = json.loads(text, parse_constant=_no_constant)
-        except json.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}"
-            self._note("/data", f"is not JSON: {error.msg} at {where}")
-            return {}
-        except (ValueError, RecursionError) as error:
-            self._note("/data", f"is not JSON: {error}")
+            value = read_json(text)
+        except JsonTextError as error:
+            self._note("/data", str(error))
             return {}
         if not isinstance(value, dict):
             self._note("/data", "must be a JSON object: { … } with names and values")
@@ -108,7 +104,3 @@ class PublishForm:
         known = name if name in FIELDS else "data"
         text = f"/{below}: {detail}" if below else detail
         self.errors.setdefault(known, []).append(text)
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")

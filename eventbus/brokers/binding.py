@@ -6,14 +6,14 @@ where they stand in a message is the adapter's.
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from eventbus.brokers.broker import Incoming
-from eventbus.errors import EventValidationError, FieldError
+from eventbus.errors import EventValidationError, FieldError, JsonTextError
 from eventbus.event import SPECVERSION, Event
+from eventbus.json_reader import read_json
 from eventbus.timestamps import format_time
 from eventbus.validation import JSON_CONTENT_TYPE, is_json_content_type, shown
 
@@ -152,17 +152,9 @@ def _wrapped(value: Any) -> dict[str, Any]:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
-    except UnicodeDecodeError:
-        raise _error("", "must be UTF-8") from None
-    except RecursionError:
-        raise _error("", "is nested too deeply") from None
-    except ValueError as error:
-        raise _error("", f"must be JSON: {error}") from None
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+        return read_json(body, is_strict=False)  # others' messages, as they are
+    except JsonTextError as error:
+        raise _error("", str(error)) from None
 
 
 def _error(pointer: str, detail: str) -> EventValidationError:

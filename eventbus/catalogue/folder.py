@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from eventbus.catalogue.compiled import CompiledSchema
 from eventbus.catalogue.declaration import Declaration
-from eventbus.errors import DeclarationError, FieldError
+from eventbus.errors import DeclarationError, FieldError, JsonTextError
+from eventbus.json_reader import read_json
 
 MOST_FILES = 5_000
 MAX_FILE_BYTES = 262_144
@@ -64,11 +64,11 @@ def _read(file: Path, name: str) -> Declaration:
             raise DeclarationError([
                 FieldError("", f"must have at most {MAX_FILE_BYTES} bytes, not {size}")
             ])  # fmt: skip
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = read_json(file.read_bytes())
     except OSError as error:
         raise DeclarationError([FieldError("", f"cannot be read: {error.strerror}")]) from None
-    except (ValueError, RecursionError) as error:
-        raise DeclarationError([FieldError("", f"must be JSON: {error}")]) from None
+    except JsonTextError as error:
+        raise DeclarationError([FieldError("", str(error))]) from None
     declaration = Declaration.read(value, origin="file", place=name)
     check_declaration(declaration)
     return declaration

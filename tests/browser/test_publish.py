@@ -104,7 +104,7 @@ def test_errors_stand_beside_their_fields_and_nothing_typed_is_lost(
         re.compile("empty segment")
     )
     expect(page.get_by_label("Data, a JSON object")).to_have_accessible_description(
-        re.compile("is not JSON: .* line 1, column 9")
+        re.compile("must be JSON: .* line 1, column 9")
     )
     expect(page.get_by_label("Data, a JSON object")).to_have_value('{"a": 1,}')
     expect(page.get_by_label("Subject")).to_have_value("kept")
@@ -122,7 +122,7 @@ def test_errors_stand_beside_their_fields_and_nothing_typed_is_lost(
     ("field", "value", "says"),
     [
         ("Type", "evaluation.*", "must not contain"),
-        ("Data, a JSON object", '{"a": NaN}', "is not JSON: NaN is not a JSON value"),
+        ("Data, a JSON object", '{"a": NaN}', "must be JSON: NaN is not a JSON number"),
         ("Data, a JSON object", '{"a": "\\u0000"}', "/a: must not contain the NUL character"),
         ("Data, a JSON object", '{"a": "' + "x" * 300_000 + '"}', "must be at most 262144 bytes"),
     ],

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -79,6 +80,23 @@ def test_a_file_cannot_be_overruled_by_the_api(server: ServerProcess) -> None:
     ):
         assert answer.status == 409
         assert "declared in the file invoice.json" in answer.json["detail"]
+
+
+def test_api_and_page_say_alike_what_is_wrong_with_a_declarations_text(
+    server: ServerProcess,
+) -> None:
+    for text, wrong in (
+        ('{\n "title": tru}', "must be JSON: Expecting value at line 2, column 11"),
+        ('{"title": "\\ud800"}', "must not contain U+D800"),
+        ("[]", "must be a JSON object, not a list"),
+    ):
+        sent = {"Content-Type": "application/json"}
+        answer = server.api.request("PUT", "/api/types/odd.text", text.encode(), sent)
+        assert answer.status == 400 and answer.json["errors"][0]["detail"] == wrong
+        form = urlencode({"type": "odd.text", "declaration": text}).encode()
+        sent = {"Content-Type": "application/x-www-form-urlencoded"}
+        page = server.api.request("POST", "/types/declare", form, sent)
+        assert page.status == 422 and wrong in page.text
 
 
 def test_a_type_is_declared_and_withdrawn_with_who_did_it(server: ServerProcess) -> None:

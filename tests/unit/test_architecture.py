@@ -23,7 +23,8 @@ FIRST = {**WEB_FIRST, ".py": ('"""', 'r"""')}
 CLIENT_SIDE = (
     "eventbus", "eventbus.__main__", "eventbus.client", "eventbus.cloudevents", "eventbus.command",
     "eventbus.errors", "eventbus.event", "eventbus.failures", "eventbus.ids",
-    "eventbus.integrations", "eventbus.patterns", "eventbus.scheduled", "eventbus.subscription",
+    "eventbus.integrations", "eventbus.json_reader", "eventbus.patterns", "eventbus.scheduled",
+    "eventbus.subscription",
     "eventbus.threads", "eventbus.timestamps", "eventbus.tone", "eventbus.tracing",
     "eventbus.validation", "eventbus.workers",
 )  # fmt: skip
