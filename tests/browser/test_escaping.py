@@ -57,7 +57,7 @@ def hostile(start_server: Callable[..., ServerProcess]) -> ServerProcess:
     """A server whose every event attacks."""
     server = start_server(**IMPATIENT)
     for event in _hostile_events():
-        answer = server.new_api().post("/api/events", event, wait="handled")
+        answer = server.new_api().post("/api/events", event, wait="attempted")
         assert answer.status == 202, answer.text
     return server
 
@@ -131,7 +131,7 @@ def test_hostile_text_that_comes_live_is_text(server: ServerProcess, visit: Visi
     page = visit(server)
     page.locator("#connection[data-state=live]").wait_for()
     for event in _hostile_events():
-        server.new_api().post("/api/events", event, wait="handled")
+        server.new_api().post("/api/events", event, wait="attempted")
     expect(page.locator("#stream-rows")).to_contain_text(ATTACKS[0])
     expect(page.locator("#alerts .alarm").first).to_contain_text(ATTACKS[0])
     _assert_unharmed(page, "live")

@@ -76,9 +76,9 @@ class Api:
         return self.request("POST", full, json.dumps(value), {"Content-Type": "application/json"})
 
     def publish(self, type: str, data: Any = None, **rest: Any) -> dict[str, Any]:
-        """Publish one event and wait for its handlers; gives the receipt."""
+        """Publish one event and wait until its handlers have tried it; gives the receipt."""
         answer = self.post(
-            "/api/events", {"type": type, "data": data or {}, **rest}, wait="handled"
+            "/api/events", {"type": type, "data": data or {}, **rest}, wait="attempted"
         )
         assert answer.status in (200, 202), answer.text
         receipt: dict[str, Any] = answer.json
