@@ -6,7 +6,7 @@ function linkOf(target) {
   return target.closest?.(".flow-edge, .flow-node");
 }
 
-// Lines that touch a box, or the one line, and the boxes at their ends.
+// Lines that touch a box, or the one line, with their labels, and the boxes at their ends.
 function connected(graph, link) {
   const lines = link.dataset.node
     ? [...graph.querySelectorAll(".flow-edge")].filter(({ dataset }) =>
@@ -17,7 +17,9 @@ function connected(graph, link) {
   const boxes = [...graph.querySelectorAll(".flow-node")].filter(
     (box) => box === link || ends.has(box.dataset.node),
   );
-  return [...lines, ...boxes];
+  const ids = new Set(lines.map(({ id }) => id));
+  const labels = [...graph.querySelectorAll(".flow-label")].filter(({ dataset }) => ids.has(dataset.of));
+  return [...lines, ...labels, ...boxes];
 }
 
 function point(root, link) {

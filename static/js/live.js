@@ -3,6 +3,7 @@
 import { AlertSignal } from "./live-alerts.js";
 import { Announcer } from "./live-announce.js";
 import { Connection } from "./live-connection.js";
+import "./live-parts.js";
 import { Rows } from "./live-rows.js";
 import { Stream } from "./live-stream.js";
 

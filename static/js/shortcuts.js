@@ -28,10 +28,17 @@ function help() {
   else dialog.showModal();
 }
 
+// A phone shows one part of the live page at a time (live-parts.js).
+function reveal(field) {
+  const part = field?.closest("[data-in]")?.dataset.in;
+  document.querySelector(`[data-show="${part}"]`)?.click();
+}
+
 // Where time travel begins: the menu of a page of now, the field of one of the past.
 function travel() {
   const menu = document.querySelector(".travel-menu");
   const field = document.querySelector(menu ? "#travel-at" : "[data-travel] [data-local-moment]");
+  reveal(field);
   if (menu) menu.open = true;
   field?.focus();
   return Boolean(field);
@@ -44,6 +51,7 @@ function filter() {
     [...document.querySelectorAll("main form[method=get] :is(input, select)")].find((each) =>
       each.checkVisibility({ visibilityProperty: true }),
     );
+  reveal(field);
   field?.focus();
   field?.select?.();
   if (!field) say("There is nothing to filter on this page.");

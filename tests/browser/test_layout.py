@@ -112,12 +112,14 @@ def test_no_part_of_the_live_page_lies_over_another_in_a_window_of_any_shape(
     page.locator("#connection[data-state=live]").wait_for()
     for width, height in SHAPES:
         page.set_viewport_size({"width": width, "height": height})
-        parts = [
+        expect(page.locator(".stream-panel")).to_be_visible()
+        boxes = [
             page.locator(part).bounding_box()
             for part in (".counters", ".stream-panel", ".types-panel", ".live-side")
         ]
+        parts = [box for box in boxes if box is not None]  # a phone shows one at a time
+        assert len(parts) == (2 if width <= 880 else 4)
         for one, other in itertools.combinations(parts, 2):
-            assert one is not None and other is not None
             assert (
                 one["x"] + one["width"] <= other["x"] + 1
                 or other["x"] + other["width"] <= one["x"] + 1

@@ -209,8 +209,9 @@ def test_on_a_phone_no_row_moves_when_a_panel_above_grows(
     wait_frames(page)
     before = top(row)
     for number in range(2):
-        server.new_api().publish("evaluation.started", {"eval_id": f"e-{number}"})
-        expect(page.locator("#active .run")).to_have_count(number + 1)
+        data = {"service": f"s-{number}", "error": "it burns"}
+        server.new_api().publish("alert.critical", data)
+        expect(page.locator("#alerts .alarm")).to_have_count(number + 1)
         assert top(row) == pytest.approx(before, abs=0.5)
 
 

@@ -121,19 +121,52 @@ def test_the_charts_say_in_words_what_they_show_and_move_on(
     expect(active.locator("path").first).to_be_attached()
 
 
-def test_on_a_phone_the_tree_is_folded_away_until_it_is_asked_for(
+def test_a_phone_shows_one_part_at_a_time_and_the_stream_on_its_first_screen(
     busy: ServerProcess, visit: Visit
 ) -> None:
+    for service in ("gpu", "disk", "net"):
+        busy.new_api().publish("alert.critical", {"service": service, "error": "it burns"})
     page = _open(visit, busy, viewport={"width": 360, "height": 740})
-    expect(page.locator("#types")).to_be_hidden()
-    page.get_by_role("button", name="Show the types").click()
-    expect(page.locator("#types")).to_be_visible()
+    expect(page.locator("#alerts .alarm").first).to_be_in_viewport(ratio=1)
+    expect(page.locator("#stream-rows > .row").nth(2)).to_be_in_viewport(ratio=1)
+    parts = page.get_by_role("group", name="Parts of the page")
+    shown = {"Running": "#active", "Retries": "#retries", "Types": "#types", "Charts": "#trends"}
+    for name, selector in shown.items():
+        expect(page.locator(selector)).to_be_hidden()
+        parts.get_by_role("button", name=name).click()
+        expect(page.locator(selector)).to_be_in_viewport()
+        expect(page.locator("#stream")).to_be_hidden()
+        expect(parts.locator("[aria-pressed=true]")).to_have_text(name)
+        assert not sideways(page)
+    page.keyboard.press("/")
+    expect(page.locator("[data-filter]")).to_be_focused()
+    expect(parts.locator("[aria-pressed=true]")).to_have_text("Stream")
     page.locator("[data-filter]").fill("q")
     option = page.get_by_role("option").first
     option.wait_for()
     box = option.bounding_box()
     assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 360
     assert not sideways(page)
+
+
+def test_a_row_says_of_whom_and_a_note_is_one_line_beside_the_panels(
+    busy: ServerProcess, visit: Visit
+) -> None:
+    busy.new_api().publish("evaluation.progress", {"eval_id": "eval-tp49rl-0145", "done": 3})
+    page = _open(visit, busy, viewport={"width": 1024, "height": 768})
+    cut = "part => part.scrollWidth > part.clientWidth"
+    row = page.locator("#stream-rows > .row", has_text="evaluation.progress").first
+    for part in (".row-subject", ".row-summary"):
+        assert not row.locator(part).evaluate(cut)
+    page.evaluate(
+        """() => {
+            const note = document.getElementById("note-template").content.cloneNode(true)
+            note.querySelector("[data-note-text]").textContent = "reconnected, filled #1 to #3"
+            document.querySelector("#stream-rows").prepend(note)
+        }"""
+    )
+    note = page.locator(".row.note").first.bounding_box()
+    assert note is not None and note["height"] < 40
 
 
 def _open(visit: Visit, server: ServerProcess, path: str = "/", **options: object) -> Page:
