@@ -138,7 +138,11 @@ def test_a_phone_shows_one_part_at_a_time_and_the_stream_on_its_first_screen(
         expect(page.locator("#stream")).to_be_hidden()
         expect(parts.locator("[aria-pressed=true]")).to_have_text(name)
         assert not sideways(page)
-    page.keyboard.press("/")
+    page.keyboard.press("t")
+    menu = page.locator(".travel-menu .menu-list").bounding_box()
+    assert menu is not None and menu["x"] >= 0 and menu["x"] + menu["width"] <= 360
+    page.keyboard.press("Escape")
+    page.locator(".travel-menu > summary").press("/")
     expect(page.locator("[data-filter]")).to_be_focused()
     expect(parts.locator("[aria-pressed=true]")).to_have_text("Stream")
     page.locator("[data-filter]").fill("q")
