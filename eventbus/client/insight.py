@@ -12,5 +12,4 @@ def is_away(client: RemoteEventBus) -> bool:
 
 def is_sender(client: RemoteEventBus, thread: int | None) -> bool:
     """Whether the thread with this ident is the one that sends for the client."""
-    sending = client._thread
-    return sending is not None and sending.ident == thread
+    return client._sender.runs_on(thread)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import random
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from eventbus.client.connection import token_or_default
 from eventbus.client.effects import effects_of
-from eventbus.client.endpoint import Accepted, Endpoint, Unavailable
+from eventbus.client.endpoint import Endpoint
 from eventbus.client.lifetime import EXIT_TIMEOUT_S, end_with_the_process
 from eventbus.client.notices import Notices
 from eventbus.client.opening import open_subscriptions
 from eventbus.client.outbox import ClientStats, Outbox
 from eventbus.client.receipt import RemoteBatchReceipt, RemoteReceipt
-from eventbus.client.refusals import without_refused
+from eventbus.client.sender import Sender
 from eventbus.errors import BusClosedError
 from eventbus.event import Event
 from eventbus.scheduled import ScheduledEvent, read_events
@@ -34,10 +30,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Handler)
 
 DEFAULT_SOURCE = "/remote"
-MAX_BATCH_BYTES = 1_000_000  # an eighth of what a bus accepts in one request by default
-_CLOSING_BACKOFF_S = 0.25
-
-log = logging.getLogger("eventbus.client")
 
 
 class RemoteEventBus:
@@ -106,13 +98,11 @@ class RemoteEventBus:
         self._endpoint = Endpoint(self.url, self._timeout_s, self._token)
         self._outbox = Outbox(*self._outbox_limits)
         self._notices = Notices(self.url, self._outbox_limits[0])
-        self._thread: threading.Thread | None = None
+        self._sender = Sender(
+            self.url, self._endpoint, self._outbox, self._notices, self._batch_size,
+            self._linger_s, self._backoff_s,
+        )  # fmt: skip
         self._subscriptions: Subscriptions | None = None
-        self._is_closed = False  # takes no more events; guarded, as all below, by outbox.changed
-        self._is_patient = True  # while closing: whether a failure is worth another attempt
-        self._abandoned = threading.Event()  # nobody waits for what is left
-        self._hurries = 0  # how often somebody asked to send now, and which events
-        self._wanted_now = 0
 
     # -- publishing --------------------------------------------------------------------------
 
@@ -178,11 +168,10 @@ class RemoteEventBus:
         if self.tracing is not None:
             event = self.tracing.created(event)
         with self._outbox.changed:
-            if self._is_closed:
+            if self._sender.is_closed:
                 raise BusClosedError(f"the client of the bus at {self.url} is closed")
             receipt = self._outbox.add(event)
-            if self._thread is None or not self._thread.is_alive():
-                self._start_thread()
+            self._sender.start()
             return receipt
 
     # -- subscribing -------------------------------------------------------------------------
@@ -227,7 +216,7 @@ class RemoteEventBus:
 
     def _subscribing(self) -> Subscriptions:
         with self._outbox.changed:
-            if self._is_closed:
+            if self._sender.is_closed:
                 raise BusClosedError(f"the client of the bus at {self.url} is closed")
             if self._subscriptions is None:
                 self._subscriptions = open_subscriptions(
@@ -251,8 +240,8 @@ class RemoteEventBus:
         """
         outbox = self._outbox
         with outbox.changed:
-            last = self._wanted_now = outbox.stats.published
-            self._hurry()
+            last = outbox.stats.published
+            self._sender.hurry(last)
             return outbox.changed.wait_for(lambda: outbox.is_settled_through(last), timeout)
 
     def close(self, timeout: float = EXIT_TIMEOUT_S) -> bool:
@@ -278,20 +267,10 @@ class RemoteEventBus:
         await asyncio.to_thread(self.close)
 
     def _close(self, timeout: float, is_patient: bool) -> bool:
-        outbox = self._outbox
         deadline = time.monotonic() + timeout
         if self._subscriptions is not None:
             self._subscriptions.close(timeout)
-        with outbox.changed:
-            self._is_closed = True
-            self._is_patient = is_patient
-            self._hurry()
-            thread = self._thread
-        if thread is not None:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        with outbox.changed:
-            self._abandoned.set()
-            lost = outbox.drop_all("the client was closed before the bus had confirmed it")
+        lost = self._sender.close(deadline, is_patient=is_patient)
         self._endpoint.abort()
         if lost:
             self._notices.given_up(lost)
@@ -310,91 +289,6 @@ class RemoteEventBus:
         The parent's thread and connection do not live there, its locks may be held by nobody, and
         its events are its own to send.
         """
-        was_closed = self._is_closed
+        was_closed = self._sender.is_closed
         self._start_empty()
-        self._is_closed = was_closed
-
-    # -- sending -----------------------------------------------------------------------------
-
-    def _start_thread(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="eventbus-client", daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            # At the end of the interpreter no thread starts any more; closing drops and counts.
-            self._thread = None
-            log.debug("events wait unsent: %s", error)
-
-    def _run(self) -> None:
-        while True:
-            try:
-                batch = self._next_batch()
-                if batch is None:
-                    return
-                self._deliver(batch)
-            except Exception:
-                # Not for anything that a network does, so a mistake here; the events of the
-                # batch are lost to it, the later ones must not be.
-                log.exception("sending to the event bus at %s failed", self.url)
-                self._outbox.drop_taken("an error in the client")
-
-    def _next_batch(self) -> list[RemoteReceipt] | None:
-        """Wait for the next batch; None when there will be no more."""
-        outbox = self._outbox
-        with outbox.changed:
-            while not self._abandoned.is_set():
-                count = outbox.waiting_count
-                left_s = outbox.waiting_since + self._linger_s - time.monotonic()
-                is_due = left_s <= 0 or self._is_closed or outbox.first_waiting <= self._wanted_now
-                if count >= self._batch_size or (count and is_due):
-                    return outbox.take(MAX_BATCH_BYTES)
-                if self._is_closed and not count:
-                    return None
-                outbox.changed.wait(left_s if count else None)
-            return None
-
-    def _deliver(self, batch: list[RemoteReceipt]) -> None:
-        """Send a batch until each of its events is recorded, refused or given up."""
-        pieces = deque([batch])
-        failures = 0
-        while pieces and not self._abandoned.is_set():
-            piece = pieces[0]
-            hurries = self._hurries
-            outcome = self._endpoint.post([receipt.event for receipt in piece])
-            if self._abandoned.is_set():
-                return
-            if isinstance(outcome, Unavailable):
-                self._notices.failed(outcome.reason, self._outbox.stats)
-                if self._is_closed and not self._is_patient:
-                    self._abandoned.set()
-                    return
-                self._pause(failures, outcome.retry_after_s, hurries)
-                failures += 1
-                continue
-            failures = 0
-            pieces.popleft()
-            # Said before it is settled, so that who waits for that finds it said.
-            if isinstance(outcome, Accepted):
-                self._notices.answered(self._outbox.stats, len(piece))
-                self._outbox.settle_sent(zip(piece, outcome.events, strict=True))
-            else:
-                self._notices.answered(self._outbox.stats, 0)
-                rest = without_refused(piece, outcome, self._outbox, self._notices)
-                pieces.extendleft(reversed(rest))
-
-    def _pause(self, failures: int, at_least_s: float, hurries: int) -> None:
-        """Wait before the next attempt; flush and close cut it short."""
-        first_s, most_s = self._backoff_s
-        delay_s = max(min(first_s * 2.0 ** min(failures, 30), most_s), min(at_least_s, most_s))
-        delay_s *= random.uniform(0.75, 1.25)
-        with self._outbox.changed:
-            if self._is_closed:
-                delay_s = min(delay_s, _CLOSING_BACKOFF_S)
-                hurries = self._hurries
-            self._outbox.changed.wait_for(
-                lambda: self._abandoned.is_set() or self._hurries != hurries, delay_s
-            )
-
-    def _hurry(self) -> None:
-        self._hurries += 1
-        self._outbox.changed.notify_all()
+        self._sender.is_closed = was_closed
