@@ -115,6 +115,7 @@ class Settings:
     oidc_roles: tuple[RoleRule, ...] = ()
     oidc_default_role: Role | None = None
     oidc_audiences: tuple[str, ...] = ()
+    oidc_sign_out: bool = False
     password_login: bool = True
     mask: tuple[MaskRule, ...] = ()
     mask_below: Role = "operator"

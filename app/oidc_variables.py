@@ -141,6 +141,10 @@ OIDC_VARIABLES: tuple[Variable, ...] = (
         "Others that an ID token may also be for.",
     ),
     Variable(
+        "EVENTBUS_OIDC_SIGN_OUT", "oidc_sign_out", yes_or_no, "yes or no",
+        "Whether signing out here goes on to the provider, to sign out there as well.",
+    ),
+    Variable(
         "EVENTBUS_PASSWORD_LOGIN", "password_login", yes_or_no, "yes or no",
         "Whether people may also sign in with a password; `no` needs `EVENTBUS_OIDC_ISSUER`.",
     ),

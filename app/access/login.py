@@ -53,10 +53,15 @@ def sign_in() -> Answer:
 @blueprint.post("/logout")
 def sign_out() -> Response:
     """End the session."""
-    known = principal()
+    known, access = principal(), runtime().access
+    path = "/login"
     if known.session is not None:
-        runtime().access.logins.sign_out(known.name, known.session, address_of_request())
-    response = redirect("/login", 303)
+        user = access.directory.users.get(known.id)
+        client = access.directory.ways.client
+        if user is not None and user.issuer is not None and client is not None and client.signs_out:
+            path = "/login/oidc/signed-out"
+        access.logins.sign_out(known.name, known.session, address_of_request())
+    response = redirect(path, 303)
     # What the browser has kept of the pages goes as well (W3C Clear Site Data).
     response.headers["Clear-Site-Data"] = '"cache"'
     drop_session(response)

@@ -13,7 +13,7 @@ from app.access.scopes import Need
 _NEEDS: Mapping[str, Mapping[Need, str]] = {
     # -- pages --
     "login": {"open": "form sign_in", "signed-in": "sign_out"},
-    "oidc": {"open": "begin finish"},
+    "oidc": {"open": "begin finish signed_out"},
     "account": {"signed-in": "account change_password end_sessions"},
     "people": {"admin": "people confirm add_user change_user add_token change_token"},
     "live_page": {"read": "live"},

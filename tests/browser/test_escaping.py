@@ -69,7 +69,7 @@ _NOT_LINKED = {
     "event_page.take", "event_page.test", "evaluation_page.evaluation_by_id",
     "handlers_page.handler_by_name", "transfers_page.progress", "live.rows",
     "health.healthz", "health.readyz", "metrics.metrics", "people.confirm",
-    "oidc.begin", "oidc.finish",
+    "oidc.begin", "oidc.finish", "oidc.signed_out",
 }  # fmt: skip
 
 

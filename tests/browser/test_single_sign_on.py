@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -56,3 +57,28 @@ def test_signing_in_by_a_provider_and_out_again(
     page.get_by_role("button", name="stranger").first.click()
     expect(page.get_by_role("alert")).to_contain_text("gives you no role here")
     check(page)
+
+
+def test_signing_out_here_and_at_the_provider(
+    issuer: str, start_server: Callable[..., ServerProcess], visit: Visit
+) -> None:
+    server = start_server(
+        EVENTBUS_OIDC_ISSUER=issuer, EVENTBUS_OIDC_CLIENT_ID="bus", EVENTBUS_OIDC_NAME="Example ID",
+        EVENTBUS_OIDC_CLIENT_SECRET="secret", EVENTBUS_OIDC_ROLES="bosses=admin",
+        EVENTBUS_OIDC_SIGN_OUT="yes",
+    )  # fmt: skip
+    page = visit(server, "/account")
+    page.route("https://**", lambda route: route.abort())  # the provider's pages want a style sheet
+    page.get_by_role("link", name="Sign in with Example ID").click()
+    page.get_by_role("button", name="ana-1").click()
+    page.get_by_label("Signed in as ana.lima").click()
+    # The provider has nothing to show at first, so the page that leads there stays.
+    page.route(re.compile("/end_session"), lambda route: route.fulfill(status=204))
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
+    check(page)
+    page.unroute(re.compile("/end_session"))
+    page.reload()
+    expect(page).to_have_url(re.compile(re.escape(f"{issuer}/oauth2/end_session?client_id=bus&")))
+    page.locator("form button").first.click()
+    expect(page).to_have_url(f"{server.url}/login")

@@ -90,6 +90,7 @@ def paths(visitor: Visitor) -> dict[str, list[str]]:
         "login.form": ["/login"],
         "oidc.begin": ["/login/oidc"],
         "oidc.finish": ["/login/oidc/callback"],
+        "oidc.signed_out": ["/login/oidc/signed-out"],
         "account.account": ["/account"],
         "people.people": ["/access"],
         "people.confirm": ["/access/confirm"],

@@ -85,6 +85,31 @@ def test_signing_out_ends_the_session_here(server: ServerProcess, provider: Oidc
     assert provider.asked.get("/end_session") is None
 
 
+def test_signing_out_goes_on_to_the_provider_where_that_is_wanted(
+    provider: OidcProvider, start_server: Callable[..., ServerProcess]
+) -> None:
+    page = "/login/oidc/signed-out"
+    provider.metadata["end_session_endpoint"] = f"{provider.issuer}/end?realm=a"
+    server = start_server(**variables(provider, EVENTBUS_OIDC_SIGN_OUT="yes"))
+    guest = Guest(server, provider)
+    guest.sign_in()
+    assert guest.get(page).headers["location"] == "/login"  # not while they are signed in
+    answer = guest.post("/logout")
+    assert (answer.headers["location"], guest.cookies) == (page, {})
+    there = guest.get(page)
+    back = quote(f"{server.url}/login", safe="")
+    url = f"{provider.issuer}/end?realm=a&client_id=event+bus&post_logout_redirect_uri={back}"
+    assert there.headers["refresh"] == f"0; url={url}"
+    assert url.replace("&", "&amp;") in there.text and "Example ID" in there.text
+
+
+def test_a_provider_without_a_place_to_sign_out_holds_nobody_up(
+    provider: OidcProvider, start_server: Callable[..., ServerProcess]
+) -> None:
+    server = start_server(**variables(provider, EVENTBUS_OIDC_SIGN_OUT="yes"))
+    assert Guest(server, provider).get("/login/oidc/signed-out").headers["location"] == "/login"
+
+
 def test_the_role_follows_the_provider_and_a_lost_one_ends_every_session(
     server: ServerProcess, provider: OidcProvider
 ) -> None:

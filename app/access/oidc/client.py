@@ -42,6 +42,8 @@ class OidcClient:
     role_claim: str = "groups"
     roles: tuple[RoleRule, ...] = ()
     default_role: Role | None = None
+    signs_out: bool = False
+    """Whether who signs out here is asked by the provider to sign out there as well."""
 
     @property
     def decides_roles(self) -> bool:
@@ -75,6 +77,7 @@ def client_of(settings: Settings) -> OidcClient | None:
         role_claim=settings.oidc_role_claim,
         roles=settings.oidc_roles,
         default_role=settings.oidc_default_role,
+        signs_out=settings.oidc_sign_out,
     )
 
 

@@ -45,6 +45,7 @@ class Metadata:
     token_endpoint: str
     jwks_uri: str
     userinfo_endpoint: str | None
+    end_session_endpoint: str | None
     posts_secret: bool
     tells_issuer: bool
 
@@ -68,8 +69,8 @@ class Provider:
 
         Blocks while the provider is asked whether it is there. Raises ProviderError.
         """
-        endpoint = self._described(_FRESH_S).authorization_endpoint
-        query = urlencode(
+        return _with_query(
+            self._described(_FRESH_S).authorization_endpoint,
             {
                 "response_type": "code",
                 "client_id": self.client.id,
@@ -79,9 +80,20 @@ class Provider:
                 "nonce": attempt.nonce,
                 "code_challenge": attempt.challenge,
                 "code_challenge_method": "S256",
-            }
+            },
         )
-        return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
+
+    def sign_out_url(self, come_back_to: str) -> str | None:
+        """Where somebody signs out of the provider (OpenID Connect RP-Initiated Logout 1.0 §2).
+
+        None when it says of no such place. The client is named by its id: ID tokens are not kept
+        here, so there is no hint. Blocks while the provider is asked; raises ProviderError.
+        """
+        endpoint = self._described(_FRESH_S).end_session_endpoint
+        if endpoint is None:
+            return None
+        query = {"client_id": self.client.id, "post_logout_redirect_uri": come_back_to}
+        return _with_query(endpoint, query)
 
     def check_sender(self, issuer: str | None) -> None:
         """Whether an answer is of this provider and not of another (RFC 9207 §2.4).
@@ -196,10 +208,12 @@ class Provider:
             if not answers.is_safe(found.get(needed)):
                 raise ProviderError(f"{name} has no {needed} with https")
         userinfo = found.get("userinfo_endpoint")
+        end_session = found.get("end_session_endpoint")
         methods = found.get("token_endpoint_auth_methods_supported")
         return Metadata(
             found["authorization_endpoint"], found["token_endpoint"], found["jwks_uri"],
             userinfo if answers.is_safe(userinfo) else None,
+            end_session if answers.is_safe(end_session) else None,
             posts_secret=isinstance(methods, list) and "client_secret_basic" not in methods
             and "client_secret_post" in methods,
             tells_issuer=found.get("authorization_response_iss_parameter_supported") is True,
@@ -213,6 +227,11 @@ class Provider:
 
     def _silent(self, why: str) -> ProviderError:
         return ProviderError(f"{self.client.name} does not answer as it should ({why})")
+
+
+def _with_query(endpoint: str, query: Mapping[str, str]) -> str:
+    """An endpoint may have a query of its own (RFC 6749 §3.1)."""
+    return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
 
 def _description_of(issuer: str) -> str:

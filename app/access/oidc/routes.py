@@ -6,7 +6,7 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, redirect, request
+from flask import Blueprint, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from app.access.cookie import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 PATH = "/login/oidc"
 CALLBACK_PATH = f"{PATH}/callback"
+SIGNED_OUT_PATH = f"{PATH}/signed-out"
 _MOST_CODE_CHARS = 4_096
 _ERROR = re.compile(r"[a-z_]{1,60}")
 # RFC 6749 §4.1.2.1 and OpenID Connect Core 1.0 §3.1.2.6; who is asked may also say no.
@@ -108,10 +109,34 @@ def finish() -> Answer:
     return response
 
 
+@blueprint.get(SIGNED_OUT_PATH)
+def signed_out() -> Answer:
+    """Go on to the provider, to sign out there; the session here has ended.
+
+    From a page of its own and not by a redirect: Chromium holds those after a form against
+    ``form-action 'self'``.
+    """
+    provider = runtime().access.provider
+    if provider is None or not provider.client.signs_out or principal().kind == "user":
+        return redirect("/login", 303)
+    try:
+        url = provider.sign_out_url(_own_url("/login"))
+    except ProviderError as error:
+        log.warning("single sign-on: %s", error)
+        url = None
+    if url is None:
+        return redirect("/login", 303)
+    page = render_template("signed_out.html", provider=provider.client.name, url=url)
+    return make_response(page, {**NO_STORE, "Refresh": f"0; url={url}"})
+
+
 def callback_url() -> str:
     """Where the provider sends people back to; what is registered there must be the same."""
-    base = runtime().settings.public_url or request.host_url.rstrip("/")
-    return base + CALLBACK_PATH
+    return _own_url(CALLBACK_PATH)
+
+
+def _own_url(path: str) -> str:
+    return (runtime().settings.public_url or request.host_url.rstrip("/")) + path
 
 
 def _person(provider: Provider, attempt: Attempt) -> Person:
