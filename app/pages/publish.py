@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from app.access.acts import is_own
 from app.access.guard import actor
 from app.access.publishing import check_types, in_own_name
 from app.api.preview import foresee
@@ -175,7 +176,7 @@ def _page(form: PublishForm, receipt: dict[str, Any]) -> str:
         form=form,
         types=sorted({*OFFERED, *names, *_declared()}),
         examples=list(OFFERED),
-        recent=[name for name in names if name not in OFFERED][:_RECENT_TYPES],
+        recent=[n for n in names if n not in OFFERED and not is_own(n)][:_RECENT_TYPES],
         has_receipt=bool(receipt),
         **receipt,
         **_preview(form),
@@ -215,6 +216,10 @@ def _waiting(asked: Any) -> dict[str, Any]:
     return {"waiting": None, "gone_id": id}
 
 
+def _refusal(pointer: str, detail: str) -> str:
+    return f"it would be refused, {pointer} {detail}"
+
+
 def _preview(form: PublishForm) -> dict[str, Any]:
     settings = runtime().settings
     base = request.host_url.rstrip("/")
@@ -235,10 +240,11 @@ def _preview(form: PublishForm) -> dict[str, Any]:
     try:
         result = foresee(in_own_name([event]))
     except ProblemError as refused:
-        return {**context, "problem": f"it would be refused, {refused.detail}"}
+        told = (_refusal(each["pointer"], each["detail"]) for each in refused.errors)
+        return {**context, "problem": next(told, refused.detail)}
     except EventValidationError as error:
         first = error.errors[0]
-        return {**context, "problem": f"it would be refused, {first.pointer} {first.detail}"}
+        return {**context, "problem": _refusal(first.pointer, first.detail)}
     except (DryRunError, OverlayError) as error:
         return {**context, "problem": str(error)}
     return {

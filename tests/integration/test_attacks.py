@@ -235,6 +235,10 @@ def test_no_event_names_somebody_who_did_not_do_it(
     assert bob.post("/api/events/preview", forged).status == 403
     page = bob.submit("/publish", type="alert.acknowledged", data=json.dumps(forged["data"]))
     assert page.status == 422 and "who sends it; leave it out" in page.text
+    shown = bob.submit(
+        "/publish/preview", type="alert.acknowledged", data=json.dumps(forged["data"])
+    )
+    assert shown.status == 200 and "it would be refused, /data/by names" in shown.text
     assert bob.get("/api/events?type=alert.acknowledged").json["events"] == []
     assert bob.post("/api/events?wait=handled", decision("acknowledged")).status == 202
     assert last("alert.acknowledged") == ("bob", "127.0.0.1")
