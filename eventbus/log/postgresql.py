@@ -26,6 +26,7 @@ OPEN_LOCK = 0x65766369
 _CONNECT: dict[str, Any] = {
     "connect_timeout": 5,
     "application_name": "eventbus",
+    "client_encoding": "utf8",  # else text of a database without an encoding comes as bytes
     "keepalives_idle": 30,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -121,6 +122,12 @@ class PostgresqlDatabase:
 
     def _take_part(self, dbapi_connection: Any, _record: Any) -> None:
         """Be seen to have the log open; who needs it for himself has this lock alone."""
+        encoding = dbapi_connection.info.parameter_status("server_encoding")
+        if encoding not in (None, "UTF8"):
+            raise LogError(
+                f"{self._name} has the encoding {encoding}, and a log needs UTF8: make a database "
+                "with ENCODING 'UTF8' TEMPLATE template0"
+            )
         with dbapi_connection.cursor() as cursor:
             cursor.execute(f"SET idle_in_transaction_session_timeout = {_STUCK_S * 1e3:.0f}")
             cursor.execute(

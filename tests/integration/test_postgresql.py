@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 
 from app import create_app
 from app.config import Settings
+from eventbus.errors import LogError
+from eventbus.log import EventLog
 from tests.helpers.api import Api
-from tests.helpers.databases import schemas
+from tests.helpers.databases import running_postgresql, schemas
 from tests.helpers.proxy import Proxy
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
@@ -111,6 +114,17 @@ def test_what_people_do_with_it_works_as_on_sqlite(
     server.start()
     assert server.api.get("/api/stats").json["counters"] == last["counters"]
     assert "Traceback" not in server.output(), server.output()
+
+
+def test_a_database_without_utf8_is_refused(tmp_path: Path) -> None:
+    server = running_postgresql()
+    name = f"ascii_{os.getpid()}"
+    server.sql(f"CREATE DATABASE {name} ENCODING SQL_ASCII LOCALE 'C' TEMPLATE template0")
+    try:
+        with pytest.raises(LogError, match="has the encoding SQL_ASCII, and a log needs UTF8"):
+            EventLog(server.url_of(name), tmp_path)
+    finally:
+        server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_while_the_database_is_away_it_says_so_and_comes_back_by_itself(
