@@ -64,7 +64,7 @@ class Dispatcher:
         self.pool = pool
         self._watch = watch
         self._clock = clock
-        self.runner = Runner(loop, pool, log.in_flight, self._ended, owner=log, clock=clock)
+        self.runner = Runner(loop, pool, log.recorders, self._ended, owner=log, clock=clock)
         self.due = DueQueue(loop, clock)
         self.retries = Retries(self.due, self._pump)
         self.on_failure: Callable[[Job, BaseException], None] | None = None  # of any attempt
@@ -113,6 +113,7 @@ class Dispatcher:
             self.handover.wants_all = bool(self._ephemeral)
         else:
             self._by_id.pop(lane.id, None)
+            self.runner.forget(lane.id)
         self.returns.removed(lane)
         self._check_idle()
 

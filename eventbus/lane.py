@@ -79,6 +79,9 @@ class Lane:
         self.is_leaving = False  # another process is to go on with it
         # All that was taken and is not finished, where another process may return deliveries.
         self.held: set[int] | None = None
+        # One of them may have killed a process: they run one at a time, and with the rest of the
+        # lane, until all have.
+        self.suspects: set[int] = set()
         self.running_count = 0
         self.workers = 0
         self.is_pump_due = False  # another worker is started in the loop's next turn
@@ -122,7 +125,8 @@ class Lane:
         another thread hang, until the pool that all subscriptions share had none left.
         """
         is_held_up = self.is_paused or self.is_leaving
-        return self.workers + self.stuck + more <= self.concurrency and not is_held_up
+        concurrency = min(1, self.concurrency) if self.suspects else self.concurrency
+        return self.workers + self.stuck + more <= concurrency and not is_held_up
 
     # -- taking ------------------------------------------------------------------------------
 
@@ -226,6 +230,8 @@ class Lane:
         self.chars -= job.size
         if self.held is not None:
             self.held.discard(job.sequence)
+        if self.suspects and self.open == 0 and not self.is_behind:
+            self.suspects.clear()  # those that are left are not to be done any more
         if job.holds_key:
             self.let_next(job)
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from eventbus.errors import DeliveryTakenError
 from eventbus.lane import Lane
 from eventbus.log.crashed import crashed
+from eventbus.log.cut_off import count_cut_off
 from eventbus.log.eventlog import EventLog
 from eventbus.log.unit import Unit
 from eventbus.subscription import Subscription
@@ -23,8 +24,14 @@ def open_lane(log: EventLog, subscription: Subscription, id: int | None = None) 
         return lane
     if id is None:
         id = log.subscription_changes.save(subscription.name, subscription.pattern).id
+    suspects: set[int] = set()
+    if log.flights is not None:
+        log.flights.open()
+        now_us = log.clock.time_ns() // 1_000
+        suspects = count_cut_off(log, log.flights, id, subscription.policy, now_us)
     count_crashed(log, id, subscription.policy.max_attempts)
     lane = Lane(subscription, id)
+    lane.suspects = suspects
     lane.paused_ids = log.paused_ids
     lane.held = set() if log.channel else None
     reader = log.delivery_reader

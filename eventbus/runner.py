@@ -13,6 +13,7 @@ from eventbus.effects import Effects
 from eventbus.errors import HandlerTimeoutError
 from eventbus.lane import Job, Lane
 from eventbus.log.commit import call_soon
+from eventbus.log.flights import Flight, Flights
 from eventbus.log.inflight import InFlight
 from eventbus.tracing import Tracing
 from eventbus.workers import WorkerPool
@@ -57,17 +58,21 @@ class Runner:
         self,
         loop: asyncio.AbstractEventLoop,
         pool: WorkerPool,
-        in_flight: InFlight,
+        recorders: tuple[InFlight, Flights | None],
         report: Callable[[Run, BaseException | None], None],
         owner: object,
         clock: Clock,
     ) -> None:
-        """``owner`` is what the effects of all runs belong to."""
+        """``recorders`` are told of every attempt, that a crash may cut it off; the second one
+        where others share the log. ``owner`` is what the effects of all runs belong to.
+        """
         self._owner = owner
         self._clock = clock
         self._loop = loop
         self._pool = pool
-        self._in_flight = in_flight
+        self._in_flight, self._flights = recorders
+        if self._flights is not None:
+            self._flights.serve(loop, pool.submit)
         self._report = report
         self.tracing: Tracing | None = None
         self._runs: set[Run] = set()
@@ -94,6 +99,11 @@ class Runner:
             task = self._loop.create_task(self._work(lane))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def forget(self, subscription: int) -> None:
+        """Nothing of a durable subscription's is begun here any more."""
+        if self._flights is not None:
+            self._flights.forget(subscription)
 
     async def close(self, timeout_s: float) -> None:
         """Let what runs end within ``timeout_s`` seconds; then cut it off.
@@ -122,6 +132,9 @@ class Runner:
         began = time.monotonic()
         try:
             while lane.ready and lane.has_room(0) and not (self._is_stopping or lane.is_closed):
+                if self._flights is not None and self._must_wait(lane):
+                    await self._flights.wait()
+                    continue  # what is ready may be another now
                 job = lane.ready.popleft()
                 if lane.ready and not lane.is_pump_due:
                     lane.is_pump_due = True
@@ -134,16 +147,24 @@ class Runner:
             lane.workers -= 1
             self.pump(lane)
 
+    def _must_wait(self, lane: Lane) -> bool:
+        if self._flights is None or _is_elsewhere(lane):
+            return False
+        return self._flights.must_wait(lane.id or 0, lane.ready[0].sequence)
+
     async def _attempt(self, job: Job, task: asyncio.Task[Any] | None) -> None:
         """Run the handler once and report how that ended."""
         lane = job.lane
         run = Run(job, self._owner, self._clock, task)
         self._runs.add(run)
         lane.running_count += 1
-        is_elsewhere = lane.id is None or lane.subscription.is_remote
+        is_elsewhere = _is_elsewhere(lane)
         slot = -1
         if not is_elsewhere:
             slot = self._in_flight.enter(job.sequence, lane.id or 0, job.attempt)
+            if self._flights is not None:
+                flight = Flight(lane.id or 0, job.sequence, job.attempt, run.started_us)
+                self._flights.begin(flight, lane.ready, bool(lane.suspects))
         error: BaseException | None = None
         try:
             # A copy: what this handler does to the payload is nobody else's business.
@@ -161,6 +182,9 @@ class Runner:
         finally:
             if not self._is_closed:
                 self._in_flight.leave(slot)
+                if self._flights is not None and not is_elsewhere:
+                    lane.suspects.discard(job.sequence)
+                    self._flights.end(lane.id or 0, job.sequence, bool(lane.suspects))
             self._runs.discard(run)
             lane.running_count -= 1
         while task is not None and task.cancelling():
@@ -226,6 +250,11 @@ class Runner:
             elif over_s > _CANCEL_GRACE_S:
                 self._end(run, _timeout_of(run))
         self._loop.call_later(_WATCHDOG_S, self._watch)
+
+
+def _is_elsewhere(lane: Lane) -> bool:
+    """Whether a handler's end in this process says nothing about its attempts."""
+    return lane.id is None or lane.subscription.is_remote
 
 
 def _timeout_of(run: Run) -> HandlerTimeoutError:

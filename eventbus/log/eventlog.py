@@ -106,7 +106,8 @@ class EventLog:
         self.tracing: Tracing | None = None
         self._folding = FoldingLock(self._database)
         self._feed = Feed(newest, self.known_types)
-        self.follower, self.leases = shared(self._database, self, self._feed)
+        self.follower, self.leases, self.flights = shared(self._database, self, self._feed)
+        self.recorders = self.in_flight, self.flights
         self.change_listeners: list[Callable[[set[str]], None]] = []
         """Called with the topics of what other processes have committed."""
         self.removal_listeners: list[Callable[[Sequence[int]], None]] = []
@@ -155,6 +156,8 @@ class EventLog:
             self.follower.close()
         self._commit.close()
         self.in_flight.close()
+        if self.flights is not None:
+            self.flights.close()
         self._folding.close()
         self._database.close()
         if self.leases is not None:  # last: who gets them now finds all of it committed

@@ -181,6 +181,17 @@ def _share_the_head(conn: Connection) -> None:
     )
 
 
+def _tell_what_is_in_flight(conn: Connection) -> None:
+    if conn.dialect.name == "sqlite":
+        return  # where one process handles, and keeps it in a file of its own
+    ddl.run(
+        conn,
+        """CREATE UNLOGGED TABLE in_flight (
+            process BIGINT NOT NULL PRIMARY KEY, server TEXT NOT NULL, told TEXT NOT NULL)
+            WITH (fillfactor = 20)""",
+    )
+
+
 LOG_MIGRATIONS: tuple[Migration, ...] = (
     _create_log,
     _never_reuse_subscription_ids,
@@ -193,6 +204,7 @@ LOG_MIGRATIONS: tuple[Migration, ...] = (
     _count_what_flows,
     _keep_declarations,
     _share_the_head,
+    _tell_what_is_in_flight,
 )
 
 

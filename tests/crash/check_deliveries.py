@@ -110,7 +110,8 @@ def _check_crashed(facts: Facts) -> Iterator[Finding]:
 
     At least those whose handler had begun and not ended; at most one for each killed process that
     told the recorder of it, since the kill may have come just before the handler or after it.
-    Where processes share a log, another may finish the delivery before it is counted.
+    Where processes share a log, one of many that were told of together may be finished before it
+    is known. But one that kills all by itself kills no more of them than it has attempts.
     """
     ids = {name: id for id, name in facts.names.items()}
     cuts = Counter((ids.get(name, 0), sequence) for _, name, sequence in facts.runs.cut())
@@ -134,6 +135,8 @@ def _check_crashed(facts: Facts) -> Iterator[Finding]:
             yield Finding("crash-uncounted", where)
         elif crashed[key] > most[key]:
             yield Finding("crash-overcounted", f"{where}, {most[key]} could be")
+        if name == "lethal" and cuts[key] > _most_attempts(name):
+            yield Finding("killed-again", where)
 
 
 def _most_attempts(name: str) -> int:

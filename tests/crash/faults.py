@@ -12,9 +12,10 @@ import json
 import os
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from eventbus.log import flights
 from eventbus.log.inflight import InFlight
 from tests.crash import psycopg_faults
 from tests.crash.beacon import IDLE, IN_COMMIT, IN_TRANSACTION, STARTING, Beacon
@@ -92,6 +93,15 @@ class Faults:
             return original(recorder, sequence, subscription, *args)
 
         InFlight.enter = enter  # type: ignore[assignment, method-assign]
+        write = flights.written
+
+        def written(told: Iterable[flights.Flight]) -> str:
+            told = list(told)
+            for flight in told:
+                self.write_run("N", flight.subscription, flight.sequence)
+            return write(told)
+
+        flights.written = written
 
     def _wrap(self, function: Function) -> None:
         owner = getattr(importlib.import_module(function.module), function.owner, None)

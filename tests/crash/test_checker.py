@@ -102,6 +102,13 @@ def cut_a_run(conn: sqlite3.Connection, place: Path) -> None:
         runs.write(f"99 S sum {sequence}\n")
 
 
+def kill_thrice(conn: sqlite3.Connection, place: Path) -> None:
+    """An event killed one process more than it had attempts."""
+    (sequence,) = conn.execute(f"SELECT {A_SUM}").fetchone()
+    with (place / "runs.log").open("a") as runs:
+        runs.writelines(f"{process} S lethal {sequence}\n" for process in (97, 98, 99))
+
+
 def journal(value: Callable[[dict[str, object]], object]) -> Damage:
     """A line more in a client's journal, made of the last message it acknowledged."""
 
@@ -197,6 +204,7 @@ DAMAGES: dict[str, tuple[Damage, set[str]]] = {
         {"unexpected-failure"},
     ),
     "a crash was not counted": (cut_a_run, {"crash-uncounted"}),
+    "one killed a process too many": (kill_thrice, {"crash-uncounted", "killed-again"}),
     "a crash was counted that was none": (
         sql(f"UPDATE attempts SET outcome = 'crashed' WHERE sequence = {A_DOOMED} AND number = 1"),
         {"crash-overcounted"},

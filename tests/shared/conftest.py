@@ -57,6 +57,9 @@ class Member:
         self._process.wait()
         return [json.loads(line) for line in rest]
 
+    def is_dead(self) -> bool:
+        return self._process.poll() is not None
+
     def __enter__(self) -> Member:
         return self
 

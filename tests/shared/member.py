@@ -5,7 +5,8 @@ notes for every effect which process it was; it prints what it is asked for, a J
 "parts N" has it handle ``part.0`` and so on as N subscriptions, "part-0" and so on.
 
 An event's data say what handling it is like: ``fails`` (``true``, or the names of processes),
-``slow_s`` (seconds by process), ``freezes`` (which stops once in the middle of the commit).
+``slow_s`` (seconds by process), ``freezes`` (which stops once in the middle of the commit),
+``kills`` (the process, after so many seconds).
 """
 
 from __future__ import annotations
@@ -53,7 +54,12 @@ def main() -> None:
 
     async def handle(event: Event) -> None:
         runs.append(event.sequence or 0)
-        await asyncio.sleep(event.get("slow_s", {}).get(name, 0))
+        if slow_s := event.get("slow_s", {}).get(name, 0):
+            await asyncio.sleep(slow_s)
+        if "kills" in event:
+            if event["kills"]:
+                await asyncio.sleep(event["kills"])
+            os.kill(os.getpid(), signal.SIGKILL)
         fails = event.get("fails", [])
         if fails is True or name in fails:
             raise ValueError("as it was told to")

@@ -16,6 +16,7 @@ from eventbus.log.schema import schema_versions
 LEFT_OUT: Mapping[str, str] = {
     "schema_versions": "both databases are brought to the same versions first",
     "log_head": "it is set to the newest event of what was copied",
+    "in_flight": "it tells what runs now, and in which process",
     BOOKMARKS: "it tells how far a copy has come",
 }
 """Tables that are not copied, each with the reason."""
