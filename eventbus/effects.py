@@ -59,7 +59,7 @@ class Effects:
         self.check_open()
         cause = self.event
         defaults = {
-            "id": derived_id(cause.source, cause.id, self.subscription, len(self.events)),
+            "id": self._id(len(self.events)),
             "source": self.source,
             "correlationid": cause.correlationid,
             "causationid": cause.id,
@@ -93,7 +93,7 @@ class Effects:
         self.check_open()
         cause = self.event
         is_first = event.correlationid == event.id
-        derived = derived_id(cause.source, cause.id, self.subscription, index)
+        derived = self._id(index)
         adopted = event.evolve(
             id=derived if event.is_new else event.id,
             correlationid=cause.correlationid if is_first else event.correlationid,
@@ -106,6 +106,10 @@ class Effects:
             adopted = self.trace.created(adopted)
         self._check(adopted)
         return adopted
+
+    def _id(self, index: int) -> str:
+        bus = getattr(self.owner, "bus_name", "")
+        return derived_id(self.event.source, self.event.id, self.subscription, index, bus)
 
     def _check(self, event: Event) -> None:
         if event.depth > MAX_DEPTH and self.error is None:

@@ -41,14 +41,19 @@ def new_id() -> str:
     return f"{when[:8]}-{when[8:]}-7{fraction:03x}-{low[:4]}-{low[4:]}"
 
 
-def derived_id(cause_source: str, cause_id: str, subscription: str, index: int) -> str:
+def derived_id(
+    cause_source: str, cause_id: str, subscription: str, index: int, bus: str = ""
+) -> str:
     """The id of the ``index``-th event that ``subscription`` published while handling a cause.
 
-    The same four always give the same id, so that a redelivery cannot publish twice. The cause is
+    The same always give the same id, so that a redelivery cannot publish twice. ``bus`` is the
+    name of a bus that has one, which tells it from others that handle the same event. The cause is
     its source and id, as only both together are unique (CloudEvents 1.0.2 §3.1.1). It is a
     UUIDv8 (RFC 9562 §5.8): the cause's time bits, so that it sorts near it, then a SHA-256.
     """
     key = f"{cause_source}\0{cause_id}\0{subscription}\0{index}"
+    if bus:
+        key += f"\0{bus}"
     digest = hashlib.sha256(key.encode()).digest()
     high = _time_bits(cause_id, digest) << 16 | 0x8000 | int.from_bytes(digest[6:8], "big") & 0xFFF
     low = _VARIANT | int.from_bytes(digest[8:16], "big") & _RANDOM_62

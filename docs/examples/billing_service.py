@@ -22,12 +22,13 @@ def main() -> None:
     for end in (signal.SIGINT, signal.SIGTERM):
         signal.signal(end, lambda *_: sys.exit())
     bus = EventBus.open(f"sqlite:///{file}", source="/billing")
+    bridge = Bridge.to(bus, url, name=queue, take=["order.*"], send=["invoice.*"])
 
     @bus.on("order.paid", name="bill")
     def bill(event: Event) -> None:
         bus.publish("invoice.made", {"order": event["order"]}, subject=event.subject)
 
-    with bus, Bridge.to(bus, url, name=queue, take=["order.*"], send=["invoice.*"]) as bridge:
+    with bus, bridge:
         bridge.wait_connected()
         print("billing has begun", flush=True)
         signal.pause()

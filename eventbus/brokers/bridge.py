@@ -114,11 +114,14 @@ class Bridge:
     ) -> Self:
         """A bridge to the broker at ``address``; ``name`` is the queue or consumer group.
 
-        The queue is bound by the patterns ``take``. Raises PatternError, BrokerAddressError,
+        The queue is bound by the patterns ``take``. From here on ``name`` is in the ids of what the
+        bus's handlers publish, so this is called before any subscribes: what another bus makes of
+        the same event is another event. Raises PatternError, BrokerAddressError,
         MissingPackageError.
         """
         sent, taken = (tuple(map(_pattern, patterns)) for patterns in (send, take))
         broker = open_broker(address, name=name, take=taken)
+        bus.log.bus_name = name
         return cls(bus, broker, send=sent, take=taken, max_event_bytes=max_event_bytes)
 
     def __enter__(self) -> Self:

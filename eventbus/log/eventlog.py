@@ -114,6 +114,7 @@ class EventLog:
         """Called with the sequences of which a commit has removed something."""
         self._after_commit: AfterCommit | None = None
         self.clock: Clock = SYSTEM_CLOCK
+        self.bus_name: str = ""  # in the ids of what its handlers publish, unless it is ""
         self.version: int = 0
         """Grows with every commit of any kind: whether anything changed."""
         self.removed_upto: int = removed

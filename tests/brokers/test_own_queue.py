@@ -7,13 +7,15 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from eventbus.brokers import Bridge
 from tests.brokers.buses import WAIT_S, joined
-from tests.brokers.stages import KafkaStage, RabbitMqStage, Stage
+from tests.brokers.stages import InProcessStage, KafkaStage, RabbitMqStage, Stage
 from tests.brokers.survival import RECOVERY_S
 from tests.helpers.server import ROOT
 from tests.helpers.waiting import wait_until
@@ -21,6 +23,26 @@ from tests.services import RabbitMq
 
 ORDERS = 500
 RealStage = RabbitMqStage | KafkaStage
+
+
+def test_what_two_services_make_of_one_event_by_the_same_name_are_two_events(
+    tmp_path: Path,
+) -> None:
+    stage = InProcessStage()
+    with (
+        joined(stage, tmp_path, "shop", send=["#"], take=["made.*"]) as (shop,),
+        joined(stage, tmp_path, "one", "two", send=["made.*"], take=["order.*"]) as services,
+    ):
+        for number, service in enumerate(services):
+            # Not started: what a bus is called does not depend on its broker.
+            Bridge.to(service.bus, "amqp://localhost", name=f"service-{number}")
+            made = partial(service.bus.publish, "made.it", {"n": number})
+            service.bus.subscribe("order.paid", lambda event, made=made: made(), name="make")
+        shop.bus.publish("order.paid")
+        shop.seen.wait_for(3, WAIT_S)
+        made = [event for event in shop.seen.events if event.type == "made.it"]
+        assert {event.source for event in made} == {"/handlers/make"}
+        assert sorted(event["n"] for event in made) == [0, 1]
 
 
 def test_each_bus_gets_what_its_own_patterns_say(stage: Stage, tmp_path: Path) -> None:

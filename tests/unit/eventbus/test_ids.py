@@ -65,3 +65,10 @@ def test_ids_do_not_stay_in_a_future_that_was_a_mistake(monkeypatch: pytest.Monk
     clock[0] = now
     assert uuid.UUID(new_id()).int >> 80 == now // 1_000_000
     monkeypatch.setattr("eventbus.ids._newest_ns", 0)
+
+
+def test_a_bus_with_a_name_makes_ids_of_its_own_and_one_without_those_it_always_made() -> None:
+    cause = "0192aa00-0000-7000-8000-000000000000"
+    assert derived_id("/s", cause, "make", 0) == "0192aa00-0000-8d99-9e21-bb2f92ca192f"
+    ids = {derived_id("/s", cause, "make", 0, bus) for bus in ("", "one", "two")}
+    assert len(ids) == 3
