@@ -257,7 +257,8 @@ VARIABLES: tuple[Variable, ...] = (
     *DATABASE_VARIABLES,
     Variable(
         "EVENTBUS_SOURCE", "source", _source, "printable text of at most 1024 characters",
-        "The `source` of events that come without one, and of those that handlers publish.",
+        "The `source` of events that come without one; what handlers publish has `/handlers/` and "
+        "their name.",
     ),
     Variable(
         "EVENTBUS_MAX_EVENT_BYTES", "max_event_bytes", whole(1_024, 16_777_216),
