@@ -11,6 +11,7 @@ from app.api.trace import tree
 from eventbus import Event, EventBus
 from eventbus.log.kin import deliveries_of as kin_deliveries
 from eventbus.log.kin import kin
+from eventbus.log.under_way import under_way_elsewhere
 from eventbus.log.values import Delivery
 
 MOST_EVENTS = 200
@@ -69,7 +70,7 @@ def chain_of(
         shown = _flat(nodes)
         told = [node.event.sequence or 0 for node in shown] if upto is None else []
         found = kin_deliveries(conn, told)
-    running = {(job.sequence, job.subscription) for job in bus.running()}
+    running = _running(bus)
     states: set[str] = set()
     for node in shown:
         own = found.get(node.event.sequence or 0, [])
@@ -90,12 +91,20 @@ def deliveries_of(bus: EventBus, event: Event) -> list[Delivery]:
     """The event's deliveries; one that a handler works on right now is marked running."""
     if event.sequence is None:
         return []
-    running = {(job.sequence, job.subscription) for job in bus.running()}
+    running = _running(bus)
     return [_marked(delivery, running) for delivery in bus.log.deliveries(event.sequence)]
 
 
+def _running(bus: EventBus) -> set[tuple[int, str]]:
+    """Sequence and subscription of what is in a handler now, in whichever process."""
+    here = {(job.sequence, job.subscription) for job in bus.running()}
+    return here | under_way_elsewhere(bus.log)
+
+
 def _marked(delivery: Delivery, running: set[tuple[int, str]]) -> Delivery:
-    is_running = (delivery.sequence, delivery.subscription) in running
+    key = (delivery.sequence, delivery.subscription)
+    # It may have ended since.
+    is_running = delivery.state in ("pending", "retrying") and key in running
     return replace(delivery, state="running") if is_running else delivery
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from app.pages.chain import chain_of, deliveries_of
 from eventbus import Event, EventBus, Pattern
 from eventbus.consumers import ConsumerGroups, Terms
 from eventbus.log import EventLog, Selection
@@ -292,6 +293,26 @@ def test_consumers_whose_subscription_comes_over_are_sent_as_many_events_at_once
     bus.publish_many({"type": "job.todo", "subject": f"s{number}"} for number in range(6))
     wait_until(lambda: len(outlet.deliveries) == 4, "they hold what they have room for")
     consumers.close()
+
+
+def test_what_runs_in_another_process_is_known_here_until_it_ends(
+    member: Start, bus: EventBus
+) -> None:
+    one = member("sharer-one")
+    one.ask("parts 2")
+    share_of([one], [2])
+
+    def states(event: Event) -> list[str]:
+        return [delivery.state for delivery in deliveries_of(bus, event)]
+
+    event = bus.publish("part.1", {"slow_s": 1.0}, subject="a").event
+    behind = bus.publish("part.1", subject="a").event
+    wait_until(lambda: states(event) == ["running"], "it runs")
+    assert states(behind) == ["pending"]
+    (node,) = chain_of(bus, event).roots
+    assert [delivery.state for delivery in node.deliveries] == ["running"]
+    wait_until(lambda: states(behind) == ["succeeded"], "it has ended")
+    assert states(event) == ["succeeded"]
 
 
 def test_with_sharing_switched_off_one_process_serves_all(shared_url: str, tmp_path: Path) -> None:
