@@ -13,11 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from simple_websocket import Client
-
 from tests.helpers.api import Api
 from tests.helpers.databases import server_variables
 from tests.helpers.waiting import wait_until
+from tests.helpers.websocket import WebSocket
 from tests.helpers.zygote import Forked, zygote
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,9 +156,9 @@ class ServerProcess:
         """A client of its own for another thread."""
         return Api(self.port)
 
-    def websocket(self, path: str) -> Client:
+    def websocket(self, path: str) -> WebSocket:
         """An open WebSocket to ``path``, which may have a query."""
-        return Client(f"ws://127.0.0.1:{self.port}{path}")
+        return WebSocket(f"ws://127.0.0.1:{self.port}{path}")
 
     def _answers(self, started_at: int) -> bool:
         if self.port == 0:

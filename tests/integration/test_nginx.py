@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simple_websocket import Client, ConnectionError
+from simple_websocket import ConnectionError
 
 from tests.helpers.nginx import IS_THERE, NAME, Nginx
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until, within
+from tests.helpers.websocket import WebSocket
 
 pytestmark = pytest.mark.skipif(not IS_THERE, reason="needs nginx and openssl")
 
@@ -97,12 +98,12 @@ def test_a_page_may_post_also_where_the_port_is_not_the_usual_one(nginx: Nginx) 
         assert answer.status == status, origin
 
 
-def websocket(nginx: Nginx, path: str, **headers: str) -> Client:
+def websocket(nginx: Nginx, path: str, **headers: str) -> WebSocket:
     # By the address, so that no name has to be resolved; TLS and the Host header have the name.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return Client(
+    return WebSocket(
         f"wss://127.0.0.1:{nginx.tls_port}{path}", ssl_context=context, headers=headers or None
     )
 
