@@ -20,6 +20,7 @@ from eventbus.command.arguments import (
 )
 from eventbus.command.context import Context
 from eventbus.command.errors import FAILED, INTERRUPTED, OK, CommandError, UsageError
+from eventbus.command.interrupts import held_back
 from eventbus.command.progress import Progress
 
 _POLL_S = 0.2
@@ -153,7 +154,7 @@ def _run(context: Context, kind: str, body: Body) -> int:
         screen.note(line)
     if preview["total"] and not options.yes:
         _confirm(context)
-    operation, is_interrupted = _follow(context, server.post(path, body), body["by"])
+    operation, is_interrupted = _follow(context, path, body)
     if context.as_json:
         screen.json(operation)
     else:
@@ -174,21 +175,26 @@ def _confirm(context: Context) -> None:
         raise CommandError("nothing was done; --yes goes on without asking")
 
 
-def _follow(context: Context, operation: Body, by: str) -> tuple[Body, bool]:
+def _follow(context: Context, path: str, body: Body) -> tuple[Body, bool]:
     """The operation when it has ended, and whether Ctrl-C ended it."""
-    server = context.server
-    path = f"/api/operations/{operation['id']}"
-    with Progress(context.screen, f"{operation['kind']} {operation['id']}") as progress:
-        try:
+    server, operation = context.server, None
+    try:
+        with held_back():  # it has begun before its answer is here
+            operation = server.post(path, body)
+        there = f"/api/operations/{operation['id']}"
+        with Progress(context.screen, f"{operation['kind']} {operation['id']}") as progress:
             while operation["state"] == "running":
                 done, total = operation["done"] + operation["skipped"], operation["total"]
                 progress.show(done / total if total else None, f"{done:,} of {total:,}")
                 time.sleep(_POLL_S)
-                operation = server.get(path)
-            return operation, False
-        except KeyboardInterrupt:
-            progress.note("stopping")
-            return server.post(f"{path}/stop", {"by": by}), True
+                operation = server.get(there)
+        return operation, False
+    except KeyboardInterrupt:
+        if operation is None:
+            raise
+        context.screen.note("stopping")
+        stop = f"/api/operations/{operation['id']}/stop"
+        return server.post(stop, {"by": body["by"]}), True
 
 
 def _previewed(kind: str, preview: Body) -> list[str]:

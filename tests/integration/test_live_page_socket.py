@@ -41,6 +41,7 @@ def test_the_first_message_greets(server: ServerProcess) -> None:
 
 def test_every_event_becomes_a_row_at_the_top(server: ServerProcess) -> None:
     with RawWebSocket(server.port, "/live?type=a.*") as page:
+        receive_kind(page, "hello")  # it is known from here on
         for n in range(3):
             server.api.post("/api/events", {"type": "a.b", "data": {"n": n}})
             server.api.post("/api/events", {"type": "other"})
@@ -105,6 +106,7 @@ def test_a_flood_folds_with_exact_counts_and_keeps_failures(server: ServerProces
         *({"type": "monitoring.tick"} for _ in range(349)),
     ]
     with RawWebSocket(server.port, "/live") as page:
+        receive_kind(page, "hello")
         for _ in range(4):
             server.api.post("/api/events", batch)
         rows = receive_rows(page, upto=sequence_of(server))
@@ -123,6 +125,7 @@ def test_a_flood_folds_with_exact_counts_and_keeps_failures(server: ServerProces
 
 def test_a_fold_opens_to_exactly_what_it_counted(server: ServerProcess) -> None:
     with RawWebSocket(server.port, "/live") as page:
+        receive_kind(page, "hello")
         server.api.post("/api/events", [{"type": "a.b"}, {"type": "c.d"}] * 80)
         rows = receive_rows(page, upto=160)
     fold = next(fold for fold in rows.folds if fold.type == "a.b")
@@ -179,6 +182,7 @@ def test_a_page_that_comes_later_gets_the_panels_of_now(server: ServerProcess) -
 def test_markup_in_an_event_is_shown_as_text(server: ServerProcess) -> None:
     evil = '<script>alert(1)</script><img src=x onerror="alert(2)">'
     with RawWebSocket(server.port, "/live") as page:
+        receive_kind(page, "hello")
         server.api.publish(
             "evaluation.failed",
             {"eval_id": evil, "error": {"type": evil, "message": evil, "severity": "critical"}},
@@ -197,6 +201,7 @@ def test_markup_in_an_event_is_shown_as_text(server: ServerProcess) -> None:
 
 def test_a_pattern_that_matches_nothing_is_told_the_position(server: ServerProcess) -> None:
     with RawWebSocket(server.port, "/live?type=nothing.here") as page:
+        receive_kind(page, "hello")
         publish(server, "a.b", 10)
         while (message := receive_kind(page, "rows"))["sequence"] < 10:
             pass
