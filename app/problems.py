@@ -92,6 +92,10 @@ class ProblemError(Exception):
         ]
         self.headers = dict(headers or {})
 
+    def as_validation(self) -> EventValidationError:
+        """The same as an error of the fields of an event, for where no answer is given."""
+        return EventValidationError([FieldError(**each) for each in self.errors])
+
     @classmethod
     def parameter(cls, name: str, detail: str) -> ProblemError:
         """A 400 about one query parameter; ``detail`` says rule and value."""

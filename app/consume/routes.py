@@ -29,7 +29,6 @@ from eventbus.errors import (
     ConsumerProtocolError,
     EventBusError,
     EventValidationError,
-    FieldError,
     SubscriptionError,
 )
 from eventbus.subscription import check_name
@@ -129,7 +128,7 @@ def _admitted(answer: Answer) -> Answer:
         check_types(answer.events)
         return replace(answer, events=tuple(in_own_name(answer.events, is_batch=True)))
     except ProblemError as refused:
-        error = EventValidationError([FieldError(**each) for each in refused.errors])
+        error = refused.as_validation()
     except EventValidationError as invalid:
         error = invalid
     return Answer(answer.delivery, error=error.under("/events"))

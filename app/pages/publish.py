@@ -22,13 +22,7 @@ from app.pages.takeaway import as_curl, as_python
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import Event, Pattern
-from eventbus.errors import (
-    DryRunError,
-    EventValidationError,
-    FieldError,
-    OverlayError,
-    PatternError,
-)
+from eventbus.errors import DryRunError, EventValidationError, OverlayError, PatternError
 from eventbus.lens import hides
 from eventbus.scheduled import ScheduledEvent
 
@@ -70,7 +64,7 @@ def publish() -> str | AnyResponse | tuple[str, int]:
         form.note(error)
         return _refused(form)
     except ProblemError as refused:  # it names somebody else
-        form.note(EventValidationError([FieldError(**each) for each in refused.errors]))
+        form.note(refused.as_validation())
         return _refused(form)
     recorded = receipt.wait(COMMIT_TIMEOUT_S)
     if isinstance(recorded, ScheduledEvent):
