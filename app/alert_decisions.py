@@ -10,12 +10,11 @@ from app.followed import followed
 from app.problems import ProblemError
 from app.runtime import Runtime
 from eventbus import Event
-from eventbus.actor import signed
+from eventbus.actor import name_problem, signed
 from eventbus.validation import shown
 from handlers.alert import Alert, AlertHandler, State
 from handlers.alert.facts import MUTE_MODES
 
-MAX_NAME_CHARS = 100
 MAX_AT_ONCE = 500
 
 _ACTIVE: tuple[State, ...] = ("open", "regressed")
@@ -83,10 +82,9 @@ def _is_changed(alert: Alert | None, states: Sequence[State]) -> bool:
 
 def checked_name(value: Any) -> str:
     """Who asks, by their own words. Raises ProblemError."""
-    is_text = isinstance(value, str) and bool(value.strip()) and value.isprintable()
-    if is_text and len(value) <= MAX_NAME_CHARS:
-        return str(value)
-    raise wrong("by", f"must be 1 to {MAX_NAME_CHARS} printable characters, not {shown(value)}")
+    if (problem := name_problem(value)) is not None:
+        raise wrong("by", problem)
+    return str(value)
 
 
 def checked_mode(value: Any) -> str:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from eventbus.validation import shown
+
+MAX_NAME_CHARS = 100
+
 
 class Actor(str):
     """The name of a person or program, as it stands in ``by`` of the events of what they did.
@@ -18,6 +24,14 @@ class Actor(str):
         actor = super().__new__(cls, name)
         actor.address = address
         return actor
+
+
+def name_problem(value: Any) -> str | None:
+    """What is wrong with a name that somebody gives for who acts; None when nothing is."""
+    is_text = isinstance(value, str) and bool(value.strip()) and value.isprintable()
+    if is_text and len(value) <= MAX_NAME_CHARS:
+        return None
+    return f"must be 1 to {MAX_NAME_CHARS} printable characters, not {shown(value)}"
 
 
 def signed(by: str) -> dict[str, str]:

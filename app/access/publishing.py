@@ -11,11 +11,9 @@ from app.access.guard import actor, principal
 from app.access.principal import Principal
 from app.problems import ProblemError
 from eventbus import Event
-from eventbus.actor import Actor
+from eventbus.actor import Actor, name_problem
 from eventbus.errors import EventValidationError, FieldError
 from eventbus.validation import shown
-
-MAX_NAME_CHARS = 100
 
 
 def check_types(events: Iterable[Event]) -> None:
@@ -61,12 +59,8 @@ def _sender(known: Principal, event: Event, where: str) -> Actor:
                 f"names {shown(claimed)}, and {known.name!r} is who sends it; leave it out",
             )  # fmt: skip
         return actor("")
-    is_text = isinstance(claimed, str) and bool(claimed.strip()) and claimed.isprintable()
-    if not is_text or len(claimed) > MAX_NAME_CHARS:
-        raise EventValidationError.of(
-            f"{where}/data/by",
-            f"must be 1 to {MAX_NAME_CHARS} printable characters, not {shown(claimed)}",
-        )
+    if (problem := name_problem(claimed)) is not None:
+        raise EventValidationError.of(f"{where}/data/by", problem)
     own = f" ({known.shown})"  # it stands there already in an event that is sent again
     return actor("" if claimed == known.shown else claimed.removesuffix(own))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.alert_decisions import MAX_NAME_CHARS
 from app.api.parameters import DEFAULT_LIMIT, MAX_LIMIT
 from app.openapi import kinds
 from app.openapi.fields import Field
+from eventbus.actor import MAX_NAME_CHARS
 
 MAX_REASON_CHARS = 1_000
 

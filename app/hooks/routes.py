@@ -11,14 +11,13 @@ from flask import Blueprint, Flask, Response, request
 
 from app.access.acts import ACTS, in_name_of, is_own
 from app.access.guard import address_of_request
-from app.access.publishing import MAX_NAME_CHARS
 from app.api.shapes import answer
 from app.hooks.hook import Hook, printable
 from app.hooks.signatures import verify
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import Event
-from eventbus.actor import Actor
+from eventbus.actor import MAX_NAME_CHARS, Actor
 from eventbus.errors import JsonTextError
 from eventbus.json_reader import read_json
 from handlers.errors import SignatureError

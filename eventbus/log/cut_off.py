@@ -17,7 +17,7 @@ from eventbus.errors import CrashedAttemptError
 from eventbus.log import schema
 from eventbus.log.dead_letters import Tally
 from eventbus.log.eventlog import EventLog
-from eventbus.log.flights import Flight, Flights, read, written
+from eventbus.log.flights import LOCK, Flight, Flights, read, written
 from eventbus.log.unit import Unit
 from eventbus.subscription import RetryPolicy
 
@@ -30,7 +30,7 @@ SELECT process, told, server = pg_postmaster_start_time()::text AS is_of_this_se
     SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND classid::bigint = (hashtext(:channel)::bigint & 4294967295)
-    AND objid::bigint = (hashtext('in flight ' || process)::bigint & 4294967295)) AS is_alive
+    AND objid::bigint = (hashtext(:lock || process)::bigint & 4294967295)) AS is_alive
 FROM in_flight WHERE process != :own
 """)
 _PUT = text("UPDATE in_flight SET told = :told WHERE process = :process")
@@ -54,7 +54,7 @@ class Process:
 
 def processes(conn: Connection, channel: str, own: int) -> list[Process]:
     """All others that share the log, or did and had something in a handler."""
-    rows = conn.execute(_ROWS, {"channel": channel, "own": own})
+    rows = conn.execute(_ROWS, {"channel": channel, "own": own, "lock": LOCK})
     return [
         Process(row.process, read(row.told), row.is_alive, row.is_of_this_server) for row in rows
     ]

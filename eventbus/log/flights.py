@@ -56,9 +56,8 @@ class Flight(NamedTuple):
     is_sure: bool = True
 
 
-def lock_name(process: int) -> str:
-    """The advisory lock that a process shares with nobody, for as long as it is alive."""
-    return f"in flight {process}"
+LOCK = "in flight "
+"""With the process's number: the advisory lock that it holds for as long as it is alive."""
 
 
 def written(flights: Iterable[Flight]) -> str:
@@ -283,7 +282,7 @@ class Flights:
         try:
             driver.execute("SET synchronous_commit = off")
             # First: a row without the lock is of a process that has died.
-            driver.execute(_TAKE_PART, (self._database.channel, lock_name(self.process)))
+            driver.execute(_TAKE_PART, (self._database.channel, f"{LOCK}{self.process}"))
             driver.execute(_JOIN, (self.process,))
             pgconn = driver.pgconn
             tell = f"UPDATE in_flight SET told = $1 WHERE process = {self.process}"
