@@ -23,13 +23,19 @@ def issuer() -> Iterator[str]:
         yield f"http://localhost:{provider.server_port}"
 
 
+def client_of(issuer: str) -> dict[str, str]:
+    """The settings of a server whose people sign in there."""
+    return {
+        "EVENTBUS_OIDC_ISSUER": issuer, "EVENTBUS_OIDC_CLIENT_ID": "bus",
+        "EVENTBUS_OIDC_CLIENT_SECRET": "secret", "EVENTBUS_OIDC_NAME": "Example ID",
+        "EVENTBUS_OIDC_ROLES": "bosses=admin",
+    }  # fmt: skip
+
+
 def test_signing_in_by_a_provider_and_out_again(
     issuer: str, start_server: Callable[..., ServerProcess], visit: Visit
 ) -> None:
-    server = start_server(
-        EVENTBUS_OIDC_ISSUER=issuer, EVENTBUS_OIDC_CLIENT_ID="bus", EVENTBUS_OIDC_NAME="Example ID",
-        EVENTBUS_OIDC_CLIENT_SECRET="secret", EVENTBUS_OIDC_ROLES="bosses=admin",
-    )  # fmt: skip
+    server = start_server(**client_of(issuer))
     page = visit(server, "/alerts?state=open", viewport={"width": 360, "height": 780})
     page.route("https://**", lambda route: route.abort())  # the provider's pages want a style sheet
     expect(page.get_by_label("Password")).to_have_count(0)  # nobody has one yet
@@ -62,11 +68,7 @@ def test_signing_in_by_a_provider_and_out_again(
 def test_signing_out_here_and_at_the_provider(
     issuer: str, start_server: Callable[..., ServerProcess], visit: Visit
 ) -> None:
-    server = start_server(
-        EVENTBUS_OIDC_ISSUER=issuer, EVENTBUS_OIDC_CLIENT_ID="bus", EVENTBUS_OIDC_NAME="Example ID",
-        EVENTBUS_OIDC_CLIENT_SECRET="secret", EVENTBUS_OIDC_ROLES="bosses=admin",
-        EVENTBUS_OIDC_SIGN_OUT="yes",
-    )  # fmt: skip
+    server = start_server(**client_of(issuer), EVENTBUS_OIDC_SIGN_OUT="yes")
     page = visit(server, "/account")
     page.route("https://**", lambda route: route.abort())  # the provider's pages want a style sheet
     page.get_by_role("link", name="Sign in with Example ID").click()
