@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from app import create_app
 from app.config import Settings
+from app.start_check import StartCheck
 from app.vitals import Vitals
 from eventbus import EventBus
 from tests.helpers.bus import Failing, open_bus
@@ -36,6 +38,28 @@ def test_the_log_tells_of_every_start_and_of_how_the_one_before_ended(
     assert [(e["type"], e["data"].get("previous")) for e in life] == [
         ("bus.stopped", None), ("bus.started", "stopped"), ("bus.started", "crashed"),
     ]  # fmt: skip
+
+
+def test_a_crash_is_told_of_however_quick_the_check_after_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start_and_end(check: StartCheck) -> None:
+        start(check)
+        check._thread.join()
+
+    start = StartCheck.start
+    monkeypatch.setattr(StartCheck, "start", start_and_end)
+    database = tmp_path / "events.db"
+    with open_bus(f"sqlite:///{database}") as before:
+        before.publish("a.b", {})
+    (tmp_path / "events.db-lock").write_text("1 running")  # what a killed process leaves
+    parts = create_app(Settings(database_url=f"sqlite:///{database}")).extensions["eventbus"]
+    parts.start()
+    try:
+        assert types(parts.bus)[:2] == ["bus.started", "bus.integrity.checked"]
+        assert parts.bus.log.read(1).events[0]["previous"] == "crashed"
+    finally:
+        parts.stop()
 
 
 def test_a_blocked_loop_begins_and_ends_as_a_trouble(start_server: StartServer) -> None:
