@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from eventbus.bus import EventBus
-from eventbus.errors import EventValidationError, FieldError
+from eventbus.errors import EventValidationError, FieldError, JsonTextError
 from eventbus.event import Event
+from eventbus.json_reader import read_json
 from eventbus.patterns import Pattern
 
 _BATCH = 500
@@ -57,16 +57,16 @@ def replay_ndjson(
 def _read(path: Path) -> list[Event]:
     errors: list[FieldError] = []
     events: list[Event] = []
-    with path.open(encoding="utf-8-sig") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                events.append(Event.from_dict(json.loads(line)))
+                events.append(Event.from_dict(read_json(line)))
             except EventValidationError as error:
                 errors += error.under(f"/line {number}").errors
-            except (ValueError, RecursionError) as error:
-                errors.append(FieldError(f"/line {number}", f"must be JSON: {error}"))
+            except JsonTextError as error:
+                errors.append(FieldError(f"/line {number}", str(error)))
     if errors:
         raise EventValidationError(errors)
     return events

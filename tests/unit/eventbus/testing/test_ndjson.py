@@ -66,8 +66,13 @@ def test_a_wrong_line_is_named_and_nothing_is_published(
 ) -> None:
     path = tmp_path / "events.ndjson"
     good = json.dumps({"type": "a"})
-    path.write_text(f'{good}\n\n{{"type": "a..b"}}\nno json\n', encoding="utf-8")
+    twice = '{"type": "a", "type": "b"}'
+    text = f'{good}\n\n{{"type": "a..b"}}\nno json\n{twice}\n'
+    path.write_bytes(text.encode() + b'{"type": "caf\xe9"}\n')
     with pytest.raises(EventValidationError) as wrong:
         replay_ndjson(event_bus, path)
-    assert [error.pointer for error in wrong.value.errors] == ["/line 3/type", "/line 4"]
+    assert [error.pointer for error in wrong.value.errors] == [
+        "/line 3/type", "/line 4", "/line 5", "/line 6",
+    ]  # fmt: skip
+    assert "0xe9" in str(wrong.value)
     assert event_bus.events() == []
