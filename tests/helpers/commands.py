@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from tests.helpers.server import ROOT, clean_environment
 from tests.helpers.zygote import zygote
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from tests.helpers.websocket import WebSocket
 from tests.helpers.zygote import Forked, zygote
 
 ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 10.0
 _MOST_STARTS = 5
 _PORT_PAUSE_S = 0.5

@@ -18,7 +18,7 @@ from tests.helpers.retention_victim import STEPS
 from tests.unit.handlers.test_rebuild import check, sabotage
 from tests.unit.handlers.test_retention import age, settle
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 240.0
 KINDS = ("evaluation.started", "evaluation.failed", "evaluation.completed", "queue.task.added",
          "queue.task.processed", "monitoring.metric.incremented", "storage.file.created",
          "alert.critical")  # fmt: skip
