@@ -131,13 +131,14 @@ class Watchdog:
         run = self._running()
         self._culprit, self._told_s = run or self._culprit, late_s
         detail = f"{_name(run)} has blocked the bus's loop for {late_s:.1f} s"
-        since = self._blocked.since if self._blocked else Trouble.now("loop", "").since
-        self._blocked = Trouble("loop", f"{detail}; nothing is delivered meanwhile", since)
         stack = "".join(traceback.format_stack(frame, _MOST_FRAMES)).rstrip()
         logger.warning("%s; it is at:\n%s", detail, stack)
+        # Last, and so it is at the end: who sees that it is so finds it said and counted.
+        since = self._blocked.since if self._blocked else Trouble.now("loop", "").since
+        self._blocked = Trouble("loop", f"{detail}; nothing is delivered meanwhile", since)
 
     def _end_block(self) -> None:
-        run, self._culprit, self._blocked = self._culprit, None, None
+        run, self._culprit = self._culprit, None
         logger.warning(
             "the bus's loop goes on; %s had blocked it for at least %.1f s",
             _name(run), self._told_s,
@@ -145,6 +146,7 @@ class Watchdog:
         if run is not None:
             run.job.lane.blocked_count += 1
         self._told_s = 0.0
+        self._blocked = None
 
     def _running(self) -> Run | None:
         """The attempt whose code is on the loop now."""
