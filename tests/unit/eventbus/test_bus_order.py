@@ -136,10 +136,12 @@ def test_a_retrying_delivery_holds_back_its_subject_at_its_subscription_alone(
     def handle(event: Event) -> None:
         if event.sequence == 1:
             failing(event)
+            if not handled:
+                raise RuntimeError("the other subject has yet to go by")
         handled.append((event.subject, event.sequence or 0))
 
     other = Recorder()
-    bus.subscribe("a", handle, name="mine")
+    bus.subscribe("a", handle, name="mine", max_attempts=100_000)
     bus.subscribe("a", other, name="other")
     bus.publish_many([
         Event.create("a", subject="x"), Event.create("a", subject="x"),
@@ -148,9 +150,8 @@ def test_a_retrying_delivery_holds_back_its_subject_at_its_subscription_alone(
     other.wait_for(3)
     wait_until_succeeded(bus, 2)
     assert bus.drain(LONG_S)
-    assert handled[0] == ("y", 3)
-    assert handled[1:] == [("x", 1), ("x", 2)]
-    assert failing.calls == 3
+    assert handled == [("y", 3), ("x", 1), ("x", 2)]
+    assert failing.calls >= 3
 
 
 def test_a_dead_letter_lets_the_rest_of_its_subject_go(bus: EventBus) -> None:

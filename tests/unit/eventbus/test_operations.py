@@ -360,7 +360,7 @@ def test_a_replay_keeps_to_its_rate(bus: EventBus) -> None:
     bus.subscribe("a", mine, name="mine")
     bus.publish_many([{"type": "a"} for _ in range(50)])
     assert bus.drain(LONG_S)
-    operation = bus.operations.replay(Replayed("mine"), "ann", rate=0.5)
+    operation = bus.operations.replay(Replayed("mine"), "ann", rate=0.01)
     mine.wait_for(51)
     stopped = bus.operations.stop(operation.id, "ann")
     assert stopped is not None

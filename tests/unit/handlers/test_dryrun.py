@@ -28,6 +28,7 @@ from handlers.tables import metadata
 from tests.helpers.bus import LONG_S
 from tests.helpers.examples import examples
 from tests.helpers.read_models import SETTINGS, events, tables
+from tests.helpers.waiting import within
 
 TIMES = {"time", "bucket", "first_seen", "last_seen"}
 
@@ -201,7 +202,7 @@ def test_a_handler_that_hangs_is_cut_off_and_nobody_waits_for_it(
     event = Event.create("evaluation.started", {"eval_id": "e1"}, source="/tests")
     run = dry_run(bus, SETTINGS, "/tests")
     monkeypatch.setattr(EvaluationHandler, "handle", hang)
-    thread = threading.Thread(target=lambda: found.append(run.run([event], within_s=1.0)))
+    thread = threading.Thread(target=lambda: found.append(run.run([event], within_s=within(1.0))))
     thread.start()
     assert entered.wait(LONG_S)
     publish(bus, "alert.warning", {"service": "s", "error": "meanwhile"})

@@ -13,7 +13,7 @@ from eventbus.errors import (
     EventDroppedError,
 )
 from tests.helpers.clients import balance, messages
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import wait_until, within
 
 
 def test_published_events_arrive_in_order_as_cloudevents(bus, connect) -> None:
@@ -89,7 +89,7 @@ def test_publishing_never_waits_for_a_bus_that_hangs(bus, connect) -> None:
         started = time.perf_counter()
         client.publish("a.b", {"x": "y" * 100})
         slowest = max(slowest, time.perf_counter() - started)
-    assert slowest < 2.0
+    assert slowest < within(2.0)
     assert client.stats.sent == 0
     bus.release()
     assert client.flush(10)
@@ -196,7 +196,7 @@ def test_flushing_does_not_wait_for_the_next_attempt(bus, connect, caplog) -> No
 
 
 def test_a_client_that_publishes_nothing_starts_nothing() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     client = RemoteEventBus("http://127.0.0.1:1")
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     assert client.close(1)

@@ -183,7 +183,8 @@ def test_what_is_logged_while_a_record_is_published_is_left_out(bus, logger) -> 
 def test_beyond_the_rate_records_are_dropped_and_counted_but_errors_have_their_own(
     bus, logger
 ) -> None:
-    handler = log_to(bus, logger, max_per_s=5)
+    handler = log_to(bus, logger, max_per_s=0.5)
+    started = time.monotonic()
     for number in range(300):
         logger.info("%d", number)
     logger.error("seen all the same")
@@ -194,7 +195,8 @@ def test_beyond_the_rate_records_are_dropped_and_counted_but_errors_have_their_o
     told = sum(data["count"] for data in dropped)
     assert types.count("log.info") + told == 300
     assert told >= 280
-    assert len(dropped) <= 3, "told at most once a second"
+    most = 3 + int(time.monotonic() - started)
+    assert len(dropped) <= most, "told at most once a second"
     assert sum(data["levels"]["info"] for data in dropped) == told
     assert set(dropped[0]["loggers"]) == {"shop.orders"}
 
@@ -235,7 +237,7 @@ logging.config.dictConfig({{
     "version": 1,
     "handlers": {{"bus": {{
         "class": "eventbus.integrations.log_handler.EventBusHandler",
-        "url": {bus.url!r}, "type": "shop.{{level}}", "level": "INFO", "max_per_s": 3,
+        "url": {bus.url!r}, "type": "shop.{{level}}", "level": "INFO", "max_per_s": 0.001,
     }}}},
     "root": {{"handlers": ["bus"], "level": "DEBUG"}},
 }})
@@ -249,10 +251,10 @@ logging.getLogger("a").debug("not this")
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     types = [event["type"] for event in bus.events]
-    assert types.count("shop.info") == 3
+    assert types.count("shop.info") == 1
     assert [e["data"]["count"] for e in bus.events if e["type"] == "log.dropped"][-1:] != []
     told = sum(e["data"]["count"] for e in bus.events if e["type"] == "log.dropped")
-    assert told == 7
+    assert told == 9
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
@@ -260,7 +262,7 @@ def test_a_forked_child_publishes_for_itself(bus) -> None:
     script = f"""
 import logging, os
 from eventbus.integrations.log_handler import EventBusHandler
-handler = EventBusHandler({bus.url!r}, max_per_s=2)
+handler = EventBusHandler({bus.url!r}, max_per_s=0.001)
 log = logging.getLogger("a"); log.addHandler(handler); log.setLevel("INFO")
 for _ in range(4): log.info("parent")
 child = os.fork()
@@ -275,5 +277,5 @@ os.waitpid(child, 0)
     assert done.returncode == 0, done.stderr
     messages = [e["data"].get("message") for e in bus.events]
     assert messages.count("child") == 1
-    assert messages.count("parent") == 2
-    assert sum(e["data"]["count"] for e in bus.events if e["type"] == "log.dropped") == 2
+    assert messages.count("parent") == 1
+    assert sum(e["data"]["count"] for e in bus.events if e["type"] == "log.dropped") == 3

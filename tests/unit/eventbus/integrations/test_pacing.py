@@ -21,11 +21,11 @@ def test_a_burst_becomes_two_calls_the_second_with_the_last_state() -> None:
     pacer = Pacer()
     for n in range(1, 101):
         state[0] = n
-        pacer.touch("a", lambda: calls.append((time.monotonic(), state[0])), 0.1)
+        pacer.touch("a", lambda: calls.append((time.monotonic(), state[0])), 0.5)
     wait_until(lambda: len(calls) == 2, "the put-off call is made")
     (first_s, first), (last_s, last) = calls
     assert (first, last) == (1, 100)
-    assert last_s - first_s >= 0.099
+    assert last_s - first_s >= 0.499
 
 
 def test_keys_do_not_wait_for_one_another() -> None:
@@ -66,9 +66,9 @@ def test_a_call_that_fails_later_does_not_end_the_others(caplog) -> None:
     def fail() -> None:
         raise ValueError("broken")
 
-    pacer.touch("a", lambda: None, 0.02)
-    pacer.touch("a", fail, 0.02)
+    pacer.touch("a", lambda: None, 0.3)
+    pacer.touch("a", fail, 0.3)
     wait_until(lambda: "broken" in caplog.text, "the failure is logged")
     pacer.touch("b", lambda: None, 0.02)
     pacer.touch("b", done.set, 0.02)
-    assert done.wait(5)
+    assert done.wait(20)

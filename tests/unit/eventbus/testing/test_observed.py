@@ -134,13 +134,15 @@ def test_the_clock_runs_retries_and_schedules(event_bus: ObservedBus, published:
 
 
 def test_a_bus_that_does_not_come_to_rest_tells_who_is_busy(event_bus: ObservedBus) -> None:
-    may_end = threading.Event()
+    has_begun, may_end = threading.Event(), threading.Event()
 
     @event_bus.on("a", name="slow")
     def slow(event: Event) -> None:
-        may_end.wait(10)
+        has_begun.set()
+        may_end.wait(20)
 
     event_bus.publish("a")
+    assert has_begun.wait(20)
     with pytest.raises(AssertionError, match="slow handles #1 a, attempt 1"):
         event_bus.settle(timeout=0.1)
     may_end.set()
