@@ -47,6 +47,13 @@ class ConsumerSocket:
                 return False
         return True
 
+    def wait_closed(self) -> int:
+        """The code with which the server ends the connection; no delivery may come before."""
+        while (frame := self.ws.receive()) is not None:
+            assert "delivery" not in frame, frame
+        assert self.ws.close_code is not None, "the connection was not ended"
+        return self.ws.close_code
+
     def ack(self, frame: Json, *events: Json) -> None:
         self.say({"ack": frame["delivery"], "events": list(events)})
 

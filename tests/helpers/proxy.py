@@ -14,6 +14,7 @@ class Proxy:
     ``cut`` breaks all connections; while ``is_frozen`` nothing is forwarded and nothing is closed;
     while ``is_away`` there are no connections, as when the server does not run.
     The connection on which ``unanswered`` is sent next gets no answer to that: it is cut instead.
+    With ``freezes_after`` it is frozen by itself when so many bytes have come from the server.
     """
 
     def __init__(self, target: int) -> None:
@@ -23,6 +24,8 @@ class Proxy:
         self.is_frozen = False
         self._is_away = False
         self.unanswered: bytes | None = None
+        self.freezes_after: int | None = None
+        self._answered_bytes = 0
         self._lock = threading.Lock()  # guards the pairs
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._is_closed = False
@@ -91,3 +94,10 @@ class Proxy:
                         (server if end is client else client).sendall(data)
                     except OSError:
                         return
+                    if end is server:
+                        self._count(len(data))
+
+    def _count(self, size: int) -> None:
+        self._answered_bytes += size
+        if self.freezes_after is not None and self._answered_bytes >= self.freezes_after:
+            self.is_frozen = True

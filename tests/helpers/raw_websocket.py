@@ -51,7 +51,10 @@ def handshake(
     }
     if status != 101:
         while len(rest) < int(names.get("content-length", 0)):
-            rest += sock.recv(65_536)
+            part = sock.recv(65_536)
+            if not part:
+                raise ConnectionError(f"the connection ended in the answer's body: {rest!r}")
+            rest += part
         sock.close()
     return Answer(status, names, rest), sock
 
@@ -60,7 +63,8 @@ def _read_head(sock: socket.socket) -> tuple[str, bytes]:
     data = b""
     while b"\r\n\r\n" not in data:
         part = sock.recv(65_536)
-        assert part, f"the connection ended in the answer's head: {data!r}"
+        if not part:
+            raise ConnectionError(f"the connection ended in the answer's head: {data!r}")
         data += part
     head, _, rest = data.partition(b"\r\n\r\n")
     return head.decode("latin-1"), rest

@@ -95,7 +95,7 @@ def test_a_revoked_token_closes_its_sockets_and_no_others(
             shared_server.port, "/api/stream", {"Authorization": f"Bearer {token}"}
         )
         assert answer.status == 101
-        connection.settimeout(5.0)
+        connection.settimeout(20.0)
         streams.append(connection)
     assert admin.post("/api/access/tokens/socket 0/revoke".replace(" ", "%20"), {}).status == 200
     received = b""

@@ -65,7 +65,7 @@ def test_publishing_again_under_the_same_id_is_a_duplicate(server: ServerProcess
 def test_waiting_shows_what_the_handlers_did_and_fails_with_them(server: ServerProcess) -> None:
     good = eventbus(server, "publish", "evaluation.started", "--wait", "eval_id=waited")
     assert (good.code, "evaluation  succeeded" in good.out) == (0, True)
-    bad = eventbus(server, "publish", "trouble.flaky", "failures=9", "--wait", "--within", "5s")
+    bad = eventbus(server, "publish", "trouble.flaky", "failures=9", "--wait", "--within", "30s")
     assert bad.code == 1
     assert "flaky  dead" in bad.out and "ValueError: failure 1" in bad.out
 

@@ -16,7 +16,7 @@ from tests.helpers.proxy import Proxy
 from tests.helpers.server import ROOT, ServerProcess
 from tests.helpers.waiting import wait_until
 
-MARK = -1
+MARKS = range(-1, -1_000, -1)
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +37,27 @@ def publish(server: ServerProcess, type: str, numbers: range) -> None:
 
 
 def numbers(process: subprocess.Popen[str], count: int) -> list[int]:
-    """Of so many events, but for the marks with which ``begin_live`` has begun."""
-    found: list[int] = []
-    while len(found) < count:
-        n = json.loads(line_of(process))["data"]["n"]
-        found += [n] if n != MARK else []
-    return found
+    """Of so many events."""
+    return [json.loads(line_of(process))["data"]["n"] for _ in range(count)]
 
 
 def begin_live(process: subprocess.Popen[str], server: ServerProcess, type: str) -> None:
-    """Publish marks until one comes: then the stream is open."""
-    reading = threading.Thread(target=lambda: line_of(process), daemon=True)
+    """Publish marks until one comes, and take those that follow: then the stream is open."""
+    lines: list[str] = []
+    reading = threading.Thread(target=lambda: lines.append(line_of(process)), daemon=True)
     reading.start()
-    while reading.is_alive():
-        publish(server, type, range(MARK, 0))
+    for mark in MARKS:
+        publish(server, type, range(mark, mark + 1))
         reading.join(0.3)
+        if not reading.is_alive():
+            break
+    while not is_mark(lines[-1], mark):
+        assert lines[-1], "it has ended"
+        lines.append(line_of(process))
+
+
+def is_mark(line: str, mark: int) -> bool:
+    return f'"n":{mark}}}' in line.replace(" ", "")
 
 
 def test_it_shows_the_newest_and_then_what_comes(server: ServerProcess) -> None:
@@ -85,8 +91,8 @@ def test_after_a_lost_connection_it_goes_on_without_a_hole_and_says_so(
     begin_live(process, server, "tail.cut")
     proxy.is_frozen = True  # nothing gets through, so what comes now is missed
     publish(server, "tail.cut", range(1, 700))
-    proxy.is_frozen = False
     proxy.cut()
+    proxy.is_frozen = False
     assert numbers(process, 699) == list(range(1, 700))
     publish(server, "tail.cut", range(700, 702))
     assert numbers(process, 2) == [700, 701]

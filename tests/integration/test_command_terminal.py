@@ -13,9 +13,11 @@ import pytest
 from tests.helpers.proxy import Proxy
 from tests.helpers.server import ServerProcess
 from tests.helpers.terminal import Terminal
+from tests.helpers.waiting import wait_until
 
 RED = "\x1b[1;31m"
 OTHER_PAGE, FIRST_PAGE = "\x1b[?1049h", "\x1b[?1049l"
+END_OF_PICTURE = "\x1b[J"
 CURSOR = "\x1b[?25h"
 
 
@@ -29,8 +31,8 @@ def server(shared_server: ServerProcess) -> ServerProcess:
 
 
 def shown(text: str) -> list[str]:
-    """The lines of the last picture that `top` drew, without colours."""
-    picture = text.rpartition("\x1b[H")[2].partition("\x1b[J")[0]
+    """The lines of the last picture that `top` drew to its end, without colours."""
+    picture = text.rpartition(END_OF_PICTURE)[0].rpartition("\x1b[H")[2]
     return re.sub(r"\x1b\[[0-9;]*[mK]", "", picture).split("\r\n")
 
 
@@ -75,20 +77,20 @@ def test_an_import_and_an_export_show_progress_that_goes(
 
 def test_top_fills_the_window_and_follows_its_size(server: ServerProcess) -> None:
     with Terminal(server.url, "top", "--every", "200ms", size=(100, 30)) as terminal:
-        terminal.wait_for("subscriptions")
+        terminal.wait_for(END_OF_PICTURE)
         picture = shown(terminal.read())
         assert picture[0].startswith("event bus  #") and "eval-1" in "\n".join(picture)
         assert "gpu" in "\n".join(picture)
         server.api.close()
         server.api.publish("evaluation.started", {"eval_id": "eval-later"})
         terminal.wait_for("eval-later")
-        begin = len(terminal.read())
         terminal.resize(44, 9)
-        terminal.wait_for("\x1b[J")
-        terminal.text = terminal.text[begin:]
-        terminal.wait_for("\x1b[J")
-        picture = shown(terminal.read().rpartition("\x1b[J")[0] + "\x1b[J")
-        assert len(picture) <= 9 and all(len(line) <= 44 for line in picture)
+
+        def fits() -> bool:
+            picture = shown(terminal.read())
+            return 1 < len(picture) <= 9 and all(len(line) <= 44 for line in picture)
+
+        wait_until(fits, "it has the size of the window")
         terminal.press("q")
         assert terminal.wait_ended() == 0
 

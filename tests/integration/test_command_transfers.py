@@ -60,9 +60,9 @@ def test_an_export_that_broke_off_goes_on_behind_its_last_whole_line(
 ) -> None:
     file, part = tmp_path / "cut.ndjson", tmp_path / "cut.ndjson.part"
     with Proxy(server.port) as proxy:
+        proxy.freezes_after = 1_000_000  # a fifth of it
         process = start(proxy.url, "export", "load.*", "-o", str(file))
         wait_until(lambda: part.exists() and part.stat().st_size > 100_000, "it has begun")
-        proxy.is_frozen = True
         ended = end(process, signal.SIGINT)
     assert ended.code == 130 and not file.exists()
     assert "--resume goes on with it" in ended.err
@@ -81,9 +81,12 @@ def test_a_connection_that_breaks_is_made_again_where_it_was(
     for name in ("again.ndjson", "again.csv"):
         file, part = tmp_path / name, tmp_path / f"{name}.part"
         with Proxy(server.port) as proxy:
+            proxy.freezes_after = 1_000_000
             process = start(proxy.url, "export", "load.*", "-o", str(file))
             wait_until(lambda part=part: part.exists() and part.stat().st_size > 100_000, "begun")
+            proxy.freezes_after = None
             proxy.cut()
+            proxy.is_frozen = False
             _out, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (0, f"{file}: 6,000 events\n")
     assert in_file(tmp_path / "again.ndjson") == list(range(COUNT))

@@ -57,6 +57,11 @@ def settled(setup: Setup, event: Event, name: str, *states: str) -> dict[str, An
     return wait_until(found, f"{name} has {states}") or {}
 
 
+def is_late_and_then_good(outcomes: list[str]) -> bool:
+    """Also what would take no time may be late on a machine that has none."""
+    return len(outcomes) > 1 and {*outcomes[:-1]} == {"timeout"} and outcomes[-1] == "succeeded"
+
+
 def test_wildcards_choose_what_sync_and_async_handlers_get(setup, family) -> None:
     below, one, exact = Recorder(), Recorder(), Recorder()
 
@@ -161,7 +166,7 @@ def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(setup, family
 
     setup.bus.subscribe(f"{family}.*", hang_once, name=family, timeout=0.2)
     event = setup.bus.publish(f"{family}.a").wait(LONG_S)
-    assert settled(setup, event, family, "succeeded")["outcomes"] == ["timeout", "succeeded"]
+    assert is_late_and_then_good(settled(setup, event, family, "succeeded")["outcomes"])
     assert stopped.is_set()
 
 
@@ -186,7 +191,7 @@ def test_a_blocking_handler_that_takes_too_long_is_tried_again_and_its_late_wish
     event = bus.publish(f"{family}.a").wait(LONG_S)
     outcomes = settled(setup, event, family, "succeeded")["outcomes"]
     may_end.set()
-    assert outcomes == ["timeout", "succeeded"]
+    assert is_late_and_then_good(outcomes)
     wait_until(lambda: refused, "the refusal")
     assert setup.events(f"{family}.late") == []
 

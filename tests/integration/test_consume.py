@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.consumer_socket import ConsumerSocket, consume_path
 from tests.helpers.raw_websocket import handshake
 from tests.helpers.server import ServerProcess
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import wait_until, within
 
 GRACE_S = 0.4
 _numbers = itertools.count()
@@ -106,10 +106,10 @@ def test_bytes_bound_what_is_unanswered_too(server, name) -> None:
             server.api.post("/api/events", [
                 {"type": f"{name}.a", "subject": f"{part}-{n}", "data": large} for n in range(25)
             ])  # fmt: skip
-        held = [consumer.receive()]
+        held = [consumer.receive() for _ in range(8 * 4)]
         while (frame := consumer.ws.receive(1.0)) is not None:
             held.append(frame)
-        assert 8 * 4 <= len(held) < 40
+        assert len(held) < 40
         for frame in held:
             consumer.ack(frame)
         for _ in range(50 - len(held)):
@@ -165,7 +165,10 @@ def test_a_consumer_that_says_that_it_leaves_gets_no_more_but_may_end_its_work(
         assert delivery(server, second, name)["state"] == "pending"
 
 
-def test_a_lost_connection_costs_nothing_when_the_consumer_comes_back_in_time(server, name) -> None:
+def test_a_lost_connection_costs_nothing_when_the_consumer_comes_back_in_time(
+    start_server, name
+) -> None:
+    server = start_server(EVENTBUS_CONSUMER_GRACE_S="60")
     options = {"consumer": "the-same-one"}
     with ConsumerSocket(server, name, f"{name}.*", **options) as consumer:
         (event_id,) = publish(server, f"{name}.a", "s")
@@ -207,8 +210,10 @@ def test_consumers_of_one_name_share_its_work_and_keep_the_order_of_a_subject(se
         assert consumer.has_nothing()  # the other "a" waits, although there is room
         consumer, frame = frames[first_a]
         consumer.ack(frame)
-        got = [c for c in (one, two) if not c.has_nothing()]
-        assert len(got) == 1
+        got = wait_until(
+            lambda: [c for c in (one, two) if not c.has_nothing(within_s=0.05)], "its turn comes"
+        )
+        assert len(got) == 1 and one.has_nothing() and two.has_nothing()
         assert delivery(server, second_a, name)["state"] == "pending"
 
 
@@ -232,19 +237,26 @@ def test_an_attempt_that_takes_too_long_is_cancelled_and_keeps_its_place(server,
         assert consumer.receive("cancel")["cancel"] == late["delivery"]
         assert consumer.has_nothing()  # its only place is taken until it says that it has ended
         consumer.ack(late, {"type": "effect.late", "subject": name})
-        frame = consumer.receive()
-        assert frame["delivery"] != late["delivery"]
-        consumer.ack(frame)
-        done = finished(server, event_id, name, "succeeded")
-        assert [a["outcome"] for a in done["attempts"]] == ["timeout", "succeeded"]
+        numbers = [late["delivery"]]
+        while delivery(server, event_id, name)["state"] != "succeeded":
+            # On a machine that has no time for it what is answered at once may be late as well.
+            frame = consumer.ws.receive(0.1) or {}
+            if "delivery" in frame:
+                numbers.append(frame["delivery"])
+                consumer.ack(frame)
+        done = delivery(server, event_id, name)
+        late_ones = len(done["attempts"]) - 1
+        assert [a["outcome"] for a in done["attempts"]] == ["timeout"] * late_ones + ["succeeded"]
+        assert len({*numbers}) == len(numbers) == late_ones + 1 > 1
     assert server.api.get("/api/events", type="effect.late", subject=name).json["events"] == []
 
 
 def test_a_half_open_connection_is_noticed(start_server, name) -> None:
     server = start_server(EVENTBUS_PING_EVERY_S="0.3", EVENTBUS_CONSUMER_GRACE_S="0.1")
-    silent = ConsumerSocket(server, name, f"{name}.*", max_attempts=1)
+    with ConsumerSocket(server, name, f"{name}.*", max_attempts=1) as consumer:
+        consumer.close()
     (event_id,) = publish(server, f"{name}.a", "s")
-    silent.receive()
+    silent = ConsumerSocket(server, name, f"{name}.*", max_attempts=1)
     # Not read any more, so that no ping is answered: after two of them and the grace it is lost.
     assert finished(server, event_id, name, "dead")["error_class"] == "ConsumerLostError"
     silent.ws.drop()
@@ -271,8 +283,7 @@ def test_a_consumer_that_does_not_read_slows_nobody_else(server, name) -> None:
 def test_a_wrong_message_ends_the_connection_with_the_reason(server, name, message) -> None:
     with ConsumerSocket(server, name, f"{name}.*") as consumer:
         consumer.ws.send(message)
-        assert consumer.has_nothing()
-        assert consumer.ws.close_code == 1008
+        assert consumer.wait_closed() == 1008
 
 
 def test_a_stopping_server_sends_consumers_away_at_once_and_counts_nothing(
@@ -282,9 +293,8 @@ def test_a_stopping_server_sends_consumers_away_at_once_and_counts_nothing(
     with ConsumerSocket(server, name, f"{name}.*") as consumer:
         (event_id,) = publish(server, f"{name}.a", "s")
         consumer.receive()
-        assert server.stop() < 3.0
-        assert consumer.has_nothing()
-        assert consumer.ws.close_code == 1012
+        assert server.stop() < within(3.0)
+        assert consumer.wait_closed() == 1012
     assert "Traceback" not in server.output()
     server.start()
     assert delivery(server, event_id, name)["attempt"] == 0
@@ -375,8 +385,7 @@ def test_a_subscription_that_is_ended_is_forgotten_and_that_is_on_record(server,
             {"Content-Type": "application/json"},
         )  # fmt: skip
         assert answer.status == 200
-        assert consumer.has_nothing()
-        assert consumer.ws.close_code == 4410
+        assert consumer.wait_closed() == 4410
     found = server.api.get(f"/api/events/{event_id}/deliveries").json["deliveries"]
     assert [d["state"] for d in found] == ["cancelled"]
     (told,) = server.api.get("/api/events", type="subscription.ended", subject=name).json["events"]

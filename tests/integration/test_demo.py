@@ -107,8 +107,12 @@ def test_a_signal_ends_it_with_a_summary(server: ServerProcess, tmp_path: Path) 
     published = re.search(r"events: (\d+) published, 0 refused, 0 dropped", output(tmp_path))
     completed = re.search(r"(\d+) started, (\d+) completed, (\d+) fail", output(tmp_path))
     assert published and completed, output(tmp_path)
-    wait_until(lambda: server.api.counters()["completed"] == int(completed[2]), "counters follow")
-    assert server.api.counters()["active"] == 0
+
+    def ended() -> bool:
+        counters = server.api.counters()
+        return (counters["completed"], counters["active"]) == (int(completed[2]), 0)
+
+    wait_until(ended, "counters follow")
     assert int(published[1]) > 50
     assert server.is_running
 

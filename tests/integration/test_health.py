@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.disks import damage
 from tests.helpers.server import ServerProcess
-from tests.helpers.waiting import wait_until
+from tests.helpers.waiting import wait_until, within
 from tests.integration.test_disk_full import UNLIMITED, StartServer, worker_of
 
 
@@ -59,7 +59,10 @@ def test_after_a_crash_the_database_is_checked_and_the_result_is_an_event(
     server.kill9()
     server.start()
     wait_until(lambda: integrity(server)["state"] == "ok", "the check is done")
-    found = server.api.get("/api/events", type="bus.integrity.checked").json["events"]
+    found = wait_until(
+        lambda: server.api.get("/api/events", type="bus.integrity.checked").json["events"],
+        "it is told of",
+    )
     assert [event["data"]["result"] for event in found] == ["ok"]
 
 
@@ -92,6 +95,6 @@ def test_a_handler_that_blocks_the_loop_is_named(start_server: StartServer) -> N
     wait_until(lambda: parts(server) == ["loop"], "the loop is blocked")
     (reason,) = server.api.get("/readyz").json["reasons"]
     assert "the async handler freeze" in reason["detail"]
-    assert "time.sleep(FOREVER_S)" in server.output()
+    wait_until(lambda: "time.sleep(FOREVER_S)" in server.output(), "the log says where")
     os.kill(server.pid, signal.SIGTERM)
-    wait_until(lambda: not server.is_running, "it ends all the same", 5.0)
+    wait_until(lambda: not server.is_running, "it ends all the same", within(5.0))

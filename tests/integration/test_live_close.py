@@ -14,6 +14,7 @@ from werkzeug.serving import make_server
 from app import create_app
 from app.config import Settings
 from app.runtime import Runtime
+from tests.helpers.follower import Follower
 from tests.helpers.raw_websocket import RawWebSocket, handshake
 from tests.helpers.waiting import wait_until, within
 
@@ -46,28 +47,22 @@ def live_threads() -> list[str]:
     ]
 
 
-def read_to_the_end(ws: RawWebSocket) -> None:
-    while ws.receive() is not None:
-        pass
-
-
 def test_it_ends_within_a_second_whatever_the_clients_do(tmp_path: Path) -> None:
     with running(tmp_path) as (port, parts):
         reading = [RawWebSocket(port, path) for path in ("/live", "/api/stream") * 10]
-        readers = [threading.Thread(target=read_to_the_end, args=(ws,)) for ws in reading]
-        for reader in readers:
-            reader.start()
+        readers = [Follower(ws) for ws in reading]
         stuck = [RawWebSocket(port, "/api/stream", receive_buffer=16 * 1024) for _ in range(5)]
         for n in range(40):
             parts.bus.publish_many(
                 [{"type": "a.b", "data": {"n": n, "text": "x" * 5000}}] * 50
             ).wait(10)
-        wait_until(lambda: parts.hub.position == 2000, "the hub has shown everything")
+        for reader in readers:
+            reader.wait_for(2000)
         started = time.monotonic()
         parts.hub.close()
         assert time.monotonic() - started < within(1.0)
         for reader in readers:
-            reader.join(timeout=5)
+            reader.join(timeout=20)
         assert [ws.close_code for ws in reading] == [1012] * len(reading)
         wait_until(lambda: not live_threads(), "no thread is left")
         for ws in stuck:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.helpers.follower import Follower
 from tests.helpers.raw_websocket import RawWebSocket, handshake
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until, within
@@ -122,16 +123,25 @@ def test_broken_handshakes_do_not_use_up_room(start_server: Callable[..., Server
 def test_a_peer_that_answers_no_ping_is_taken_for_dead_and_others_are_not(
     start_server: Callable[..., ServerProcess],
 ) -> None:
-    server = start_server(EVENTBUS_MAX_SOCKETS="2", EVENTBUS_PING_EVERY_S="0.3")
+    server = start_server(EVENTBUS_MAX_SOCKETS="2", EVENTBUS_PING_EVERY_S="1")
     silent = RawWebSocket(server.port, "/api/stream")  # never reads, so never answers
+    is_free = threading.Event()
     with RawWebSocket(server.port, "/api/stream") as alive:
-        reader = threading.Thread(target=lambda: [alive.receive(0.1) for _ in range(25)])
+
+        def read() -> None:
+            while not is_free.is_set():
+                alive.receive(0.1)
+
+        reader = threading.Thread(target=read)
         reader.start()
-        wait_until(
-            lambda: handshake(server.port, "/api/stream")[0].status == 101,
-            "the room of the silent one is free",
-        )
-        reader.join()
+        try:
+            wait_until(
+                lambda: handshake(server.port, "/api/stream")[0].status == 101,
+                "the room of the silent one is free",
+            )
+        finally:
+            is_free.set()
+            reader.join()
         assert alive.close_code is None
     silent.drop()
 
@@ -156,21 +166,16 @@ def test_a_stop_tells_everybody_and_is_not_held_up_by_a_stuck_client(
 ) -> None:
     stuck = RawWebSocket(server.port, "/api/stream", receive_buffer=16 * 1024)
     others = [RawWebSocket(server.port, path) for path in PATHS * 10]
+    readers = [Follower(ws) for ws in others]
     for _ in range(40):
         server.api.post("/api/events", [{"type": "a.b", "data": {"x": "y" * 5000}}] * 50)
-
-    def read_to_the_end(ws: RawWebSocket) -> None:
-        while ws.receive() is not None:
-            pass
-
-    readers = [threading.Thread(target=read_to_the_end, args=(ws,)) for ws in others]
-    for reader in readers:
-        reader.start()
+    for reader in readers:  # else what they are told at the end comes behind all that
+        reader.wait_for(2000)
     started = time.monotonic()
     server.stop()
     assert time.monotonic() - started < within(3)
     for reader in readers:
-        reader.join(timeout=5)
+        reader.join(timeout=20)
     assert [ws.close_code for ws in others] == [1012] * len(others)
     stuck.drop()
     assert "Traceback" not in server.output()

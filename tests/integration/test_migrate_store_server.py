@@ -41,7 +41,11 @@ def test_a_server_on_the_copy_goes_on_where_the_other_was_stopped(
             order = api.publish("order.placed", {"note": "zanzibar"})
             waiting = api.publish("evaluation.started", {"eval_id": "e-1"})
             later = api.post("/api/events", {"type": "reminder.due", "delay": 3_600}).json
-            wait_until(lambda: len(shop.taken) > 0, "the webhook has failed once", 60.0)
+            path = f"/api/events/{order['id']}/deliveries"
+            wait_until(
+                lambda: "retrying" in [d["state"] for d in api.get(path).json["deliveries"]],
+                "the webhook has failed once", 60.0,
+            )  # fmt: skip
         code, _, wrong = flask(
             server, "users", "add", "ada", "--role", "admin", "--password-stdin", typed=PASSWORD
         )

@@ -35,6 +35,12 @@ def server(start_server) -> ServerProcess:
 
 
 @pytest.fixture
+def patient(start_server) -> ServerProcess:
+    """A server that waits for consumers that are gone for longer than any test takes."""
+    return start_server(EVENTBUS_BACKOFF_FIRST_S="0.01", EVENTBUS_CONSUMER_GRACE_S="60")
+
+
+@pytest.fixture
 def client(server) -> Iterator[RemoteEventBus]:
     with RemoteEventBus(server.url, **QUICK) as bus:
         yield bus
@@ -148,7 +154,7 @@ def test_an_event_that_kills_its_consumers_ends_as_a_dead_letter(server) -> None
 
 
 def test_a_connection_lost_while_a_handler_runs_is_neither_an_attempt_nor_a_second_run(
-    server,
+    patient,
 ) -> None:
     calls: list[int] = []
     may_end = threading.Event()
@@ -157,20 +163,21 @@ def test_a_connection_lost_while_a_handler_runs_is_neither_an_attempt_nor_a_seco
         calls.append(event["n"])
         assert may_end.wait(LONG_S)
 
-    with Proxy(server.port) as proxy, RemoteEventBus(proxy.url, **QUICK) as client:
+    with Proxy(patient.port) as proxy, RemoteEventBus(proxy.url, **QUICK) as client:
         waiting = client.subscribe("a.b", handle, name="lossy")
-        event_id = publish(server, "a.b", {"n": 1})
+        event_id = publish(patient, "a.b", {"n": 1})
         wait_until(lambda: calls, "the handler runs")
         for _ in range(3):
-            proxy.cut()
+            proxy.is_away = True  # until it is noticed: a connection is made again in no time
             wait_until(lambda: not waiting.is_ready, "the loss is noticed")
+            proxy.is_away = False
             assert waiting.wait_ready(LONG_S)
         may_end.set()
-        assert finished(server, event_id, "lossy")["attempt"] == 1
+        assert finished(patient, event_id, "lossy")["attempt"] == 1
     assert calls == [1]
 
 
-def test_an_answer_that_was_lost_is_given_again_without_a_second_run(server) -> None:
+def test_an_answer_that_was_lost_is_given_again_without_a_second_run(patient) -> None:
     calls: list[int] = []
     may_end = threading.Event()
 
@@ -178,16 +185,16 @@ def test_an_answer_that_was_lost_is_given_again_without_a_second_run(server) -> 
         calls.append(event["n"])
         assert may_end.wait(LONG_S)
 
-    with Proxy(server.port) as proxy, RemoteEventBus(proxy.url, **QUICK) as client:
+    with Proxy(patient.port) as proxy, RemoteEventBus(proxy.url, **QUICK) as client:
         client.subscribe("a.b", handle, name="lossy")
-        event_id = publish(server, "a.b", {"n": 1})
+        event_id = publish(patient, "a.b", {"n": 1})
         wait_until(lambda: calls, "the handler runs")
         proxy.is_frozen = True
         may_end.set()
         threading.Event().wait(0.2)  # the answer is on its way into nothing
         proxy.cut()
         proxy.is_frozen = False
-        assert finished(server, event_id, "lossy")["attempt"] == 1
+        assert finished(patient, event_id, "lossy")["attempt"] == 1
     assert calls == [1]
 
 

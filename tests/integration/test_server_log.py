@@ -23,6 +23,7 @@ def test_every_line_is_a_json_object(start_server: StartServer) -> None:
         **TWICE,
     )  # fmt: skip
     receipt = server.api.publish(FAILS["type"], FAILS["data"])
+    wait_until(lambda: server.api.counters()["dead_letters"] == 1, "it has failed for good")
     server.api.get("/api/events", q="what I look for")
     server.stop()
     found = lines(server)

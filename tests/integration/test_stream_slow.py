@@ -9,6 +9,7 @@ from typing import Any
 from tests.helpers.raw_websocket import RawWebSocket
 from tests.helpers.server import ServerProcess
 from tests.helpers.stream_reader import StreamReader
+from tests.helpers.waiting import within
 
 SMALL_BUFFER = 16 * 1024
 BATCHES, BATCH = 60, 50
@@ -70,7 +71,7 @@ def test_many_stuck_clients_do_not_slow_down_a_reading_one(server: ServerProcess
         ]
         other.read_to(sequence)
         delays.append(time.monotonic() - started)
-    assert sorted(delays)[10] < 0.5, delays
+    assert sorted(delays)[10] < within(0.5), delays
     for ws in stuck:
         ws.drop()
 

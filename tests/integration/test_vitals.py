@@ -134,7 +134,7 @@ def test_a_subscription_that_is_far_behind_is_named(
     bus.subscribe("a.*", print, name="mine")
     bus.detach("mine")
     bus.publish("a.b", {})
-    vitals = Vitals(bus, Settings(warn_lag_s=0.001, warn_disk_bytes=0))
+    vitals = Vitals(bus, Settings(warn_lag_s=0.000_001, warn_disk_bytes=0))
     clock.now += 10
     vitals.look()
     (trouble,) = bus.troubles()
