@@ -158,12 +158,16 @@ class Follower:
         with self._database.reading() as conn:
             newest = head.last_sequence(conn)
             position = head.position(conn)
+        # First: what came after a pause waits for its end.
+        subscriptions = topics & {head.SUBSCRIPTIONS}
+        if subscriptions:
+            self._log.changed_elsewhere(subscriptions)
         while (last := self._last_sequence()) < newest:
             recorded = self.missing(last, newest)
             if not recorded:
                 break  # retention was quicker
             self._log.followed(recorded)
-        topics = topics - {head.EVENTS}
+        topics = topics - subscriptions - {head.EVENTS}
         is_news = position != self._position
         # A commit may be on disk and not be seen yet. So its topic may come when the position is
         # known already, and after news there is always one more look.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
 
-from eventbus import EventBus
+from eventbus import Event, EventBus
 from eventbus.log import EventLog, Selection
 from eventbus.log.head import MISSED
 from tests.helpers.waiting import wait_until
@@ -62,7 +64,7 @@ def test_everybody_sees_all_events_in_one_order_whoever_published_them(
         each.heard()
     settled(bus, 300)
     last = before + 450  # sequences have no holes
-    wait_until(lambda: bus.log.last_sequence >= last, "all of it is seen here")
+    wait_until(lambda: seen[-1:] >= [last], "all of it is seen here")
     assert bus.log.last_sequence == last
     assert seen == list(range(seen[0], last + 1))
     for each in others:
@@ -160,6 +162,36 @@ def test_a_pause_holds_in_every_process(member: Start, bus: EventBus) -> None:
     assert not effects(bus)
     assert bus.pauses.resume("worker", by="the test")
     settled(bus, 10)
+
+
+def test_a_pause_holds_for_what_was_recorded_after_it_when_both_are_heard_late(
+    shared_url: str, bus: EventBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handled: list[Event] = []
+    bus.subscribe("part.0", handled.append, name="part-0")
+    wait_until(lambda: bus.serving.is_served("part-0"), "it is served here")
+    follower = bus.log.follower
+    assert follower is not None
+    stands, may_go_on = threading.Event(), threading.Event()
+    hear = follower._wait
+
+    def hear_late(driver: Any) -> set[str]:
+        stands.set()
+        may_go_on.wait(20)
+        return hear(driver)
+
+    monkeypatch.setattr(follower, "_wait", hear_late)
+    with EventBus(EventLog(shared_url)) as other:
+        assert stands.wait(20)
+        assert other.pauses.pause("part-0", by="the test")
+        sequence = other.publish("part.0").event.sequence or 0
+        may_go_on.set()
+        wait_until(lambda: bus.log.last_sequence >= sequence, "it is known here")
+        wait_until(lambda: bus.subscriptions()[0].state == "paused", "that it is paused, too")
+        assert [each.state for each in bus.log.deliveries(sequence)] == ["pending"]
+        assert not handled
+        assert other.pauses.resume("part-0", by="the test")
+        wait_until(lambda: len(handled) == 1, "it goes on")
 
 
 def test_dead_letters_are_redriven_from_a_process_that_does_not_serve(
