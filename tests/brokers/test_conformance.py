@@ -155,9 +155,9 @@ def test_no_more_is_handed_out_than_the_bound_without_acknowledgement(stage: Sta
         await bind(stage)
         await publish(stage, [make_event(n) for n in range(500)])
         link = await stage.broker().connect()
-        held: list[Event] = []
+        held = await receive(link, 1, acknowledge=False)
         held += await receive(link, 0, acknowledge=False, quiet_s=1.0)
-        assert 0 < len(held) <= 200
+        assert len(held) <= 200
         await link.close()
 
     run(scenario())

@@ -123,7 +123,8 @@ def test_three_share_and_when_one_is_killed_at_work_two_go_on_and_nothing_is_los
     count = publish(bus, PARTS, 60, 0.02)
     wait_until(lambda: {step[3] for step in steps(bus)} == NAMES, "all work")
     killed = members.pop()
-    wait_until(lambda: killed.ask("running") > 0, "it is at work")
+    while not killed.ask("running"):  # it may have done all by now: there is more
+        count += publish(bus, PARTS, 3, 0.02)
     killed.kill9()
     before = len(steps(bus))
     count += publish(bus, PARTS, 10, 0.0)
@@ -147,6 +148,7 @@ def test_one_that_joins_gets_its_share_in_good_order_and_no_handler_runs_twice(
     wait_until(lambda: one.ask("running") > 0, "it is at work")
     two.ask("parts 4")
     share_of([one, two], [2, 2])
+    count += publish(bus, 4, 3, 0.0)  # should all have been done before it had its share
     found = settled(bus, count)
     assert {who for *_, who in found} == {one.name, two.name}, "both have worked"
     runs = one.ask("runs") + two.ask("runs")
@@ -305,7 +307,7 @@ def test_what_runs_in_another_process_is_known_here_until_it_ends(
     def states(event: Event) -> list[str]:
         return [delivery.state for delivery in deliveries_of(bus, event)]
 
-    event = bus.publish("part.1", {"slow_s": 1.0}, subject="a").event
+    event = bus.publish("part.1", {"slow_s": 3.0}, subject="a").event
     behind = bus.publish("part.1", subject="a").event
     wait_until(lambda: states(event) == ["running"], "it runs")
     assert states(behind) == ["pending"]
@@ -328,5 +330,8 @@ def test_with_sharing_switched_off_one_process_serves_all(shared_url: str, tmp_p
             for number in range(3):
                 bus.subscribe("a.*", handle, name=f"s{number}")
         wait_until(lambda: sum(bus.serving.does(WORK) for bus in (one, two)) == 1, "one works")
-        served = [sum(bus.serving.is_served(f"s{n}") for n in range(3)) for bus in (one, two)]
-        assert sorted(served) == [0, 3]
+
+        def served() -> list[int]:
+            return [sum(bus.serving.is_served(f"s{n}") for n in range(3)) for bus in (one, two)]
+
+        wait_until(lambda: sorted(served()) == [0, 3], "it serves all")

@@ -89,7 +89,7 @@ def test_two_workers_are_one_server_also_after_one_was_killed(
     for secret in [door.secret for door in doors(stem) for _ in range(4)]:
         wait_until(
             lambda: get(server, "/api/access/users", secret).status == 200,  # noqa: B023
-            "the command line of this machine is let in by both", 3,
+            "the command line of this machine is let in by both",
         )  # fmt: skip
     door = find_door(stem)
     assert door is not None
