@@ -12,6 +12,7 @@ import pytest
 
 from eventbus import Event, EventBus, Pattern, RetryPolicy
 from eventbus.log import EventQuery, Selection
+from eventbus.testing import FakeClock
 from handlers import HandlerSettings, install
 from handlers.errors import ChannelError, NotificationRefusedError
 from handlers.notify import Channel, MailServer, Notifier, NotifySettings, RateLimit, parse_channels
@@ -174,31 +175,38 @@ def test_what_is_refused_or_never_taken_is_a_dead_letter_that_can_be_redriven(
 
 
 def test_over_the_limit_changes_are_held_and_summed_up_exactly_once(
-    bus: EventBus, http: HttpReceiver
+    tmp_path: Path, http: HttpReceiver
 ) -> None:
-    start(bus, f"hook webhook {http.url}/", limit=RateLimit(2, 1))
-    for letter in "ABCDE":
-        alert(bus, f"{letter}Error")
-    http.wait_for(3)
-    bodies = [json.loads(taken.body) for taken in http.taken]
-    assert [body["type"] for body in bodies] == ["alert.raised", "alert.raised", "alert.summary"]
-    assert bodies[2]["data"]["title"] == "3 more changes of alerts: 3 raised"
-    assert len(bodies[2]["data"]["titles"]) == 3
-    assert len(told(bus, "held")) == 3
-    wait_until(lambda: len(told(bus, "sent")) == 3, "the summary is sent")
-    assert told(bus, "sent")[2]["count"] == 3
+    clock = FakeClock(datetime.now(UTC))
+    with open_bus(f"sqlite:///{tmp_path}/limit.db", clock=clock) as bus:
+        start(bus, f"hook webhook {http.url}/", limit=RateLimit(2, 600))
+        for letter in "ABCDE":
+            alert(bus, f"{letter}Error")
+        wait_until(lambda: len(told(bus, "held")) == 3, "three are held")
+        clock.advance(600)
+        http.wait_for(3)
+        bodies = [json.loads(taken.body) for taken in http.taken]
+        types = [body["type"] for body in bodies]
+        assert types == ["alert.raised", "alert.raised", "alert.summary"]
+        assert bodies[2]["data"]["title"] == "3 more changes of alerts: 3 raised"
+        assert len(bodies[2]["data"]["titles"]) == 3
+        wait_until(lambda: len(told(bus, "sent")) == 3, "the summary is sent")
+        assert told(bus, "sent")[2]["count"] == 3
 
 
 def test_what_was_held_is_summed_up_after_a_restart_too(tmp_path: Path, http: HttpReceiver) -> None:
     url = f"sqlite:///{tmp_path}/restart.db"
-    with open_bus(url) as bus:
-        start(bus, f"hook webhook {http.url}/", limit=RateLimit(1, 2))
+    clock = FakeClock(datetime.now(UTC))
+    with open_bus(url, clock=clock) as bus:
+        start(bus, f"hook webhook {http.url}/", limit=RateLimit(1, 600))
         alert(bus, "A")
         alert(bus, "B")
         wait_until(lambda: len(told(bus, "held")) == 1, "one is held")
-    with open_bus(url) as bus:
-        start(bus, f"hook webhook {http.url}/", limit=RateLimit(1, 2))
+    with open_bus(url, clock=clock) as bus:
+        start(bus, f"hook webhook {http.url}/", limit=RateLimit(1, 600))
         alert(bus, "C")  # the window is known again from the log
+        wait_until(lambda: len(told(bus, "held")) == 2, "it is held, too")
+        clock.advance(600)
         wait_until(lambda: len(told(bus, "sent")) >= 2, "the summary is sent")
         types = [json.loads(taken.body)["type"] for taken in http.taken]
         assert types[:2] == ["alert.raised", "alert.summary"]
