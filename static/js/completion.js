@@ -73,9 +73,10 @@ class Completion {
       ...patterns.map(({ pattern, ...rest }) => ({ text: pattern, ...rest })),
       ...found.types.map(({ type, ...rest }) => ({ text: type, ...rest })),
     ].slice(0, MOST);
+    const marked = this.#options[this.#active]?.dataset.value;
     this.#list.replaceChildren(...entries.map((entry, place) => this.#option(entry, place)));
     const isNothingNew = entries.length === 1 && entries[0].text === this.#input.value;
-    if (entries.length && !isNothingNew) this.#open();
+    if (entries.length && !isNothingNew) this.#open(entries.findIndex(({ text }) => text === marked));
     else this.#close();
   }
 
@@ -97,8 +98,9 @@ class Completion {
     return option;
   }
 
-  #open() {
-    this.#mark(-1);
+  // What was marked while an answer was under way stays marked, if that has it, too.
+  #open(place) {
+    this.#mark(place);
     this.#list.hidden = false;
     this.#input.setAttribute("aria-expanded", "true");
   }

@@ -18,7 +18,9 @@ async function follow(element) {
   const again_ms = Number(head?.dataset.again ?? 10) * 1000;
   await new Promise((resolve) => setTimeout(resolve, again_ms));
   if (document.hidden) return;
-  const before = unfolded();
+  let before = [];
+  const look = () => (before = unfolded()); // as late as that: the answer may take a while
+  element.addEventListener("htmx:before:swap", look, { once: true });
   await htmx.ajax("GET", `${element.dataset.chainFrom}?version=${head?.dataset.version ?? ""}`, {
     source: element,
     target: element,

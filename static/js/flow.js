@@ -62,8 +62,15 @@ function tellWider(root) {
   look();
 }
 
+// A refresh morphs in a graph at which nobody points.
+function pointAgain(root) {
+  const here = root.querySelector(".flow-edge:hover, .flow-node:hover") ?? linkOf(document.activeElement);
+  if (here && root.contains(here)) point(root, here);
+}
+
 function start(root) {
   tellWider(root);
+  document.addEventListener("htmx:after:swap", () => pointAgain(root));
   root.addEventListener("pointerover", (event) => point(root, linkOf(event.target)));
   root.addEventListener("pointerleave", () => point(root, linkOf(document.activeElement)));
   root.addEventListener("focusin", (event) => point(root, linkOf(event.target)));

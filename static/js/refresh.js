@@ -19,7 +19,14 @@ async function refresh(element) {
   });
 }
 
+// Whoever unfolds or types while the answer is under way keeps that; the next one brings the news.
+function keepInUse(event) {
+  const list = event.detail.ctx?.sourceElement;
+  if (list?.matches?.("[data-refresh]") && isInUse(list)) event.preventDefault();
+}
+
 export function start() {
+  document.addEventListener("htmx:before:swap", keepInUse);
   for (const element of document.querySelectorAll("[data-refresh]")) {
     const look = () =>
       refresh(element).catch((error) => console.info("the list could not be refreshed", error));

@@ -89,6 +89,7 @@ def test_tabs_show_one_state_and_the_list_keeps_to_it_after_a_decision(
     _raise(server, kind="TimeoutError")
     page = visit(server, "/alerts")
     page.get_by_role("link", name="Open 2").click()
+    page.wait_for_url("**state=open")
     expect(page.locator(".alert-row")).to_have_count(2)
     _row(page, "TimeoutError").get_by_role("button", name="Resolve").click()
     expect(page.locator(".alert-row")).to_have_count(1)
@@ -109,6 +110,25 @@ def test_the_mute_menu_is_usable_by_keyboard(server: ServerProcess, visit: Visit
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="For 1 hour")).to_be_hidden()
     expect(summary).to_be_focused()
+
+
+def test_a_menu_that_is_opened_while_the_list_is_asked_for_stays_open(
+    server: ServerProcess, visit: Visit
+) -> None:
+    _raise(server)
+    page = visit(server, "/alerts")
+    row = _row(page, "RateLimitError")
+    page.evaluate(
+        """() => new Promise(done => {
+            document.addEventListener("htmx:finally:request", () => done(), { once: true })
+            document.querySelector("#alert-list").dispatchEvent(new CustomEvent("refresh:now"))
+            document.querySelector("#alert-list details.menu").open = true
+        })"""
+    )
+    row.get_by_role("button", name="For 1 hour").click()
+    expect(row).to_contain_text("muted by dashboard")
+    _raise(server, kind="TimeoutError")
+    expect(_row(page, "TimeoutError")).to_be_visible()
 
 
 def test_an_alert_that_is_gone_from_the_log_is_not_found(

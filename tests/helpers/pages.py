@@ -46,6 +46,17 @@ def check(page: Page) -> None:
     assert not sideways(page)
 
 
+def refresh(page: Page, list: str) -> None:
+    """Have a list brought up to date as it does itself now and then, and wait until it is."""
+    page.evaluate(
+        """list => new Promise(done => {
+            document.addEventListener("htmx:finally:request", () => done(), { once: true })
+            document.querySelector(list).dispatchEvent(new CustomEvent("refresh:now"))
+        })""",
+        list,
+    )
+
+
 def fill(server: ServerProcess) -> None:
     """Bring about every state that the pages show; the server must be IMPATIENT."""
     publish = server.new_api().publish
