@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.helpers.pages import IMPATIENT, Visit, declare
 from tests.helpers.server import ServerProcess
+from tests.helpers.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -29,6 +30,7 @@ def test_a_type_is_found_by_a_word_of_its_description(server: ServerProcess, vis
     page = visit(server, "/")
     page.keyboard.press("g")
     page.keyboard.press("c")
+    page.wait_for_url("**/types")  # and all of its scripts
     expect(page.locator("h1")).to_have_text("Catalogue")
     page.keyboard.press("/")
     page.keyboard.type("thing happened")
@@ -48,11 +50,8 @@ def test_what_flows_is_told_beside_the_type(server: ServerProcess, visit: Visit)
     page = visit(server, "/types/evaluation.failed")
     expect(page.get_by_role("region", name="Handled by")).to_contain_text("evaluation.+")
     causes = page.get_by_role("region", name="Causes")
-    for _ in range(20):  # the roll-up is a second or two behind the log
-        if causes.count():
-            break
-        page.wait_for_timeout(250)
-        page.reload()
+    # The roll-up is a second or two behind the log.
+    wait_until(lambda: page.reload() and causes.count(), "what it causes is counted")
     expect(causes).to_contain_text("alert.critical")
     causes.get_by_role("link", name="alert.critical").click()
     expect(page.get_by_role("region", name="Caused by")).to_contain_text("evaluation.failed")

@@ -187,9 +187,13 @@ def test_a_printed_evaluation_has_what_is_known_and_nothing_to_click(
     for hidden in (".topbar", ".page-head .actions", ".copy", ".eval-events"):
         expect(page.locator(hidden).first).to_be_hidden()
     expect(page.locator(".print-only")).to_contain_text("Printed from the log up to event #")
-    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     started = page.locator(".facts time").first
-    shown = started.evaluate("(each) => getComputedStyle(each, '::after').content")
+    shown = started.evaluate(
+        """each => {
+            window.dispatchEvent(new Event('beforeprint'))
+            return getComputedStyle(each, '::after').content
+        }"""
+    )
     assert re.fullmatch(r'"20\d\d-\d\d-\d\d [\d:.]+ \S+"', shown), "the local moment, not an age"
     for kept in (".machine-wide", ".gantt", ".facts"):
         expect(page.locator(kept)).to_be_visible()

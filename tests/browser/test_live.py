@@ -159,15 +159,8 @@ def test_rows_do_not_move_while_somebody_has_scrolled_down(
     page = _open(visit, server)
     _publish_numbers(server, 1, 45)
     expect(page.locator("#stream-rows > .row")).to_have_count(45)
-    # The browser tells of scrolling with its next frames; rows that come before that still move.
-    page.locator("#stream").evaluate(
-        """stream => new Promise(done => {
-            stream.scrollTop = 300
-            let frames = 10
-            const count = () => frames-- ? requestAnimationFrame(count) : done()
-            count()
-        })"""
-    )
+    page.locator("#stream").evaluate("stream => { stream.scrollTop = 300 }")
+    _wait_frames(page)
     _publish_numbers(server, 46, 50)
     expect(page.locator("#new-rows")).to_contain_text("+5 new")
     assert _sequences(page) == list(range(45, 0, -1))
@@ -286,6 +279,7 @@ def test_on_a_phone_the_page_scrolls_and_rows_wait(server: ServerProcess, visit:
     _publish_numbers(server, 1, 40)
     expect(page.locator("#stream-rows > .row")).to_have_count(40)
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    _wait_frames(page)
     _publish_numbers(server, 41, 43)
     chip = page.locator("#new-rows")
     expect(chip).to_contain_text("+3 new")
@@ -316,6 +310,17 @@ def _open(visit: Visit, server: ServerProcess, **options: object) -> Page:
     page = visit(server, **options)
     page.locator("#connection[data-state=live]").wait_for()
     return page
+
+
+def _wait_frames(page: Page) -> None:
+    """The browser tells of scrolling with its next frames; what comes before that still moves."""
+    page.evaluate(
+        """() => new Promise(done => {
+            let frames = 10
+            const count = () => frames-- ? requestAnimationFrame(count) : done()
+            count()
+        })"""
+    )
 
 
 def _publish_numbers(server: ServerProcess, first: int, last: int) -> None:

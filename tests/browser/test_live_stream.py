@@ -321,7 +321,7 @@ def test_a_restart_while_paused_leaves_no_hole(server: ServerProcess, visit: Vis
     server.stop()
     server.start()
     publish(server, 4)
-    expect(page.locator("#new-rows")).to_have_text("+9 new", timeout=10_000)
+    expect(page.locator("#new-rows")).to_have_text("+9 new")
     page.click("#pause")
     wait_row(page, 11)
     assert sequences(page) == list(range(11, 0, -1))  # two tell of the end and the start

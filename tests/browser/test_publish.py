@@ -172,6 +172,7 @@ def test_types_that_were_seen_are_offered(server: ServerProcess, visit: Visit) -
     page = visit(server, "/publish")
     assert page.locator("#types option[value='vendor.seen.before']").count() == 1
     page.get_by_role("link", name="vendor.seen.before").click()
+    page.wait_for_url("**type=vendor.seen.before")
     expect(page.get_by_label("Data, a JSON object")).to_have_value('{\n  "like": "this"\n}')
     _write(page, "evaluation..started", "")
     page.get_by_role("button", name="Publish").click()

@@ -106,8 +106,9 @@ def test_an_event_for_later_waits_and_is_taken_back_or_recorded(
         re.compile("must be seconds from 0")
     )
     page.get_by_label("Delay in seconds").fill("1.5")
-    page.get_by_role("button", name="Publish").click()
-    expect(receipt).to_contain_text("waits")
+    with page.expect_response(lambda answer: answer.request.method == "POST") as answered:
+        page.get_by_role("button", name="Publish").click()
+    assert "waits" in answered.value.text()
     expect(receipt).to_contain_text("Recorded as")
 
 

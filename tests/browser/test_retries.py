@@ -219,7 +219,8 @@ def test_attempts_unfold_newest_first_or_oldest_first(
     tries = page.locator(".letter-try b:first-child")
     expect(tries.first).to_have_text("Round 2, attempt 1")
     expect(page.locator(".letter pre").first).to_contain_text("ValueError: failure 2")
-    page.get_by_role("link", name="Oldest attempt first").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Oldest attempt first").click()
     page.locator(".letter summary").click()
     expect(tries.first).to_have_text("Round 1, attempt 1")
 

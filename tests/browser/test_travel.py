@@ -109,10 +109,13 @@ def test_steps_and_the_range_move_in_time_and_the_address_can_be_shared(
     expect(page.locator("#counter-completed .counter-value")).to_have_text("1")
     page.keyboard.press("Home")
     expect(place).to_contain_text(re.compile("event #[01] of"))
-    for _ in range(2):
+    begin = story.time(1).replace(microsecond=0)
+    for _ in range(1 + int((story.time(story.second) - begin).total_seconds())):
         page.keyboard.press("ArrowRight")
     expect(page.locator("#counter-active .counter-value")).to_have_text("2")
     expect(slider).to_be_focused()
+    at = slider.evaluate("slider => encodeURIComponent(new Date(Number(slider.value)).toJSON())")
+    expect(page).to_have_url(re.compile(f"at={re.escape(at)}"))
     assert "type=evaluation" in page.url and re.search("at=20[0-9-]+T", page.url)
     shared = visit(story.server, page.url.removeprefix(story.server.url))
     expect(shared.locator("#travel-place")).to_have_text(place.inner_text())
@@ -123,9 +126,9 @@ def test_playing_goes_on_at_the_chosen_speed_until_the_log_ends(story: Story, vi
     at = format_time(story.time(story.started) - timedelta(seconds=20))
     page = visit(story.server, f"/?at={at}")
     assert counter(page, "active") == "0"
-    page.get_by_role("button", name="10×").click()
     page.keyboard.press("p")
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    page.get_by_role("button", name="10×").click()
     expect(page.locator("#counter-completed .counter-value")).to_have_text("1", timeout=20_000)
     expect(page.get_by_role("button", name="Play")).to_be_visible()
     expect(page.locator("[data-travel-says]")).to_have_text("The end of the log is reached.")
