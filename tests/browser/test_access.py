@@ -64,6 +64,7 @@ def test_an_admin_adds_and_removes_a_user_on_a_phone(server: ServerProcess, visi
     page.get_by_label("First password").fill(PASSWORD)
     page.get_by_role("button", name="Add user").click()
     expect(page.get_by_role("status")).to_have_text("vic can sign in now.")
+    page.wait_for_load_state()  # with the script that asks in a dialog
     check(page)
     page.get_by_label("More about vic").click()
     page.get_by_role("link", name="Remove…").last.click()

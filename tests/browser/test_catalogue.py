@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers.pages import IMPATIENT, Visit, declare
+from tests.helpers.pages import IMPATIENT, Visit, declare, go
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
 
@@ -28,8 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 def test_a_type_is_found_by_a_word_of_its_description(server: ServerProcess, visit: Visit) -> None:
     page = visit(server, "/")
-    page.keyboard.press("g")
-    page.keyboard.press("c")
+    go(page, "c")
     page.wait_for_url("**/types")  # and all of its scripts
     expect(page.locator("h1")).to_have_text("Catalogue")
     page.keyboard.press("/")

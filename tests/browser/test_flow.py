@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from tests.helpers.pages import IMPATIENT, Visit, refresh
+from tests.helpers.pages import IMPATIENT, Visit, go, refresh
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
 
@@ -47,8 +47,7 @@ def test_the_graph_says_its_figures_and_leads_to_the_events(
     flowing: ServerProcess, visit: Visit
 ) -> None:
     page = visit(flowing, "/")
-    page.keyboard.press("g")
-    page.keyboard.press("f")
+    go(page, "f")
     page.wait_for_url("**/flow")
     line = page.get_by_role("link", name=re.compile("^trouble.flaky → flaky: 20 handled"))
     expect(line).to_have_attribute("data-state", "active")

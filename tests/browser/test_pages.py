@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.helpers.pages import IMPATIENT, Visit, fill, paths
+from tests.helpers.pages import IMPATIENT, Visit, fill, go, hold_still, paths
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
 
@@ -53,8 +53,7 @@ def test_g_and_a_letter_go_to_a_page(
     filled: ServerProcess, visit: Visit, key: str, path: str
 ) -> None:
     page = visit(filled)
-    page.keyboard.press("g")
-    page.keyboard.press(key)
+    go(page, key)
     page.wait_for_url(f"**{path}")
 
 
@@ -63,8 +62,7 @@ def test_g_and_l_go_to_the_live_page_and_t_opens_its_times(
 ) -> None:
     page = visit(filled, "/handlers")
     page.keyboard.press("t")  # no times here: nothing happens
-    page.keyboard.press("g")
-    page.keyboard.press("l")
+    go(page, "l")
     page.wait_for_url(filled.url + "/")
     page.keyboard.press("t")
     expect(page.get_by_label("See this page as it was at")).to_be_focused()
@@ -285,6 +283,7 @@ def test_a_wrong_clock_of_the_reader_does_not_change_ages(
 
 def test_an_id_is_copied(filled: ServerProcess, visit: Visit) -> None:
     page = visit(filled, paths(filled)["event"], permissions=["clipboard-read", "clipboard-write"])
+    hold_still(page)
     page.get_by_role("button", name="Copy id").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     newest = filled.new_api().get("/api/events", type="evaluation.exhausted").json["events"][0]

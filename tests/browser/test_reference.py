@@ -7,7 +7,7 @@ import subprocess
 
 from playwright.sync_api import expect
 
-from tests.helpers.pages import Visit
+from tests.helpers.pages import Visit, hold_still
 from tests.helpers.server import ServerProcess
 
 
@@ -41,6 +41,7 @@ def test_the_command_that_is_copied_publishes(shared_server: ServerProcess, visi
         shared_server, "/docs/api/publishEvents",
         permissions=["clipboard-read", "clipboard-write"],
     )  # fmt: skip
+    hold_still(page)
     page.get_by_role("button", name="Copy curl command").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     command = page.evaluate("navigator.clipboard.readText()")

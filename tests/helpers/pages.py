@@ -46,6 +46,19 @@ def check(page: Page) -> None:
     assert not sideways(page)
 
 
+def go(page: Page, key: str) -> None:
+    """Press g and a letter, which lead somewhere if the second comes soon by the page's clock."""
+    page.evaluate("performance.now = () => 0")  # a busy machine may take long for two keys
+    page.keyboard.press("g")
+    page.keyboard.press(key)
+
+
+def hold_still(page: Page) -> None:
+    """Stop the page's clock: what it shows for a moment it shows until somebody has looked."""
+    page.clock.install(time=0)
+    page.clock.pause_at(1_000)
+
+
 def refresh(page: Page, list: str) -> None:
     """Have a list brought up to date as it does itself now and then, and wait until it is."""
     page.evaluate(
