@@ -46,7 +46,7 @@ class BridgeStatus:
     """How the connection does: ``waiting`` counts events that are not sent yet, as last counted.
 
     ``sent`` and the others count since the start; ``since`` is when ``state`` began, ``reason``
-    why the broker is away.
+    why the broker is away, ``warning`` what is amiss although it is connected.
     """
 
     broker: str
@@ -60,6 +60,7 @@ class BridgeStatus:
     duplicates: int
     rejected: int
     refused: int
+    warning: str | None = None
 
 
 class Bridge:
@@ -98,6 +99,8 @@ class Bridge:
         self._since = datetime.now(UTC)
         self._reason: str | None = None
         self._has_link = threading.Event()
+        self._link: Link | None = None  # while it is used
+        self._warned: Trouble | None = None
         self._waiting = 0
         self._counted_at = 0.0
 
@@ -189,10 +192,22 @@ class Bridge:
             intake.duplicate_count if intake else 0,
             intake.rejected_count if intake else 0,
             relay.refused_count if relay else 0,
+            self._warning(),
         )  # fmt: skip
 
+    def _warning(self) -> str | None:
+        link = self._link
+        return link.warning if link is not None and self._state == "connected" else None
+
     def troubles(self) -> list[Trouble]:
-        """That the broker is away, and what waits for it."""
+        """That the broker is away, and what waits for it; or what is amiss with it."""
+        warning = self._warning()
+        if warning is not None:
+            detail = f"the broker {self._broker.shown}: {warning}"
+            warned = self._warned
+            if warned is None or warned.detail != detail:
+                self._warned = warned = Trouble("broker", detail, datetime.now(UTC), "warning")
+            return [warned]
         if self._state != "away":
             return []
         waits = ""
@@ -239,7 +254,7 @@ class Bridge:
             while not self._is_closing:
                 began = time.monotonic()
                 try:
-                    link = await self._broker.connect()
+                    link = self._link = await self._broker.connect()
                     self._connected()
                     await self._work(link)
                 except BrokerAwayError as error:
@@ -271,6 +286,7 @@ class Bridge:
             for task in works:
                 task.cancel()
             await asyncio.gather(*works, return_exceptions=True)
+            self._link = None
             await link.close()
 
     # -- how it does -------------------------------------------------------------------------

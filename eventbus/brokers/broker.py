@@ -36,6 +36,10 @@ class Link(Protocol):
     confirmed, and what was received but not acknowledged, may come twice then.
     """
 
+    @property
+    def warning(self) -> str | None:
+        """What is not as it was asked for, although the link works; any thread may read it."""
+
     async def publish(self, events: Sequence[Event]) -> Mapping[int, str]:
         """Send the events in this order; returns when the broker has all of them for good.
 

@@ -86,6 +86,8 @@ class InProcessBroker:
 class InProcessLink:
     """See ``Link``."""
 
+    warning: str | None = None
+
     def __init__(
         self, exchange: InProcessExchange, queue: InProcessQueue | None, prefetch: int
     ) -> None:

@@ -26,6 +26,7 @@ from eventbus.brokers.broker import Incoming
 from eventbus.brokers.kafka_client import FINAL, client_conf, reason_of
 from eventbus.brokers.kafka_message import incoming
 from eventbus.brokers.kafka_producer import KafkaProducer
+from eventbus.brokers.kafka_topics import ReadTopics
 from eventbus.errors import BrokerAddressError, BrokerAwayError
 from eventbus.event import Event
 from eventbus.log.commit import call_soon
@@ -116,6 +117,7 @@ class KafkaLink:
             self._away,
         )
         self._consumer: Consumer | None = None
+        self._topics = ReadTopics(broker.read)
         self._lost: str | None = None
         self._reason: str | None = None
         self._is_closed = threading.Event()
@@ -126,6 +128,10 @@ class KafkaLink:
         self._lock = threading.Lock()
         self._unsettled: dict[_Place, dict[int, None]] = {}
         self._next: dict[_Place, int] = {}  # behind all that was received
+
+    @property
+    def warning(self) -> str | None:
+        return self._topics.warning
 
     async def open(self) -> None:
         """Connect, make the topic, join the group. Raises KafkaException."""
@@ -206,7 +212,15 @@ class KafkaLink:
             "queued.max.messages.kbytes": 32_768,
         })  # fmt: skip
         topics = [broker.topic, *broker.read]
-        is_new = not broker.is_from_beginning and self._begin_now(consumer, topics)
+        known = consumer.list_topics(timeout=CONNECT_TIMEOUT_S).topics
+        self._topics.look(list(known))
+        places = [
+            TopicPartition(name, partition)
+            for name in topics
+            if name in known
+            for partition in known[name].partitions
+        ]
+        is_new = not broker.is_from_beginning and _begin_now(consumer, places)
         joined = threading.Event()
         consumer.subscribe(
             topics, on_assign=lambda *_: joined.set(),
@@ -218,36 +232,6 @@ class KafkaLink:
         while is_new and not joined.is_set() and time.monotonic() < deadline:
             self._arrived += self._poll_once()
 
-    def _begin_now(self, consumer: Consumer, topics: Sequence[str]) -> bool:
-        """A group that is new begins with what comes from now on, like any subscription.
-
-        Without a position it would begin with whatever the topics still have; were it to begin
-        with the newest message by itself, what comes before it is there would be lost.
-        Returns whether some of it was new.
-        """
-        known = consumer.list_topics(timeout=CONNECT_TIMEOUT_S).topics
-        places = [
-            TopicPartition(name, partition)
-            for name in topics
-            if name in known
-            for partition in known[name].partitions
-        ]
-        new = [
-            place
-            for place in consumer.committed(places, timeout=CONNECT_TIMEOUT_S)
-            if place.offset == OFFSET_INVALID
-        ]
-        deadline = time.monotonic() + CONNECT_TIMEOUT_S
-        for place in new:
-            place.offset = _end(consumer, place, deadline)
-        if new:
-            try:
-                consumer.commit(offsets=new, asynchronous=False)
-            except KafkaException as error:
-                if error.args[0].code() not in _SHARED_ANEW:  # others of the group were quicker
-                    raise
-        return bool(new)
-
     async def _poll(self) -> None:
         """Wait for something to come, for a moment, and take it."""
         self._arrived += await self._in(self._receiving, self._poll_once)
@@ -256,6 +240,7 @@ class KafkaLink:
         consumer = self._consumer
         if consumer is None or self._is_closed.is_set():
             return []
+        self._topics.look_again(consumer)
         first = consumer.poll(_POLL_S)
         if first is None:
             return []
@@ -268,7 +253,7 @@ class KafkaLink:
             error = message.error()
             if error is None:
                 messages.append(message)
-            elif error.code() not in _PASSING:
+            elif error.code() not in _PASSING and not self._is_borne(error.code(), message.topic()):
                 raise self._away(error.str())
         with self._lock:
             for message in messages:
@@ -276,6 +261,12 @@ class KafkaLink:
                 self._unsettled.setdefault(place, {})[message.offset()] = None
                 self._next[place] = message.offset() + 1
         return messages
+
+    def _is_borne(self, code: int, topic: str | None) -> bool:
+        """A topic of others that is not there keeps nobody from sending, nor from the others."""
+        if code != KafkaError.UNKNOWN_TOPIC_OR_PART or topic is None:
+            return False
+        return self._topics.is_missing(topic)
 
     def _commit(self, offsets: list[TopicPartition]) -> None:
         if self._consumer is None:
@@ -349,6 +340,30 @@ class KafkaLink:
         self._lost = self._lost or " ".join(reason.split())[:300]
         call_soon(self._loop, self._room.set)
         return BrokerAwayError(self._lost)
+
+
+def _begin_now(consumer: Consumer, places: list[TopicPartition]) -> bool:
+    """A group that is new begins with what comes from now on, like any subscription.
+
+    Without a position it would begin with whatever the topics still have; were it to begin
+    with the newest message by itself, what comes before it is there would be lost.
+    Returns whether some of it was new.
+    """
+    new = [
+        place
+        for place in consumer.committed(places, timeout=CONNECT_TIMEOUT_S)
+        if place.offset == OFFSET_INVALID
+    ]
+    deadline = time.monotonic() + CONNECT_TIMEOUT_S
+    for place in new:
+        place.offset = _end(consumer, place, deadline)
+    if new:
+        try:
+            consumer.commit(offsets=new, asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() not in _SHARED_ANEW:  # others of the group were quicker
+                raise
+    return bool(new)
 
 
 def _end(consumer: Consumer, place: TopicPartition, deadline: float) -> int:

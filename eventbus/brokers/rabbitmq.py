@@ -152,6 +152,8 @@ class RabbitMqBroker:
 class RabbitMqLink:
     """A connection with one channel for publishing and one for each queue."""
 
+    warning: str | None = None
+
     def __init__(self, exchange: str) -> None:
         self._exchange_name = exchange
         self._connection: AbstractConnection | None = None

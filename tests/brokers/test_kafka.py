@@ -125,6 +125,42 @@ def test_an_existing_topic_is_read_from_its_beginning_whatever_its_messages_are(
         a.close()
 
 
+def test_a_topic_that_is_not_there_is_warned_of_and_read_when_it_appears(
+    stage: KafkaStage, tmp_path: Path
+) -> None:
+    topic, other = f"{stage.topic}.late", f"{stage.topic}.there"
+    admin = AdminClient(server_of(stage))
+    admin.create_topics([NewTopic(other, 1, 1)])[other].result(WAIT_S)
+    a = Joined(stage, tmp_path, "a", broker=stage.broker("a", options=f"&read={topic},{other}"))
+
+    def types() -> set[str]:
+        return {event.type for event in a.seen.wait_for(0)}
+
+    try:
+        assert a.bridge.wait_connected(WAIT_S)
+        a.bus.publish("test.sent", {"n": 1})
+        with joined(stage, tmp_path, "b") as (b,):
+            wait_until(lambda: topic in (a.bridge.status().warning or ""), "it is said", WAIT_S)
+            assert other not in (a.bridge.status().warning or "")
+            (trouble,) = [t for t in a.bus.troubles() if t.part == "broker"]
+            assert (trouble.severity, topic in trouble.detail) == ("warning", True)
+            a.wait_sent(1)
+            b.bus.publish("test.other", {"n": 2})  # the bus's own topic is read all the same
+            wait_until(lambda: "test.other" in types(), "it is taken in", WAIT_S)
+        produce(stage, other, {"value": b'{"n": 3}'})
+        wait_until(lambda: other in types(), "and so is the other topic", WAIT_S)
+        assert (a.bridge.status().state, a.relay_state()) == ("connected", (0, 0))
+
+        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(WAIT_S)
+        produce(stage, topic, {"value": b'{"n": 4}'})
+        wait_until(lambda: topic in types(), "it is read", 2 * WAIT_S)
+        wait_until(lambda: a.bridge.status().warning is None, "that it is there", WAIT_S)
+        assert a.bridge.status().state == "connected"
+        assert [t for t in a.bus.troubles() if t.part == "broker"] == []
+    finally:
+        a.close()
+
+
 def test_a_new_group_begins_with_what_comes_from_now_on(stage: KafkaStage) -> None:
     async def scenario() -> None:
         first = await stage.broker("first").connect()
