@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from eventbus.catalogue.catalogue import Catalogue, accept
 from eventbus.clock import SYSTEM_CLOCK, Clock
@@ -32,6 +32,7 @@ from eventbus.scheduler import Cancellation, Scheduler
 from eventbus.serving import OPERATIONS, Serving
 from eventbus.statistics import Running, SubscriptionStats, subscription_stats
 from eventbus.subscription import (
+    F,
     Handler,
     Key,
     RetryPolicy,
@@ -39,6 +40,7 @@ from eventbus.subscription import (
     by_subject,
     check_options,
     choose_name,
+    decorator,
     is_async_callable,
 )
 from eventbus.timestamps import from_microseconds
@@ -49,8 +51,6 @@ from eventbus.watchdog import Watchdog
 from eventbus.workers import WorkerPool
 
 logger = logging.getLogger("eventbus")
-
-F = TypeVar("F", bound=Handler)
 
 # What stopping may take beyond the time for handlers; a server has 3 s for all of it.
 _STOP_GRACE_S = 0.5
@@ -264,7 +264,10 @@ class EventBus:
         """
         if isinstance(pattern, str):
             pattern = Pattern(pattern)
-        check_options(handler, name, concurrency)
+        check_options(
+            handler, name, concurrency, max_attempts, timeout,
+            key=key, inline=inline, together=together,
+        )  # fmt: skip
         policy = self._retry.changed(max_attempts, timeout)
         with self._subscribe_lock:
             if self._is_closed:
@@ -283,12 +286,7 @@ class EventBus:
 
     def on(self, pattern: str | Pattern, **options: Any) -> Callable[[F], F]:
         """``subscribe`` as a decorator, with the same options; the function stays as it is."""
-
-        def decorate(handler: F) -> F:
-            self.subscribe(pattern, handler, **options)
-            return handler
-
-        return decorate
+        return decorator(self.subscribe, pattern, options)
 
     def unsubscribe(self, subscription: Subscription | str) -> None:
         """End a subscription, by itself or by name.

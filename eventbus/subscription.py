@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 import random
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from eventbus.errors import SubscriptionError
 from eventbus.event import Event
@@ -17,6 +17,7 @@ logger = logging.getLogger("eventbus")
 
 Handler = Callable[[Event], Any]
 Key = Callable[[Event], str]
+F = TypeVar("F", bound=Handler)
 
 _MAX_NAME_CHARS = 200
 _MAX_CONCURRENCY = 1_000
@@ -38,11 +39,9 @@ class RetryPolicy:
     max_delay_s: float = 300.0
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise SubscriptionError(f"max_attempts must be at least 1, not {self.max_attempts}")
+        _check_attempts(self.max_attempts)
         for name in ("timeout_s", "base_delay_s", "max_delay_s"):
-            if not getattr(self, name) > 0:
-                raise SubscriptionError(f"{name} must be above 0, not {getattr(self, name)}")
+            _check_seconds(name, getattr(self, name))
 
     def changed(self, max_attempts: int | None, timeout_s: float | None) -> RetryPolicy:
         """The policy with what is not None instead of its own. Raises SubscriptionError."""
@@ -83,6 +82,18 @@ class Subscription:
     def is_remote(self) -> bool:
         """Whether its handler runs in another process, whose end is not this one's."""
         return getattr(self.handler, "is_remote", False)
+
+
+def decorator(
+    subscribe: Callable[..., object], pattern: str | Pattern, options: Mapping[str, Any]
+) -> Callable[[F], F]:
+    """What subscribes the function that it decorates, which stays as it is."""
+
+    def decorate(handler: F) -> F:
+        subscribe(pattern, handler, **options)
+        return handler
+
+    return decorate
 
 
 def stable_name(handler: Handler) -> str | None:
@@ -151,13 +162,57 @@ def check_name(name: object) -> None:
         )
 
 
-def check_options(handler: Handler, name: str | None, concurrency: int) -> None:
-    """Raises SubscriptionError, which names the option and the value."""
+def check_options(
+    handler: Handler,
+    name: str | None,
+    concurrency: int,
+    max_attempts: int | None,
+    timeout: float | None,
+    *,
+    key: Key | None = None,
+    **flags: bool,
+) -> None:
+    """Raises SubscriptionError, which names the option, the rule and the value."""
     if not callable(handler):
         raise SubscriptionError(f"a handler must be callable, {handler!r} is not")
+    if _is_generator(handler):
+        raise SubscriptionError(
+            f"a handler must not yield: {handler!r} is a generator, whose body would never run"
+        )
     if name is not None:
         check_name(name)
-    if not 1 <= concurrency <= _MAX_CONCURRENCY:
+    if not _is_whole(concurrency) or not 1 <= concurrency <= _MAX_CONCURRENCY:
         raise SubscriptionError(
-            f"concurrency must be from 1 to {_MAX_CONCURRENCY}, not {concurrency}"
+            f"concurrency must be from 1 to {_MAX_CONCURRENCY}, not {concurrency!r}"
         )
+    if max_attempts is not None:
+        _check_attempts(max_attempts)
+    if timeout is not None:
+        _check_seconds("timeout", timeout)
+    if key is not None and not callable(key):
+        raise SubscriptionError(f"key must be a function of an event, not {key!r}")
+    for flag, value in flags.items():
+        if not isinstance(value, bool):
+            raise SubscriptionError(f"{flag} must be True or False, not {value!r}")
+
+
+def _is_generator(handler: Handler) -> bool:
+    while hasattr(handler, "func"):  # functools.partial, also of an object
+        handler = handler.func
+    function = handler if inspect.isroutine(handler) else type(handler).__call__
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_attempts(value: int) -> None:
+    if not _is_whole(value) or value < 1:
+        raise SubscriptionError(f"max_attempts must be at least 1, a whole number, not {value!r}")
+
+
+def _check_seconds(name: str, value: float) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not value > 0:
+        raise SubscriptionError(f"{name} must be above 0, a number of seconds, not {value!r}")

@@ -71,7 +71,7 @@ class Endpoint:
         return _judged(reply.status, reply.headers, reply.content, events)
 
     def delete(self, path: str) -> str | None:
-        """Delete what is at ``path``; returns why the bus will not, None when it is done.
+        """Delete what is at ``path``; returns why the bus will not, None when it is not there now.
 
         Raises BusUnavailableError.
         """
@@ -84,6 +84,8 @@ class Endpoint:
         if 200 <= reply.status < 300:
             return None
         problem = _problem(reply.content)
+        if reply.status == 404 and problem.get("status") == 404:
+            return None  # a bus says so, and not whatever else may be at this address
         reason = f"it answered {reply.status}: {problem['detail'] or reply.reason}"
         if reply.status >= 500 or reply.status in _NOT_ABOUT_EVENTS - {404}:
             raise BusUnavailableError(reason)

@@ -61,6 +61,7 @@ class Link:
         # Done when the first attempt has ended well, or failed; SubscriptionError when refused.
         self.first: concurrent.futures.Future[None] = concurrent.futures.Future()
         self.is_closing = False
+        self.is_ending = False  # the client itself asks the bus to end the subscription
         self.is_ended = False  # by somebody who has ended the subscription
         self.socket: WebSocket | None = None
         self._settings = settings
@@ -118,7 +119,8 @@ class Link:
         is_refused = isinstance(error, HandshakeRefusedError) and error.status in _REFUSALS
         if isinstance(error, SocketClosedError) and error.code == _GONE:
             self.is_ended = True
-            log.warning("%s is served no more: %s", self._name, error)
+            if not self.is_ending:
+                log.warning("%s is served no more: %s", self._name, error)
         elif is_first and is_refused:
             log.debug("%s is refused: %s", self._name, error)  # which is told to who subscribes
         elif not (self._is_away or self.is_closing):

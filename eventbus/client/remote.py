@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from eventbus.client.connection import token_or_default
 from eventbus.client.effects import effects_of
@@ -19,15 +19,13 @@ from eventbus.client.sender import Sender
 from eventbus.errors import BusClosedError
 from eventbus.event import Event
 from eventbus.scheduled import ScheduledEvent, read_events
-from eventbus.subscription import Handler
+from eventbus.subscription import F, Handler, decorator
 from eventbus.tracing import Tracing
 from eventbus.validation import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
     from eventbus.client.subscriptions import RemoteSubscription, Subscriptions
     from eventbus.patterns import Pattern
-
-F = TypeVar("F", bound=Handler)
 
 DEFAULT_SOURCE = "/remote"
 
@@ -200,17 +198,13 @@ class RemoteEventBus:
 
     def on(self, pattern: str | Pattern, **options: Any) -> Callable[[F], F]:
         """``subscribe`` as a decorator, with the same options; the function stays as it is."""
-
-        def decorate(handler: F) -> F:
-            self.subscribe(pattern, handler, **options)
-            return handler
-
-        return decorate
+        return decorator(self.subscribe, pattern, options)
 
     def unsubscribe(self, subscription: RemoteSubscription | str) -> None:
         """End a subscription of this client; a durable one is forgotten by the bus.
 
-        Blocks. Raises SubscriptionError, and BusUnavailableError when the bus cannot be told.
+        Blocks. Raises SubscriptionError, and BusUnavailableError when the bus cannot be told:
+        then the subscription goes on, and this can be called again.
         """
         self._subscribing().remove(subscription)
 

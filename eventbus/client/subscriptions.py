@@ -86,7 +86,7 @@ class Subscriptions:
     ) -> RemoteSubscription:
         """As RemoteEventBus.subscribe."""
         pattern = Pattern(pattern) if isinstance(pattern, str) else pattern
-        check_options(handler, name, concurrency)
+        check_options(handler, name, concurrency, max_attempts, timeout)
         policy = RetryPolicy()
         policy = replace(
             policy,
@@ -121,13 +121,28 @@ class Subscriptions:
         self._check_thread()
         name = subscription if isinstance(subscription, str) else subscription.name
         with self._lock:
-            known = self._by_name.pop(name, None)
+            known = self._by_name.get(name)
         if known is None:
             raise SubscriptionError(f"no subscription of this client is named {name!r}")
-        self._call(known._service.close(0.0), _CLOSE_GRACE_S)
+        # The bus first: when it is away, all goes on as before, and this can be repeated.
         if known.is_durable and not known._service.link.is_ended:
-            settings = self._settings
-            delete_subscription(settings.url, name, settings.timeout_s, settings.token)
+            known._service.link.is_ending = True
+            try:
+                self._end_at_bus(name)
+            except BaseException:
+                known._service.link.is_ending = False
+                raise
+        with self._lock:
+            if self._by_name.get(name) is known:
+                del self._by_name[name]
+        try:
+            self._call(known._service.close(0.0), _CLOSE_GRACE_S)
+        except concurrent.futures.TimeoutError:
+            log.warning("a handler blocks the client's loop; %s ends after it", name)
+
+    def _end_at_bus(self, name: str) -> None:
+        settings = self._settings
+        delete_subscription(settings.url, name, settings.timeout_s, settings.token)
 
     def close(self, timeout_s: float) -> None:
         """Take no more, let running handlers end and be answered, stop the thread."""

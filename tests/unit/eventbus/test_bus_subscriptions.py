@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from typing import Any
@@ -34,8 +35,23 @@ def nothing_seen() -> None:
         ("a", module_handler, {"name": "x" * 201}, SubscriptionError, "name must be"),
         ("a", module_handler, {"concurrency": 0}, SubscriptionError, "concurrency must be"),
         ("a", module_handler, {"max_attempts": 0}, SubscriptionError, "max_attempts must be"),
-        ("a", module_handler, {"timeout": 0}, SubscriptionError, "timeout_s must be"),
-        ("a", module_handler, {"timeout": float("nan")}, SubscriptionError, "timeout_s must be"),
+        ("a", module_handler, {"timeout": 0}, SubscriptionError, "timeout must be above 0"),
+        ("a", module_handler, {"timeout": float("nan")}, SubscriptionError, "timeout must be"),
+        *[
+            ("a", module_handler, {name: value}, SubscriptionError, f"{name} must be .*{value!r}")
+            for name, value in [
+                ("max_attempts", "3"),
+                ("max_attempts", 2.5),
+                ("max_attempts", True),
+                ("timeout", "3"),
+                ("timeout", True),
+                ("concurrency", "4"),
+                ("concurrency", 2.5),
+                ("inline", "yes"),
+                ("together", 1),
+                ("key", "subject"),
+            ]
+        ],
     ],
 )
 def test_a_wrong_option_is_refused(
@@ -43,6 +59,38 @@ def test_a_wrong_option_is_refused(
 ) -> None:
     with pytest.raises(error, match=rule):
         bus.subscribe(pattern, handler, **options)
+    assert bus.subscriptions() == []
+
+
+def generator(event: Event) -> Any:
+    yield event
+
+
+async def async_generator(event: Event) -> Any:
+    yield event
+
+
+class Generators:
+    def __call__(self, event: Event) -> Any:
+        yield event
+
+    async def method(self, event: Event) -> Any:
+        yield event
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        generator, async_generator, Generators(), Generators().method,
+        functools.partial(generator), functools.partial(Generators()),
+    ],
+    ids=["def", "async def", "object", "method", "partial", "partial of an object"],
+)  # fmt: skip
+def test_a_handler_with_a_yield_is_refused_as_it_would_never_run(
+    bus: EventBus, handler: Any
+) -> None:
+    with pytest.raises(SubscriptionError, match="must not yield"):
+        bus.subscribe("a", handler, name="mine")
     assert bus.subscriptions() == []
 
 
