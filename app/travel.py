@@ -47,7 +47,7 @@ def place() -> Place | None:
     text = request.args.get(PARAMETER, "").strip()
     if not text:
         return None
-    from app.pages.times import parse_moment  # the pages import this module
+    from app.pages.times import parse_moment, parse_recorded  # the pages import this module
 
     travels = runtime().travels
     if _SEQUENCE.fullmatch(text):
@@ -61,13 +61,18 @@ def place() -> Place | None:
     now = datetime.now(UTC)
     try:
         # A "+" that was not written as %2B arrives as a space.
-        when = parse_moment(re.sub(r" (?=\d\d:?\d\d$)", "+", text), now).astimezone(UTC)
-    except (ValueError, OverflowError):
+        text = re.sub(r" (?=\d\d:?\d\d$)", "+", text)
+        parse_moment(text, now)
+    except ValueError:
         raise ProblemError.parameter(
             PARAMETER,
             "must be a time like 2026-11-24T09:30:00Z, an age like 15m, 1h or 7d, or a sequence, "
             f"not {shown(text)}",
         ) from None
+    try:
+        when = parse_recorded(text, now)
+    except ValueError as error:
+        raise ProblemError.parameter(PARAMETER, str(error)) from None
     if when > now + _AHEAD:
         raise ProblemError.parameter(PARAMETER, f"must be in the past, not {format_time(when)}")
     return travels.place_at(when)

@@ -23,8 +23,14 @@ def to_microseconds(value: datetime) -> int:
 
 
 def from_microseconds(value: int) -> datetime:
-    """The aware UTC datetime ``value`` microseconds after the Unix epoch; exact."""
-    return EPOCH + timedelta(microseconds=value)
+    """The aware UTC datetime ``value`` microseconds after the Unix epoch; exact.
+
+    Of what is beyond all dates, like a day after one at the end of the year 9999, the nearest.
+    """
+    try:
+        return EPOCH + timedelta(microseconds=value)
+    except OverflowError:
+        return (datetime.max if value > 0 else datetime.min).replace(tzinfo=UTC)
 
 
 def parse_time(text: str) -> datetime:

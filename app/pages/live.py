@@ -8,10 +8,9 @@ from werkzeug.wrappers import Response
 from app.live.first_load import first_load
 from app.live.traffic import REST
 from app.pages.frame import example_command, render, with_query
-from app.pages.travel import bar, past_live
+from app.pages.travel import bar, past_live, travels
 from app.pages.views import menu_context
 from app.runtime import runtime
-from app.travel import PARAMETER
 from eventbus import Pattern
 from eventbus.errors import PatternError
 from eventbus.validation import shown
@@ -26,7 +25,7 @@ blueprint = Blueprint("live_page", __name__)
 @blueprint.get("/")
 def live() -> tuple[str, int] | Response:
     """Everything, or what matches ``?type=`` or the saved ``?view=``; a wrong one says so."""
-    if PARAMETER in request.args:
+    if travels():
         return past_live()
     parts = runtime()
     text, view, error, status = request.args.get("type", "").strip(), None, None, 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from eventbus.timestamps import parse_time
+from eventbus.timestamps import EPOCH, parse_time
 
 _RELATIVE = re.compile(r"-?(?P<count>[0-9]{1,6})(?P<unit>[smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -109,8 +109,21 @@ def parse_moment(text: str, now: datetime | None = None) -> datetime:
     except ValueError:
         pass  # perhaps a date without a zone, which browsers' date fields send
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
-    except ValueError:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ValueError(
             f"{text!r} is not a time: write 2026-11-24T09:30:00Z, or an age like 15m, 1h or 7d"
         ) from None
+
+
+def parse_recorded(text: str, now: datetime) -> datetime:
+    """A moment as ``parse_moment`` reads it at which something can have been recorded.
+
+    What is counted by when it was recorded looks some time further back than it was asked for;
+    from 1970 on there are always such dates. Raises ValueError.
+    """
+    found = parse_moment(text, now)
+    if found < EPOCH:
+        raise ValueError(f"must be from 1970-01-01 on, not {text!r}: no log is as old")
+    return found

@@ -94,7 +94,7 @@ def bar(path: str, place: Place | None = None) -> Bar:
 
 def travels() -> bool:
     """Whether the request asks for the past."""
-    return PARAMETER in request.args
+    return bool(request.args.get(PARAMETER, "").strip())
 
 
 def problem_page(path: str, page: str, error: TravelError | ProblemError) -> tuple[str, int]:

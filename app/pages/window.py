@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from app.pages.times import parse_moment
+from app.pages.times import parse_recorded
 
 NAMED = {"5m": "5 min", "1h": "1 hour", "24h": "24 hours"}
 DEFAULT = "1h"
@@ -74,6 +74,6 @@ class Window:
 
 def _moment(field: str, text: str, now: datetime) -> datetime:
     try:
-        return parse_moment(text, now)
+        return parse_recorded(text, now)
     except ValueError as error:
         raise WindowError(field, str(error)) from None

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.fuzz import http, sockets
+from tests.fuzz import http, moments, sockets
 from tests.fuzz.aftermath import faults_of, faults_of_output
 from tests.helpers.pages import IMPATIENT, fill
 from tests.helpers.server import ServerProcess
@@ -50,6 +50,7 @@ def main() -> int:
                 f"{requests.count} requests, {frames.frames} frames on {frames.connections} "
                 f"connections, {took_s:.0f} s", flush=True,
             )  # fmt: skip
+        moments.storm(server.url, requests, [*moments.PAGES, *moments.api_paths(server.url)])
         attack.join()
         faults = [*requests.failures, *frames.failures, *faults_of(server, requests.acknowledged)]
     with tempfile.TemporaryDirectory() as directory, ServerProcess(Path(directory)) as server:

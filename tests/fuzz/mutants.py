@@ -16,7 +16,7 @@ _PIECES = (
     b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b"\\ud800", b"\\u0000", b'"', b"'", b"{", b"]",
     b"[" * 40, b"1e999", b"-0", b"9" * 25, b"0.1", b"null", b"true", b"NaN", b"../", b"%00",
     b"<script>", b",", b"\r\n", b"\xe2\x80\xae", b"*", b"#", b"a" * 300,
-    b"9999-12-31T23:59:59Z", b"P1D", b";--", b"",
+    b"9999-12-31T23:59:59Z", b"0001-01-01T00:00:00Z", b"P1D", b";--", b"",
 )  # fmt: skip
 _HEADERS = (
     ("Content-Type", "application/json; charset=utf-16"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.fuzz import moments
 from tests.fuzz.aftermath import faults_of
 from tests.fuzz.http import Tally, storm
 from tests.fuzz.sockets import SocketTally
@@ -43,6 +44,13 @@ def test_random_users_and_tokens_are_answered_as_the_document_says(server: Serve
     assert tally.failures == [], "\n\n".join(tally.failures)
     assert {200, 201, 400} <= tally.statuses.keys()
     assert "Traceback" not in server.output()
+
+
+def test_times_at_the_ends_of_the_calendar_break_no_page(filled: ServerProcess) -> None:
+    tally = Tally()
+    moments.storm(filled.url, tally, moments.WINDOWED, moments.WORST)
+    assert tally.failures == [], "\n".join(tally.failures)
+    assert {200, 400} <= tally.statuses.keys()
 
 
 def strict(document: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from eventbus.lens import check_search
 from eventbus.log import event_filter
@@ -135,8 +135,8 @@ class _Bars:
             return None
         bars = [
             Bar(
-                _moment(self.start + place * self.width),
-                _moment(self.start + (place + 1) * self.width),
+                from_microseconds(self.start + place * self.width),
+                from_microseconds(self.start + (place + 1) * self.width),
                 count,
                 min(count, self.bad[place]),
             )
@@ -243,10 +243,3 @@ def _times(
         event_filter.opened(conn, wanted, low, high, "desc", limit, "time_us, type") as rows,
     ):
         return [(row[0], 1, is_bad(row[1])) for row in rows]
-
-
-def _moment(at: int) -> datetime:
-    try:
-        return from_microseconds(at)
-    except (OverflowError, ValueError):  # a column that ends after the last date
-        return datetime.max.replace(tzinfo=UTC) if at > 0 else datetime.min.replace(tzinfo=UTC)

@@ -50,6 +50,7 @@ def test_durations_have_two_units_at_most(milliseconds: float | None, text: str)
         ("2026-11-24T15:00:00+05:30", NOW),
         ("2026-11-24T09:30", NOW),
         ("2026-11-24 09:30:00", NOW),
+        ("2026-11-24T15:00+05:30", NOW),
         ("2026-11-24", datetime(2026, 11, 24, tzinfo=UTC)),
     ],
 )

@@ -49,6 +49,8 @@ def test_the_end_is_never_in_the_future() -> None:
         ({"since": "1h", "until": "x"}, "until"),
         ({"since": "100d"}, "since"),
         ({"since": "1h", "until": "2h"}, "since"),
+        ({"until": "0001-01-01T00:00:00Z"}, "until"),
+        ({"since": "0001-01-01", "until": "0001-01-03"}, "since"),
     ],
 )
 def test_what_is_no_window_is_said_with_its_field(given: dict[str, str], field: str) -> None:
