@@ -18,6 +18,7 @@ from eventbus.dispatcher import Dispatcher
 from eventbus.effects import Effects, current_effects
 from eventbus.errors import BusClosedError, EffectError, SubscriptionError
 from eventbus.event import DEFAULT_SOURCE, Event
+from eventbus.extensions import Extension
 from eventbus.lane import Lane
 from eventbus.log import EventLog
 from eventbus.log.schedules import Request
@@ -138,23 +139,19 @@ class EventBus:
         type: str,
         data: Mapping[str, Any] | None = None,
         *,
-        source: str | None = None,
-        subject: str | None = None,
-        id: str | None = None,
-        time: datetime | str | None = None,
-        dataschema: str | None = None,
-        traceparent: str | None = None,
-        correlationid: str | None = None,
-        causationid: str | None = None,
-        delay: float | timedelta | None = None,
-        at: datetime | str | None = None,
-    ) -> Receipt:
+        source: str | None = None, subject: str | None = None, id: str | None = None,
+        time: datetime | str | None = None, dataschema: str | None = None,
+        traceparent: str | None = None, correlationid: str | None = None,
+        causationid: str | None = None, extensions: Mapping[str, Extension] | None = None,
+        delay: float | timedelta | None = None, at: datetime | str | None = None,
+    ) -> Receipt:  # fmt: skip
         """Record an event and hand it to every matching subscription.
 
         In a plain thread it returns when the event is durable; on a running event loop it returns
         at once, and ``await receipt`` waits; in a handler the event is part of the handler's
         effects. It is recorded also when nobody waits. With ``delay`` (seconds) or ``at`` it is
-        scheduled now and recorded when it is due; see docs/scheduling.md.
+        scheduled now and recorded when it is due; see docs/scheduling.md. ``extensions`` are
+        CloudEvents attributes that the bus has no meaning for, and keeps.
 
         Raises EventValidationError, LogWriteError (in a plain thread), BusClosedError.
         """
@@ -163,7 +160,7 @@ class EventBus:
         attributes: dict[str, Any] = {
             "subject": subject, "id": id, "time": time, "dataschema": dataschema,
             "traceparent": traceparent, "correlationid": correlationid, "causationid": causationid,
-            "max_bytes": self._max_event_bytes,
+            "extensions": extensions, "max_bytes": self._max_event_bytes,
         }  # fmt: skip
         effects, is_later = self._effects(), delay is not None or at is not None
         if effects is not None and not is_later:

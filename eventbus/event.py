@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from eventbus.errors import EventValidationError, FieldError
+from eventbus.extensions import Extension, check_extensions
 from eventbus.ids import new_id
 from eventbus.timestamps import format_time
 from eventbus.validation import (
@@ -45,13 +45,14 @@ class Event(Mapping[str, Any]):
 
     ``time`` is an aware datetime in UTC with microseconds; ``sequence`` is None until recorded;
     ``depth`` is the length of the chain of causes (0 for a first event); ``data_json`` is the
-    payload as compact JSON text, "" when retention has removed it; ``is_new`` that its id was made
-    with it and not given, so that it cannot have been recorded before.
+    payload as compact JSON text, "" when retention has removed it; ``extensions_json`` the same of
+    its further extension attributes, None without any; ``is_new`` that its id was made with it and
+    not given, so that it cannot have been recorded before.
     """
 
     __slots__ = (
         "id", "source", "type", "subject", "time", "sequence", "correlationid", "causationid",
-        "traceparent", "dataschema", "depth", "data_json", "is_new", "_data",
+        "traceparent", "dataschema", "depth", "data_json", "extensions_json", "is_new", "_data",
     )  # fmt: skip
 
     id: str
@@ -66,6 +67,7 @@ class Event(Mapping[str, Any]):
     dataschema: str | None
     depth: int
     data_json: str
+    extensions_json: str | None
     is_new: bool
     _data: dict[str, Any] | None
 
@@ -84,6 +86,7 @@ class Event(Mapping[str, Any]):
         traceparent: str | None = None,
         dataschema: str | None = None,
         depth: int = 0,
+        extensions_json: str | None = None,
         is_new: bool = False,
     ) -> None:
         """Takes values as they are, without checking; ``Event.create`` checks."""
@@ -100,6 +103,7 @@ class Event(Mapping[str, Any]):
         put(self, "dataschema", dataschema)
         put(self, "depth", depth)
         put(self, "data_json", data_json)
+        put(self, "extensions_json", extensions_json)
         put(self, "is_new", is_new)
         put(self, "_data", None)
 
@@ -119,14 +123,16 @@ class Event(Mapping[str, Any]):
         traceparent: str | None = None,
         correlationid: str | None = None,
         causationid: str | None = None,
+        extensions: Mapping[str, Extension] | None = None,
         depth: int = 0,
         max_bytes: int = MAX_EVENT_BYTES,
     ) -> Event:
         """A checked event that is not recorded yet.
 
         ``id`` defaults to a UUIDv7, ``subject`` to the data's ``eval_id``, else its ``task_id``,
-        else the type; ``time`` (aware datetime or RFC 3339 text) to now. ``max_bytes`` bounds the
-        payload's JSON text in UTF-8.
+        else the type; ``time`` (aware datetime or RFC 3339 text) to now. ``extensions``
+        are further extension attributes of CloudEvents, which are kept as they are; ``max_bytes``
+        bounds the payload's JSON text in UTF-8.
 
         Raises EventValidationError, which names every wrong field.
         """
@@ -148,6 +154,7 @@ class Event(Mapping[str, Any]):
             check_attribute("causationid", causationid, errors)
         if traceparent is not None:
             check_traceparent(traceparent, errors)
+        kept = None if extensions is None else check_extensions(extensions, errors)
         if errors:
             raise EventValidationError(errors)
         return cls(
@@ -162,6 +169,7 @@ class Event(Mapping[str, Any]):
             traceparent=traceparent,
             dataschema=dataschema,
             depth=depth,
+            extensions_json=kept,
             is_new=id is None,
         )
 
@@ -176,21 +184,26 @@ class Event(Mapping[str, Any]):
     ) -> Event:
         """A checked event from a CloudEvents JSON object or the plain form ``{"type", "data"}``.
 
-        ``source`` is used when the object has none, ``now()`` when it has no time. Raises
-        EventValidationError.
+        What a CloudEvent (which has a ``specversion``) has beyond the known attributes are its
+        extensions; in the plain form it is refused, as it may be misspelt. ``source`` is used when
+        the object has none, ``now()`` when it has no time. Raises EventValidationError.
         """
         if not isinstance(value, Mapping):
             raise EventValidationError(
                 [FieldError("", f"an event must be a JSON object, not {shown(value)}")]
             )
-        errors = [
-            FieldError(
-                f"/{pointer_token(str(name))}",
-                "is not an attribute of an event here, and extensions that are not known are not "
-                f"kept: put it into data; allowed are {_ALLOWED}",
-            )
-            for name in islice((n for n in value if n not in _INPUT_ATTRIBUTES), _MOST_UNKNOWN)
-        ]
+        errors: list[FieldError] = []
+        unknown = [name for name in value if name not in _INPUT_ATTRIBUTES]
+        if "specversion" not in value:
+            errors += [
+                FieldError(
+                    f"/{pointer_token(str(name))}",
+                    f"is not an attribute of an event here: put it into data; allowed are "
+                    f"{_ALLOWED}, and extensions in a CloudEvent, which has a specversion",
+                )
+                for name in unknown[:_MOST_UNKNOWN]
+            ]
+            unknown = []
         if value.get("specversion", SPECVERSION) != SPECVERSION:
             errors.append(FieldError(
                 "/specversion", f"must be \"1.0\", not {shown(value['specversion'])}"
@@ -209,6 +222,8 @@ class Event(Mapping[str, Any]):
             given["source"] = source
         if now is not None and given.get("time") is None:
             given["time"] = now()
+        if unknown:
+            given["extensions"] = {name: value[name] for name in unknown}
         try:
             event = cls.create(given.pop("type", "missing"), max_bytes=max_bytes, **given)
         except EventValidationError as error:
@@ -233,6 +248,7 @@ class Event(Mapping[str, Any]):
         put(new, "dataschema", self.dataschema)
         put(new, "depth", self.depth)
         put(new, "data_json", self.data_json)
+        put(new, "extensions_json", self.extensions_json)
         put(new, "is_new", False)
         put(new, "_data", None)
         return new
@@ -261,6 +277,11 @@ class Event(Mapping[str, Any]):
         if self._data is None:
             object.__setattr__(self, "_data", json.loads(self.data_json or "{}"))
         return self._data  # type: ignore[return-value]
+
+    @property
+    def extensions(self) -> dict[str, Extension]:
+        """Its extension attributes that the bus has no meaning for, by name; a copy."""
+        return json.loads(self.extensions_json) if self.extensions_json else {}
 
     @property
     def is_stripped(self) -> bool:
@@ -347,7 +368,7 @@ class Event(Mapping[str, Any]):
             value = getattr(self, name)
             if value is not None:
                 envelope[name] = value
-        return envelope
+        return {**envelope, **self.extensions} if self.extensions_json else envelope
 
 
 def _restored(values: dict[str, Any]) -> Event:

@@ -73,7 +73,7 @@ class ScheduledEvent(Event):
             event.id, event.source, event.type, event.subject, event.time, event.data_json,
             correlationid=event.correlationid, causationid=event.causationid,
             traceparent=event.traceparent, dataschema=event.dataschema, depth=event.depth,
-            is_new=event.is_new,
+            extensions_json=event.extensions_json, is_new=event.is_new,
         )  # fmt: skip
         put = object.__setattr__
         put(new, "at", at)

@@ -66,19 +66,25 @@ def check_type(value: Any, errors: list[FieldError]) -> None:
 
 def check_attribute(name: str, value: Any, errors: list[FieldError]) -> None:
     if not isinstance(value, str):
-        problem = f"must be text, not {shown(value)}"
+        problem: str | None = f"must be text, not {shown(value)}"
     elif not value or value.isspace():
         problem = "must not be empty"
     elif len(value) > MAX_ATTRIBUTE_CHARS:
         problem = f"must have at most {MAX_ATTRIBUTE_CHARS} characters, not {len(value)}"
-    elif found := _CONTROL.search(value):
-        problem = (
-            f"must not contain control characters or lone surrogates (U+{ord(found[0]):04X} "
-            f"at position {found.start()})"
-        )
     else:
-        return
-    errors.append(FieldError(f"/{name}", problem))
+        problem = find_control(value)
+    if problem is not None:
+        errors.append(FieldError(f"/{name}", problem))
+
+
+def find_control(value: str) -> str | None:
+    """What is wrong with a text that has characters in it which no attribute may have."""
+    if (found := _CONTROL.search(value)) is None:
+        return None
+    return (
+        f"must not contain control characters or lone surrogates (U+{ord(found[0]):04X} "
+        f"at position {found.start()})"
+    )
 
 
 def check_traceparent(value: Any, errors: list[FieldError]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import request
 
 from app.openapi import kinds
 from app.openapi.fields import Field
 from app.openapi.operation import Media
 from eventbus.cloudevents import BATCH_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE
+from eventbus.extensions import MAX_NAME_CHARS, MOST_INTEGER
 from eventbus.patterns import MAX_TYPE_CHARS
 from eventbus.validation import JSON_CONTENT_TYPE, MAX_ATTRIBUTE_CHARS
 
@@ -73,13 +76,22 @@ EVENT = kinds.members((
     _attribute("source", _SOURCE, example="/my-runner"),
     *_REST,
 ))  # fmt: skip
-CLOUD_EVENT = kinds.members((
+_cloud_event = kinds.members((
     Field("specversion", _VERSION, "The version of CloudEvents.", is_needed=True, example="1.0"),
     _attribute("id", _ID, is_needed=True, example="order-1"),
     _attribute("source", _SOURCE, is_needed=True, example="/my-runner"),
     _TYPE,
     *_REST,
 ))  # fmt: skip
+# Others than these are its extension attributes.
+CLOUD_EVENT = replace(_cloud_event, schema={
+    **_cloud_event.schema,
+    "propertyNames": {"pattern": rf"^[a-z0-9]{{1,{MAX_NAME_CHARS}}}$"},
+    "additionalProperties": {
+        "type": ["string", "integer", "boolean", "null"], "maxLength": MAX_ATTRIBUTE_CHARS,
+        "minimum": -MOST_INTEGER - 1, "maximum": MOST_INTEGER,
+    },
+})  # fmt: skip
 
 _STARTED = {"type": "evaluation.started", "data": {"eval_id": "eval-42", "total": 50}}
 _FINISHED = {"type": "evaluation.completed", "data": {"eval_id": "eval-42", "result": {"n": 50}}}

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.pages.takeaway import literal
 from eventbus import Event, EventBus
+from eventbus.event import SPECVERSION
 from eventbus.log import EventQuery
 from eventbus.log.kin import deliveries_of
 from eventbus.log.values import Delivery
@@ -115,7 +116,10 @@ def _dead(deliveries: Sequence[Delivery]) -> list[Delivery]:
 
 def _plain(event: Event) -> dict[str, Any]:
     whole = event.to_dict()
-    return {name: whole[name] for name in _KEPT if whole.get(name) is not None}
+    known = {name: whole[name] for name in _KEPT if whole.get(name) is not None}
+    # Which only a CloudEvent may have.
+    more = {"specversion": SPECVERSION, **event.extensions} if event.extensions_json else {}
+    return known | more
 
 
 def _settings(settings: HandlerSettings) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from eventbus.brokers.broker import Incoming
 from eventbus.errors import EventValidationError, FieldError, JsonTextError
 from eventbus.event import SPECVERSION, Event
+from eventbus.extensions import RESERVED, allowed, as_text
 from eventbus.json_reader import read_json
 from eventbus.timestamps import format_time
 from eventbus.validation import JSON_CONTENT_TYPE, is_json_content_type, shown
@@ -47,6 +48,7 @@ def attributes_of(event: Event) -> dict[str, str]:
         value = getattr(event, name)
         if value is not None:
             attributes[name] = value
+    attributes |= {name: as_text(value) for name, value in event.extensions.items()}
     if event.sequence is not None:
         attributes["sequence"] = str(event.sequence)
     if event.depth:
@@ -59,8 +61,8 @@ def attributes_of(event: Event) -> dict[str, str]:
 def decode(message: Incoming, max_bytes: int) -> Event:
     """The event that a message carries, in whichever content mode.
 
-    Extension attributes that an event here has no place for are left out. Data that is no JSON
-    object becomes one: ``{"value": …}`` for other JSON, ``{"text": …}`` for text, else
+    Extension attributes whose name or value CloudEvents does not allow are left out. Data that is
+    no JSON object becomes one: ``{"value": …}`` for other JSON, ``{"text": …}`` for text, else
     ``{"base64": …}``. Raises EventValidationError.
     """
     if len(message.body) > _MOST_BODY * max_bytes + 65_536:
@@ -128,9 +130,10 @@ def _structured(value: Any, max_bytes: int) -> Event:
 
 def _create(attributes: Mapping[str, Any], data: dict[str, Any], max_bytes: int) -> Event:
     given = {name: attributes[name] for name in _TAKEN if attributes.get(name) is not None}
+    extensions = {name: attributes[name] for name in attributes.keys() - RESERVED - {"data_base64"}}
     depth = str(attributes.get("causationdepth", "0"))
     return Event.create(
-        given.pop("type"), data, **given, max_bytes=max_bytes,
+        given.pop("type"), data, **given, extensions=allowed(extensions), max_bytes=max_bytes,
         depth=min(int(depth), _MAX_DEPTH) if depth.isascii() and depth.isdigit() else 0,
     )  # fmt: skip
 

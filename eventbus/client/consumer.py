@@ -19,6 +19,7 @@ from eventbus.client.link import Link, LinkSettings
 from eventbus.client.websocket import NORMAL, WebSocket
 from eventbus.errors import HandshakeRefusedError, RejectError, SocketClosedError
 from eventbus.event import Event
+from eventbus.extensions import RESERVED, check_extensions
 from eventbus.failures import describe
 from eventbus.subscription import Handler
 from eventbus.timestamps import parse_time
@@ -200,6 +201,7 @@ class RemoteConsumer:
 
 def recorded_event(value: dict[str, Any]) -> Event:
     """An event as the bus has it, in the CloudEvents JSON format."""
+    extensions = {name: value[name] for name in value.keys() - RESERVED}
     return Event(
         value["id"], value["source"], value["type"], value["subject"], parse_time(value["time"]),
         "" if value.get("dataremoved") else encode_json(value["data"]),
@@ -208,6 +210,7 @@ def recorded_event(value: dict[str, Any]) -> Event:
         causationid=value.get("causationid"),
         traceparent=value.get("traceparent"),
         dataschema=value.get("dataschema"),
+        extensions_json=check_extensions(extensions, []),
     )  # fmt: skip
 
 

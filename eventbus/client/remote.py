@@ -18,6 +18,7 @@ from eventbus.client.receipt import RemoteBatchReceipt, RemoteReceipt
 from eventbus.client.sender import Sender
 from eventbus.errors import BusClosedError
 from eventbus.event import Event
+from eventbus.extensions import Extension
 from eventbus.scheduled import ScheduledEvent, read_events
 from eventbus.subscription import F, Handler, decorator
 from eventbus.tracing import Tracing
@@ -117,6 +118,7 @@ class RemoteEventBus:
         traceparent: str | None = None,
         correlationid: str | None = None,
         causationid: str | None = None,
+        extensions: Mapping[str, Extension] | None = None,
         delay: float | timedelta | None = None,
         at: datetime | str | None = None,
     ) -> RemoteReceipt:
@@ -129,7 +131,7 @@ class RemoteEventBus:
         attributes: dict[str, Any] = {
             "subject": subject, "id": id, "time": time, "dataschema": dataschema,
             "traceparent": traceparent, "correlationid": correlationid, "causationid": causationid,
-            "max_bytes": self._max_event_bytes,
+            "extensions": extensions, "max_bytes": self._max_event_bytes,
         }  # fmt: skip
         effects = effects_of(self)
         if delay is not None or at is not None:

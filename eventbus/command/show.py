@@ -11,6 +11,7 @@ from eventbus.command.deliveries import write_deliveries
 from eventbus.command.moments import ago, clock
 from eventbus.command.safe import safe_json
 from eventbus.command.screen import Painted, Screen
+from eventbus.extensions import RESERVED, as_text
 
 _ATTRIBUTES = (
     "id", "source", "subject", "correlationid", "causationid", "dataschema", "traceparent",
@@ -69,6 +70,8 @@ def _write_event(screen: Screen, event: dict[str, Any]) -> None:
     for name in _ATTRIBUTES:
         if event.get(name) is not None:
             _write(screen, name, str(event[name]))
+    for name in sorted(event.keys() - RESERVED):
+        _write(screen, name, as_text(event[name]))
     screen.line(screen.paint("data", "bold"))
     if event.get("dataremoved"):
         screen.line("  (removed by retention)")

@@ -192,6 +192,11 @@ def _tell_what_is_in_flight(conn: Connection) -> None:
     )
 
 
+def _keep_extensions(conn: Connection) -> None:
+    for table in ("events", "scheduled"):
+        ddl.run(conn, f"ALTER TABLE {table} ADD COLUMN extensions TEXT")
+
+
 LOG_MIGRATIONS: tuple[Migration, ...] = (
     _create_log,
     _never_reuse_subscription_ids,
@@ -205,6 +210,7 @@ LOG_MIGRATIONS: tuple[Migration, ...] = (
     _keep_declarations,
     _share_the_head,
     _tell_what_is_in_flight,
+    _keep_extensions,
 )
 
 

@@ -45,6 +45,7 @@ def _event(row: Row[Any], data_json: str, is_recorded: bool) -> Event:
         traceparent=row.traceparent,
         dataschema=row.dataschema,
         depth=row.depth,
+        extensions_json=row.extensions,
     )
 
 

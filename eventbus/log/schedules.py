@@ -24,7 +24,7 @@ Key = tuple[str, str]
 _scheduled, _events = schema.scheduled, schema.events
 _COLUMNS = (
     "due_us", "id", "source", "type", "subject", "time_us", "correlationid", "causationid",
-    "traceparent", "dataschema", "depth", "data",
+    "traceparent", "dataschema", "depth", "data", "extensions",
 )  # fmt: skip
 _INSERT = insert_rows(_scheduled, *_COLUMNS)
 DUE = "due:"
@@ -87,6 +87,7 @@ class Schedules:
                     request.due_us, event.id, event.source, event.type, event.subject,
                     to_microseconds(event.time), event.correlationid, event.causationid,
                     event.traceparent, event.dataschema, event.depth, event.data_json,
+                    event.extensions_json,
                 ))  # fmt: skip
         _INSERT.run(conn, rows)
         if rows:

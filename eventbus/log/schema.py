@@ -37,6 +37,7 @@ events = Table(
     Column("dataschema", Text),
     Column("depth", Integer, nullable=False),
     Column("data", Text, nullable=False),
+    Column("extensions", Text),
     # The idempotency key. The id comes first so that it also serves look-ups by id alone; time-
     # ordered ids keep it append-only.
     UniqueConstraint("id", "source", name="uq_events_id_source"),
@@ -168,6 +169,7 @@ scheduled = Table(
     Column("dataschema", Text),
     Column("depth", Integer, nullable=False),
     Column("data", Text, nullable=False),
+    Column("extensions", Text),
     UniqueConstraint("id", "source", name="uq_scheduled_id_source"),
 )
 ix_scheduled_due = Index("ix_scheduled_due", scheduled.c.due_us)

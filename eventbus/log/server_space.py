@@ -24,7 +24,8 @@ _MEAN = """
     SELECT avg(pg_column_size(data) + pg_column_size(id) + pg_column_size(source)
         + pg_column_size(type) + coalesce(pg_column_size(subject), 0)
         + coalesce(pg_column_size(correlationid), 0) + coalesce(pg_column_size(causationid), 0)
-        + coalesce(pg_column_size(traceparent), 0) + coalesce(pg_column_size(dataschema), 0))
+        + coalesce(pg_column_size(traceparent), 0) + coalesce(pg_column_size(dataschema), 0)
+        + coalesce(pg_column_size(extensions), 0))
     FROM events TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1)"""
 
 

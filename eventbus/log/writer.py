@@ -257,6 +257,7 @@ class Writer:
                     sequence, event.id, event.source, event.type, event.subject,
                     to_microseconds(event.time), now_us, event.correlationid, event.causationid,
                     event.traceparent, event.dataschema, event.depth, event.data_json,
+                    event.extensions_json,
                 )  # fmt: skip
                 subscribers = self._subscribers.match(event.type)
                 if without is not None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from eventbus import Event
 from eventbus.cloudevents import STRUCTURED_CONTENT_TYPE, encode
+from eventbus.extensions import as_text
 from eventbus.timestamps import format_time
 from eventbus.validation import JSON_CONTENT_TYPE
 from handlers import http_post
@@ -120,7 +121,8 @@ def _attributes(event: Event) -> dict[str, str]:
         "traceparent": event.traceparent, "dataschema": event.dataschema,
         "sequence": None if event.sequence is None else str(event.sequence),
     }  # fmt: skip
-    return {name: value for name, value in found.items() if value is not None}
+    known = {name: value for name, value in found.items() if value is not None}
+    return known | {name: as_text(value) for name, value in event.extensions.items()}
 
 
 def _retry_after_s(text: str, now: datetime) -> float:

@@ -278,6 +278,7 @@ def test_every_attribute_comes_through(stage: Stage) -> None:
         time="2026-11-24T09:30:00.123456Z", dataschema="https://example.com/schema#1",
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         correlationid="cörr", causationid="caüse", depth=7,
+        extensions={"tracestate": "vendor=1,ö=2", "empty": ""},
     )  # fmt: skip
 
     async def scenario() -> None:
@@ -287,7 +288,7 @@ def test_every_attribute_comes_through(stage: Stage) -> None:
         (received,) = await receive(link, 1)
         for name in (
             "id", "source", "type", "subject", "time", "dataschema", "traceparent",
-            "correlationid", "causationid", "depth", "data",
+            "correlationid", "causationid", "depth", "data", "extensions",
         ):  # fmt: skip
             assert getattr(received, name) == getattr(event, name), name
         await link.close()

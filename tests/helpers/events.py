@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from eventbus.errors import EventValidationError
 from eventbus.event import Event
+from eventbus.extensions import RESERVED
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -29,11 +30,17 @@ times = st.datetimes(
     datetime(1, 1, 2), datetime(9999, 12, 30),
     timezones=st.sampled_from([UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))]),
 )  # fmt: skip
+extensions = st.dictionaries(
+    st.from_regex(r"[a-z0-9]{1,20}", fullmatch=True).filter(lambda name: name not in RESERVED),
+    st.booleans() | st.integers(-(2**31), 2**31 - 1) | attributes | st.just(""),
+    max_size=3,
+)  # fmt: skip
 traceparents = st.sampled_from([None, TRACEPARENT])
 events = st.builds(
     Event.create, types, payloads, id=attributes, source=attributes, subject=attributes, time=times,
     dataschema=st.none() | attributes, traceparent=traceparents,
     correlationid=st.none() | attributes, causationid=st.none() | attributes,
+    extensions=st.none() | extensions,
 )  # fmt: skip
 
 

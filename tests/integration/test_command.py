@@ -99,6 +99,16 @@ def test_search_narrows_and_pages(server: ServerProcess) -> None:
     assert (none.code, none.out, none.err.strip()) == (0, "", "no event was found")
 
 
+def test_extensions_of_an_event_are_shown(server: ServerProcess) -> None:
+    event = {"specversion": "1.0", "id": "extended", "source": "/x", "type": "cli.extended",
+             "shard": 7, "tracestate": "<b>=1"}  # fmt: skip
+    assert server.api.post("/api/events", event).status == 202
+    lines = [line.split() for line in eventbus(server, "show", "extended").out.splitlines()]
+    assert ["shard", "7"] in lines and ["tracestate", "<b>=1"] in lines
+    page = server.api.get("/events/extended").text
+    assert "&lt;b&gt;=1" in page and "<b>=1" not in page
+
+
 def test_an_event_is_shown_by_id_and_by_sequence(server: ServerProcess) -> None:
     receipt = server.api.publish("trouble.flaky", {"failures": 9, "text": "ä\nb"})
     by_id = eventbus(server, "show", receipt["id"], "--tracebacks")

@@ -87,9 +87,11 @@ def test_a_handler_gets_the_whole_event(setup, family) -> None:
         f"{family}.a", {"eval_id": "ü", "deep": [{"x": None}]}, source="/src", subject="sub",
         time="2026-11-24T10:00:00+01:00", correlationid="c", causationid="d", dataschema="/x",
         traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
+        extensions={"tracestate": "a=1", "attempt": 2, "isretry": True},
     ).wait(LONG_S)  # fmt: skip
     (event,) = recorder.wait_for(1)
     assert event.to_dict() == published.to_dict()
+    assert event.extensions == {"tracestate": "a=1", "attempt": 2, "isretry": True}
     assert event["eval_id"] == "ü"
     assert event["timestamp"] == "2026-11-24T09:00:00.000000Z"
 

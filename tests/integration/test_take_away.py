@@ -59,12 +59,16 @@ def test_the_pytest_files_pass_in_a_process_of_their_own(api: Api, tmp_path: Pat
     dead = api.post("/api/events?wait=handled&timeout=0.2", {
         "type": "storage.file.created", "data": {"bytes": 1},
     }).json["sequence"]  # fmt: skip
-    quiet = publish(api, "vendor.nobody-listens", {"n": 1.5, "deep": [[], {}, None, True]})
+    quiet = api.post("/api/events", {
+        "specversion": "1.0", "id": "quiet", "source": "/x", "type": "vendor.nobody-listens",
+        "data": {"n": 1.5, "deep": [[], {}, None, True]}, "shard": 7, "tracestate": "a=1",
+    }).json["sequence"]  # fmt: skip
 
     files = [take(api, each, "test.py", tmp_path) for each in (failed, again, dead, quiet)]
     assert files[0].name == f"test_evaluation_failed_{failed}.py"
     assert "'evaluation.retry'" in files[0].read_text()
     assert "'evaluation.exhausted'" in files[1].read_text()  # with what came before
+    assert "'tracestate': 'a=1'" in files[3].read_text()
     plugin = ("-p", "eventbus.testing.plugin", "-p", "no:cacheprovider")
     ran = run(sys.executable, "-m", "pytest", "-q", *plugin, cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr

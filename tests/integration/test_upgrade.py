@@ -16,7 +16,7 @@ from app import create_app
 from app.cli.backup import KNOWN_VERSIONS
 from app.config import Settings
 from eventbus.errors import BackupError, SchemaError
-from eventbus.log import EventLog
+from eventbus.log import EventLog, ddl
 from eventbus.log.backup import make_backup
 from eventbus.log.migrations import LOG_MIGRATIONS, migrate
 from eventbus.log.restore import restore_backup
@@ -111,19 +111,20 @@ def test_a_rollback_is_the_restore_of_the_backup_that_was_made_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, copy = tmp_path / "events.db", tmp_path / "before-upgrade.db"
-    database_of(path, BEFORE)
+    now = (len(LOG_MIGRATIONS), len(MIGRATIONS))
+    database_of(path, now)
     made = make_backup(path, copy)
     assert made.event_count == 1
-    with app_on(path) as client:  # the upgrade
-        client.post("/api/events", json={"type": "a.new"})
     newer = tmp_path / "newer.db"
-    make_backup(path, newer)
+    with monkeypatch.context() as patched:  # the program that comes after this one
+        more = (*LOG_MIGRATIONS, lambda conn: ddl.run(conn, "CREATE TABLE later (id BIGINT)"))
+        patched.setattr("eventbus.log.eventlog.LOG_MIGRATIONS", more)
+        patched.setattr("eventbus.log.restore.LOG_MIGRATIONS", more)
+        with app_on(path) as client:  # the upgrade
+            client.post("/api/events", json={"type": "a.new"})
+        make_backup(path, newer)
 
-    # The older program: what it knows is all that tells it from this one here.
-    older = LOG_MIGRATIONS[: BEFORE[0]]
-    monkeypatch.setattr("eventbus.log.eventlog.LOG_MIGRATIONS", older)
-    monkeypatch.setattr("eventbus.log.restore.LOG_MIGRATIONS", older)
-    known = {COMPONENT: BEFORE[1]}
+    known = {COMPONENT: now[1]}
     with pytest.raises(SchemaError, match="start the newer software"):
         EventLog(f"sqlite:///{path}")
     with pytest.raises(BackupError):

@@ -130,8 +130,36 @@ def test_attributes_are_kept(bus: EventBus) -> None:
     attributes = {"subject": "s", "time": "2026-11-24T09:30:00.000000Z", "dataschema": "urn:x",
                   "correlationid": "c", "causationid": "d",
                   "traceparent": trace}  # fmt: skip
-    event = bus.publish("a.b", None, **attributes).event  # type: ignore[arg-type]
-    assert event.to_dict().items() >= attributes.items()
+    extensions = {"tracestate": "x=1", "shard": 3, "isfinal": False}
+    event = bus.publish("a.b", None, extensions=extensions, **attributes).event  # type: ignore[arg-type]
+    assert event.to_dict().items() >= {**attributes, **extensions}.items()
+    (read,) = bus.log.read(0).events
+    assert read.to_dict() == event.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("extensions", "pointer", "rule"),
+    [({"Shard": 1}, "/Shard", "lower-case letters and digits"),
+     ({"trace_state": "x"}, "/trace_state", "lower-case letters and digits"),
+     ({"subject": "x"}, "/subject", "another meaning"),
+     ({"delay": 3}, "/delay", "another meaning"),
+     ({"a": 1.5}, "/a", "must be text, a whole number, true or false, not 1.5"),
+     ({"a": 2**31}, "/a", "32 bits"),
+     ({"a": ["x"]}, "/a", "must be text"),
+     ({"a": "\n"}, "/a", "control characters"),
+     ({"a": "x" * 1025}, "/a", "at most 1024 characters"),
+     ({"a" * 65: 1}, "/" + "a" * 64, "at most 64 characters"),
+     ({f"a{n}": n for n in range(33)}, "/a32", "one more than the 32"),
+     ([1], "/extensions", "must be an object")],
+)  # fmt: skip
+def test_an_extension_that_cloudevents_do_not_allow_is_named(
+    bus: EventBus, extensions: object, pointer: str, rule: str
+) -> None:
+    with pytest.raises(EventValidationError) as wrong:
+        bus.publish("a.b", extensions=extensions)  # type: ignore[arg-type]
+    (error,) = wrong.value.errors
+    assert error.pointer == pointer and rule in error.detail
+    assert bus.log.last_sequence == 0
 
 
 @pytest.mark.parametrize(

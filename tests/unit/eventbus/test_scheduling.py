@@ -41,13 +41,14 @@ def test_an_event_is_recorded_when_its_delay_is_over_and_not_before(
 ) -> None:
     seen = Recorder()
     bus.subscribe("a", seen, name="seen")
-    receipt = bus.publish("a", {"n": 1}, delay=30, subject="s")
+    receipt = bus.publish("a", {"n": 1}, delay=30, subject="s", extensions={"shard": 7})
     assert (receipt.at, receipt.duplicate, receipt.deliveries()) == (START + 30 * SECOND, False, [])
     clock.advance(29.999999)
     assert (recorded(bus), seen.events) == ([], [])
     clock.advance(0.000001)
     (event,) = seen.wait_for(1)
     assert (event.id, event["n"], event.subject) == (receipt.event.id, 1, "s")
+    assert event.extensions == {"shard": 7}
     assert event.time == START + 30 * SECOND
     assert bus.log.schedules.count() == 0
 

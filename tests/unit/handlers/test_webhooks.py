@@ -107,13 +107,16 @@ def test_the_signature_is_that_of_the_specifications_example() -> None:
 
 def test_in_binary_mode_the_attributes_are_headers(bus: EventBus, http: HttpReceiver) -> None:
     create(start(bus), http.url, mode="binary")
-    event = bus.publish("order.placed", {"n": 1}, subject='o 1 "ü%"', id="x:y.z").wait()
+    event = bus.publish(
+        "order.placed", {"n": 1}, subject='o 1 "ü%"', id="x:y.z", extensions={"shard": 3}
+    ).wait()
     assert bus.drain(LONG_S)
     (taken,) = http.taken
     headers = lower(taken)
     assert headers["ce-subject"] == "o%201%20%22%C3%BC%25%22"
     (decoded,) = decode(headers, taken.body).events
     assert (decoded, decoded.subject, decoded.data) == (event, event.subject, {"n": 1})
+    assert decoded.extensions == {"shard": "3"}
     assert headers["webhook-id"] == hashlib.sha256(b"/eventbus\0x:y.z").hexdigest()
 
 

@@ -23,6 +23,7 @@ def test_published_events_arrive_in_order_as_cloudevents(bus, connect) -> None:
     client.publish(
         "a.b", id="own", source="/other", time="2026-11-24T09:30:00Z", correlationid="c",
         causationid="d", dataschema="e", traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
+        extensions={"shard": 3},
     )  # fmt: skip
     assert client.flush(10)
     assert [event["data"].get("n") for event in bus.events] == [*range(500), None]
@@ -31,6 +32,7 @@ def test_published_events_arrive_in_order_as_cloudevents(bus, connect) -> None:
     assert (last["id"], last["source"], last["subject"]) == ("own", "/other", "a.b")
     assert (last["correlationid"], last["causationid"], last["dataschema"]) == ("c", "d", "e")
     assert last["time"] == "2026-11-24T09:30:00.000000Z"
+    assert last["shard"] == 3
     assert bus.content_types == {"application/cloudevents-batch+json"}
     assert set(bus.paths) == {"/api/events"}
     assert balance(client) == (501, 501, 0, 0, 0)
