@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from eventbus.log import ddl
+from handlers.evaluation.inbox_table import error_class
 
 _FIRST_COUNTERS = (
     "evaluation.active",
@@ -167,6 +168,27 @@ def _index_quiet_alerts(conn: Connection) -> None:
     ddl.run(conn, "CREATE INDEX ix_alerts_quiet ON alerts (last_sequence, last_seen) WHERE is_open")
 
 
+def _add_inbox_error_class(conn: Connection) -> None:
+    ddl.run(conn, "ALTER TABLE evaluation_inbox ADD COLUMN error_class TEXT")
+    some = text(
+        "SELECT sequence, error FROM evaluation_inbox WHERE sequence > :after"
+        " ORDER BY sequence LIMIT 1000"
+    )
+    change = text("UPDATE evaluation_inbox SET error_class = :error_class WHERE sequence = :number")
+    after = 0
+    while rows := conn.execute(some, {"after": after}).all():
+        after = rows[-1].sequence
+        conn.execute(
+            change,
+            [{"number": row.sequence, "error_class": error_class(row.error)} for row in rows],
+        )
+    ddl.run(
+        conn,
+        """CREATE INDEX ix_evaluation_inbox_class ON evaluation_inbox (error_class, sequence)
+            WHERE closed_sequence IS NULL""",
+    )
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create_read_models,
     _add_retry_at,
@@ -177,4 +199,5 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _add_saved_views,
     _add_evaluation_steps,
     _index_quiet_alerts,
+    _add_inbox_error_class,
 )

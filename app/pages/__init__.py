@@ -17,6 +17,7 @@ from app.pages import (
     events,
     flow,
     handlers,
+    inbox_decisions,
     live,
     operations,
     publish,
@@ -36,8 +37,8 @@ def register(app: Flask) -> None:
     register_filters(app)
     app.jinja_env.filters["markdown_line"] = reference.line
     for module in (
-        live, events, event, evaluations, compare, evaluation, retries, dead_letters, operations,
-        alerts, attention, channels, flow, handlers, catalogue, publish, reference, transfers,
-        views, webhooks,
+        live, events, event, evaluations, compare, evaluation, retries, inbox_decisions,
+        dead_letters, operations, alerts, attention, channels, flow, handlers, catalogue, publish,
+        reference, transfers, views, webhooks,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -17,24 +16,19 @@ from app.evaluation_requests import named
 from app.live.panels import most_attempts
 from app.pages.attempts import attempts, lifecycle
 from app.pages.dead_letter_form import keys_of
-from app.pages.filters import plural
 from app.pages.frame import back_to, is_htmx, render, with_query
 from app.pages.who import NOBODY_NAMED, who
 from app.problems import ProblemError
 from app.runtime import runtime
-from eventbus.actor import signed
-from eventbus.errors import ReceiptTimeoutError
 from eventbus.log import Operation
 from eventbus.log.dead_letters import DeadLetterCount
-from handlers.evaluation import InboxItem
-from handlers.evaluation.inbox_table import DISMISSED, MAX_REASON_CHARS
-from handlers.evaluation.requests import retry_now, why_not_retry
+from handlers.evaluation import InboxItem, InboxSelection
+from handlers.evaluation.requests import why_not_retry
 
 PAGE_SIZE = 50
 _MOST_GROUPS = 100
 _LATELY = 3
-_HANDLED_WITHIN_S = 3.0
-_MOST_PICKED = 500
+_MOST_CHIPS = 12
 # Of an operation with more deliveries than this it is not counted what became of them.
 _MOST_COUNTED = 5_000
 
@@ -95,41 +89,40 @@ def page_of(view: str, template: str, refresh_s: float | None = 3, **context: An
 @blueprint.get("/retries")
 def retries() -> str:
     """The inbox: evaluations that used up their retries, and dead letters by error."""
-    return page_of("inbox", "retries/_inbox.html", **_inbox())
+    return page_of("inbox", "retries/_inbox.html", **inbox())
 
 
-@blueprint.post("/retries/evaluations")
-def decide() -> str | Response:
-    """Retry or dismiss the picked evaluations; ``do`` says which, a dismissal has a ``reason``."""
-    action, ids = request.form.get("do", ""), request.form.getlist("evaluation")
-    if action not in ("retry", "dismiss"):
-        raise wrong("do", f"must be retry or dismiss, not {action[:40]!r}")
-    if not 1 <= len(ids) <= _MOST_PICKED:
-        raise wrong("evaluation", f"must be 1 to {_MOST_PICKED} ids, not {len(ids)}")
-    said = _retry(ids) if action == "retry" else _dismiss(ids, request.form.get("reason", ""))
-    if not is_htmx():
-        return back_to("/retries")
-    return render_template("retries/_inbox.html", said=said, **_inbox())
-
-
-def _inbox() -> dict[str, Any]:
+def inbox() -> dict[str, Any]:
+    """What the part of the inbox shows, by the request's query."""
     parts = runtime()
     cursor = request.args.get("cursor")
-    page = parts.handlers.inbox.open(PAGE_SIZE, cursor)
+    chosen = request.args.get("error_class") or None
+    box = parts.handlers.inbox
+    page = box.open(PAGE_SIZE, cursor, chosen)
+    matching = InboxSelection(error_class=chosen)
     found = (parts.handlers.evaluations.get(item.eval_id) for item in page.items)
     groups = _grouped(parts.bus.log.dead_letters.counts())
     return {
         "items": page.items,
-        "open_count": parts.handlers.inbox.open_count(),
+        "open_count": box.open_count(),
+        "error_class": chosen,
+        "matching": box.count(matching),
+        "retryable": box.count(matching, can_be_retried=True),
+        "errors": [
+            (name, n, with_query("/retries", error_class=None if name == chosen else name),
+             name == chosen)
+            for name, n in box.error_classes(_MOST_CHIPS)
+        ],
         "why_not": {each.eval_id: why_not_retry(each) for each in found if each is not None},
         "groups": groups[:_MOST_GROUPS],
         "group_count": len(groups),
         "dead_count": sum(group.count for group in groups),
         "lately": _closed(_LATELY),
-        "next_href": with_query("/retries", cursor=page.next) if page.next else None,
-        "first_href": "/retries" if cursor else None,
-        "query": with_query("", cursor=cursor),
-    }
+        "next_href": with_query("/retries", error_class=chosen, cursor=page.next)
+        if page.next else None,
+        "first_href": with_query("/retries", error_class=chosen) if cursor else None,
+        "query": with_query("", error_class=chosen, cursor=cursor),
+    }  # fmt: skip
 
 
 def _grouped(counts: Sequence[DeadLetterCount]) -> list[Group]:
@@ -148,34 +141,6 @@ def _grouped(counts: Sequence[DeadLetterCount]) -> list[Group]:
             all(each.is_removed for each in own),
         ))  # fmt: skip
     return sorted(groups, key=lambda group: -group.count)
-
-
-def _retry(ids: list[str]) -> str:
-    parts, asked = runtime(), []
-    for eval_id in ids:
-        found = parts.handlers.evaluations.get(eval_id)
-        if found is not None and why_not_retry(found) is None:
-            asked.append(retry_now(parts.bus, found, who()))
-    with suppress(ReceiptTimeoutError):  # it is recorded, and the page follows
-        for receipt in asked:
-            receipt.deliveries(_HANDLED_WITHIN_S, until="attempted")
-    rest = len(ids) - len(asked)
-    said = f"A retry of {plural(len(asked), 'evaluation')} is asked for"
-    return f"{said}; {rest} could not be retried" if rest else said
-
-
-def _dismiss(ids: list[str], reason: str) -> str:
-    reason = reason.strip()
-    if not 1 <= len(reason) <= MAX_REASON_CHARS:
-        raise wrong("reason", f"must be 1 to {MAX_REASON_CHARS} characters that say why")
-    receipt = runtime().bus.publish_many(
-        {"type": DISMISSED, "subject": id,
-         "data": {"eval_id": id, **signed(who()), "reason": reason}}
-        for id in dict.fromkeys(ids)
-    )  # fmt: skip
-    with suppress(ReceiptTimeoutError):
-        receipt.deliveries(_HANDLED_WITHIN_S, until="attempted")
-    return f"{plural(len(ids), 'evaluation')} dismissed"
 
 
 # -- what retries now -----------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from handlers.evaluation.evaluations import Evaluation, Evaluations
 from handlers.evaluation.handler import EvaluationHandler
-from handlers.evaluation.inbox import Inbox, InboxItem
+from handlers.evaluation.inbox import Inbox, InboxItem, InboxSelection
 from handlers.evaluation.lifecycle import State
 from handlers.evaluation.listing import EvaluationQuery
 
@@ -13,5 +13,6 @@ __all__ = [
     "Evaluations",
     "Inbox",
     "InboxItem",
+    "InboxSelection",
     "State",
 ]

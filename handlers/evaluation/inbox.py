@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import ColumnElement, Row, and_, func, not_, or_, select
 
 from eventbus.log import EventLog
 from eventbus.log.cursor import decode_cursor, encode_cursor
@@ -16,8 +16,19 @@ from handlers.evaluation.inbox_table import is_open, items
 from handlers.evaluation.lifecycle import State
 from handlers.evaluation.table import evaluations
 from handlers.page import Page
+from handlers.settings import MAX_ATTEMPT
 
 _MAX_PAGE = 1000
+
+# As `why_not_retry` has it, for many at once.
+_can_be_retried = and_(
+    evaluations.c.state.not_in(("completed", "active")),
+    not_(and_(evaluations.c.state == "retrying", evaluations.c.retry_at.is_(None))),
+    or_(
+        evaluations.c.attempt < MAX_ATTEMPT,
+        and_(evaluations.c.state == "retrying", evaluations.c.attempt <= MAX_ATTEMPT),
+    ),
+)
 
 _with_state = select(
     items, evaluations.c.state, evaluations.c.attempt.label("present"), evaluations.c.task,
@@ -30,6 +41,7 @@ _with_state = select(
 class InboxItem:
     """An evaluation that used up its retries.
 
+    ``error_class`` is what alerts call the type of ``error``; "unknown" when it says none.
     ``sequence`` is of the event that said so, at ``opened_at``; ``failed_at``, ``failed_attempt``
     and ``error`` are of its last failure. ``state`` and ``attempt`` are its present ones: somebody
     may have it tried again; ``max_attempts`` is how many there are without that. ``closed_at`` and
@@ -48,11 +60,33 @@ class InboxItem:
     failed_at: datetime
     failed_attempt: int
     error: Any
+    error_class: str
     closed_at: datetime | None
     closed_sequence: int | None
     closed_type: str | None
     closed_by: str | None
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InboxSelection:
+    """Of those that need a person: the evaluations ``eval_ids``, at most 1000, or when there are
+    none all, of ``error_class`` when it is given, and with a ``sequence`` up to ``until``."""
+
+    eval_ids: tuple[str, ...] = ()
+    error_class: str | None = None
+    until: int | None = None
+
+    def where(self) -> ColumnElement[bool]:
+        """The items that are meant."""
+        terms: list[ColumnElement[bool]] = [is_open]  # ix_evaluation_inbox_open
+        if self.eval_ids:  # ix_evaluation_inbox_eval
+            terms.append(items.c.eval_id.in_(self.eval_ids))
+        if self.error_class is not None:  # ix_evaluation_inbox_class
+            terms.append(items.c.error_class == self.error_class)
+        if self.until is not None:
+            terms.append(items.c.sequence <= self.until)
+        return and_(*terms)
 
 
 class Inbox:
@@ -68,11 +102,58 @@ class Inbox:
         with self._log.reading() as conn:
             return conn.execute(select(func.count()).select_from(some)).scalar_one()
 
-    def open(self, limit: int = 50, cursor: str | None = None) -> Page[InboxItem]:
-        """Those that need a person, newest first. Raises CursorError."""
+    def error_classes(self, limit: int = 100) -> list[tuple[str, int]]:
+        """The most frequent classes of their errors, each with how many need a person."""
+        count = func.count()
+        query = (
+            select(items.c.error_class, count)
+            .where(is_open)  # ix_evaluation_inbox_closed, or ix_evaluation_inbox_class
+            .group_by(items.c.error_class)
+            .order_by(count.desc(), items.c.error_class)
+            .limit(limit)
+        )
+        with self._log.reading() as conn:
+            return [(row.error_class, row.count) for row in conn.execute(query)]
+
+    def last(self) -> int:
+        """The sequence of the newest item that needs a person; 0 when there is none."""
+        with self._log.reading() as conn:  # ix_evaluation_inbox_open
+            return conn.scalar(select(func.max(items.c.sequence)).where(is_open)) or 0
+
+    def count(self, selection: InboxSelection, *, can_be_retried: bool = False) -> int:
+        """How many are selected; with ``can_be_retried`` of those that can be now."""
+        query = select(func.count()).select_from(items).where(selection.where())
+        if can_be_retried:
+            query = query.join(evaluations, evaluations.c.eval_id == items.c.eval_id)
+            query = query.where(_can_be_retried)
+        with self._log.reading() as conn:
+            return conn.execute(query).scalar_one()
+
+    def select(
+        self, selection: InboxSelection, limit: int, after: int = 0, *, can_be_retried: bool = False
+    ) -> list[tuple[int, str]]:
+        """Sequence and id of those that are selected, the oldest first, from ``after`` on."""
+        query = select(items.c.sequence, items.c.eval_id).where(
+            selection.where(), items.c.sequence > after
+        )
+        if can_be_retried:
+            query = query.join(evaluations, evaluations.c.eval_id == items.c.eval_id)
+            query = query.where(_can_be_retried)
+        with self._log.reading() as conn:
+            rows = conn.execute(query.order_by(items.c.sequence).limit(limit)).all()
+        return [(row.sequence, row.eval_id) for row in rows]
+
+    def open(
+        self, limit: int = 50, cursor: str | None = None, error_class: str | None = None
+    ) -> Page[InboxItem]:
+        """Those that need a person, newest first, of one class of error or all.
+
+        Raises CursorError.
+        """
         limit = max(1, min(limit, _MAX_PAGE))
-        query = _with_state.where(is_open).order_by(items.c.sequence.desc())
-        if cursor is not None:  # ix_evaluation_inbox_open
+        chosen = InboxSelection(error_class=error_class)
+        query = _with_state.where(chosen.where()).order_by(items.c.sequence.desc())
+        if cursor is not None:
             (before,) = decode_cursor(cursor, 1)
             query = query.where(items.c.sequence < before)
         with self._log.reading() as conn:
@@ -110,6 +191,7 @@ def _item(row: Row[Any]) -> InboxItem:
         failed_at=from_microseconds(row.failed_at),
         failed_attempt=row.attempt,
         error=None if row.error is None else json.loads(row.error),
+        error_class=row.error_class,
         closed_at=None if row.closed_at is None else from_microseconds(row.closed_at),
         closed_sequence=row.closed_sequence,
         closed_type=row.closed_type,

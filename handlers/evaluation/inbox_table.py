@@ -24,6 +24,7 @@ from eventbus import Event
 from eventbus.log.schema import ROW_NUMBER
 from eventbus.timestamps import to_microseconds
 from handlers import payload
+from handlers.alert.fingerprint import error_type
 from handlers.evaluation.facts import Facts
 from handlers.evaluation.lifecycle import EvaluationRow
 from handlers.tables import metadata
@@ -48,6 +49,7 @@ items = Table(
     Column("closed_type", Text),
     Column("closed_by", Text),
     Column("reason", Text),
+    Column("error_class", Text),
 )
 is_open = items.c.closed_sequence.is_(None)
 ix_evaluation_inbox_open = Index(
@@ -56,6 +58,10 @@ ix_evaluation_inbox_open = Index(
 ix_evaluation_inbox_eval = Index(
     "ix_evaluation_inbox_eval", items.c.eval_id, sqlite_where=is_open, postgresql_where=is_open
 )
+ix_evaluation_inbox_class = Index(
+    "ix_evaluation_inbox_class", items.c.error_class, items.c.sequence,
+    sqlite_where=is_open, postgresql_where=is_open,
+)  # fmt: skip
 ix_evaluation_inbox_closed = Index("ix_evaluation_inbox_closed", items.c.closed_sequence)
 
 _open_of = select(items.c.sequence).where(  # ix_evaluation_inbox_eval
@@ -113,7 +119,10 @@ def follow(conn: Connection, steps: Iterable[tuple[Facts, EvaluationRow] | Dismi
             if known is not None:
                 _close(conn, known, facts.time, facts.sequence, f"evaluation.{facts.kind}")
             continue
-        last = {"failed_at": facts.time, "attempt": row.attempt, "error": _kept(row.error)}
+        last = {
+            "failed_at": facts.time, "attempt": row.attempt, "error": _kept(row.error),
+            "error_class": error_class(row.error),
+        }  # fmt: skip
         if known is None:
             conn.execute(insert(items).values(
                 sequence=facts.sequence, eval_id=row.eval_id, opened_at=facts.time, **last
@@ -133,6 +142,11 @@ def _close(
             closed_at=time, closed_sequence=sequence, closed_type=type, closed_by=by, reason=reason
         )
     )
+
+
+def error_class(error: str | None) -> str:
+    """The class of an error's JSON text, named as alerts name it; "unknown" when it says none."""
+    return error_type(None if error is None else json.loads(error)).strip() or error_type(None)
 
 
 def _kept(error: str | None) -> str | None:

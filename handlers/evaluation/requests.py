@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from eventbus import EventBus
 from eventbus.actor import signed
 from eventbus.bus import Receipt
+from eventbus.receipt import BatchReceipt
 from handlers.evaluation.evaluations import Evaluation
 from handlers.evaluation.retry import RETRY, RETRY_SOURCE, retry_id
 from handlers.settings import MAX_ATTEMPT
 
 CANCELLED = "evaluation.cancelled"
+_MAY_BE_SCHEDULED = frozenset({"failed", "retrying"})
 
 
 def why_not_retry(evaluation: Evaluation) -> str | None:
@@ -46,18 +49,30 @@ def retry_now(bus: EventBus, evaluation: Evaluation, by: str) -> Receipt:
     The event has the id that the handler would have given this retry (``retry_id``): whoever else
     asks for the same one, before or after, publishes a duplicate. Blocks for the commit.
     """
+    return Receipt(retry_many(bus, [evaluation], by))
+
+
+def retry_many(bus: EventBus, evaluations: Iterable[Evaluation], by: str) -> BatchReceipt:
+    """As ``retry_now`` for several, which are asked for together. Blocks for the commit."""
+    return bus.publish_many([_retry(bus, each, by) for each in evaluations])
+
+
+def _retry(bus: EventBus, evaluation: Evaluation, by: str) -> dict[str, Any]:
     count = _retry_count(evaluation)
     id = retry_id(evaluation.first_sequence, evaluation.eval_id, count)
-    chain: dict[str, Any] = {}
-    for scheduled in bus.log.schedules.find(id, RETRY_SOURCE):
-        # It stays in the chain of the failure that it was scheduled for.
-        chain = {
-            "correlationid": scheduled.correlationid,
-            "causationid": scheduled.causationid,
-            "traceparent": scheduled.traceparent,
-        }
-    data = {"eval_id": evaluation.eval_id, "retry_count": count, **signed(by)}
-    return bus.publish(RETRY, data, id=id, source=RETRY_SOURCE, subject=evaluation.eval_id, **chain)
+    asked: dict[str, Any] = {
+        "type": RETRY, "id": id, "source": RETRY_SOURCE,
+        "data": {"eval_id": evaluation.eval_id, "retry_count": count, **signed(by)},
+    }  # fmt: skip
+    if evaluation.state in _MAY_BE_SCHEDULED:
+        for scheduled in bus.log.schedules.find(id, RETRY_SOURCE):
+            # It stays in the chain of the failure that it was scheduled for.
+            asked["correlationid"] = scheduled.correlationid
+            if scheduled.causationid is not None:
+                asked["causationid"] = scheduled.causationid
+            if scheduled.traceparent is not None:
+                asked["traceparent"] = scheduled.traceparent
+    return asked
 
 
 def cancel(bus: EventBus, evaluation: Evaluation, by: str) -> Receipt:

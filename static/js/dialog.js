@@ -35,6 +35,12 @@ function submit(event) {
   });
 }
 
+// A question that is answered by a form of the page itself, which goes on below the dialog.
+function answered({ submitter }) {
+  const dialog = document.querySelector(ASK);
+  if (submitter?.form && dialog.contains(submitter) && !dialog.contains(submitter.form)) dialog.close();
+}
+
 function close(event) {
   const dialog = document.querySelector(ASK);
   const isCancel = event.target.closest?.("[data-dialog-close]") && dialog?.contains(event.target);
@@ -48,4 +54,5 @@ export function start() {
   document.addEventListener("click", follow);
   document.addEventListener("click", close);
   document.addEventListener("submit", submit);
+  document.addEventListener("submit", answered, true); // before htmx looks where the focus is
 }

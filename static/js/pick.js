@@ -95,12 +95,15 @@ class Picker {
   }
 
   #show() {
+    const had = this.#form.contains(document.activeElement) && document.activeElement;
     const [size, count] = [this.#picked.size, this.#boxes.length];
     this.#form.dataset.picked = size;
     if (this.#all) {
       this.#all.checked = size > 0 && size === count;
       this.#all.indeterminate = size > 0 && size < count;
     }
+    const rest = this.#form.elements.namedItem("all"); // all that match, picked or not
+    if (rest && !size) rest.checked = false;
     const text = size ? `${size} of ${count} picked` : "Pick all shown";
     if (this.#count.textContent !== text) this.#count.textContent = text;
     for (const button of this.#form.querySelectorAll("button")) {
@@ -108,6 +111,9 @@ class Picker {
       button.disabled = exactly ? size !== exactly : size === 0;
       if (exactly) button.title = button.disabled ? `Pick ${exactly}` : "";
     }
+    // The bar goes when nothing is picked any more; who worked in it goes on in the list.
+    if (had && (had.disabled || !had.checkVisibility()))
+      (this.#list.querySelector(this.#mine) ?? document.querySelector("main")).focus();
   }
 }
 

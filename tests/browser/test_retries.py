@@ -91,8 +91,11 @@ def test_picked_evaluations_are_dismissed_with_a_reason(
     page.get_by_label("Pick d-3").check()
     bar = page.get_by_role("form", name="Decide about the picked evaluations")
     expect(bar).to_contain_text("2 of 3 picked")
-    bar.get_by_label("Why they are dismissed").fill("a known bug")
-    bar.get_by_role("button", name="Dismiss").click()
+    bar.get_by_role("button", name="Dismiss…").click()
+    question = page.get_by_role("dialog")
+    expect(question).to_contain_text("Dismiss 2 evaluations?")
+    question.get_by_label("Why will nobody miss them?").fill("a known bug")
+    question.get_by_role("button", name="Dismiss 2").click()
     needs = page.get_by_role("region", name="Evaluations out of retries")
     expect(needs.locator(".need")).to_have_count(1)
     expect(needs).to_contain_text("d-2")
@@ -101,6 +104,61 @@ def test_picked_evaluations_are_dismissed_with_a_reason(
     needs.get_by_text("Dismiss…").click()
     needs.get_by_label("Why will nobody miss it?").fill("neither")
     needs.get_by_role("button", name="Dismiss", exact=True).click()
+    expect(needs).to_have_count(0)
+
+
+def test_all_of_one_class_of_error_are_retried_after_a_question_and_the_focus_stays_in_the_list(
+    troubled: ServerProcess, visit: Visit
+) -> None:
+    api = troubled.new_api()
+    for error, count in (("RateLimitError", 4), ("KeyError", 2)):
+        for number in range(count):
+            data = {"eval_id": f"{error}-{number}", "error": {"type": error}}
+            api.publish("evaluation.exhausted", data)
+    page = visit(troubled, "/retries")
+    chips = page.get_by_role("navigation", name="Errors of evaluations")
+    expect(chips).to_contain_text(re.compile(r"RateLimitError 4\s+KeyError 2"))
+    chips.get_by_role("link", name="RateLimitError").click()
+    page.wait_for_url("**/retries?error_class=RateLimitError")
+    needs = page.get_by_role("region", name="Evaluations out of retries")
+    expect(needs.get_by_role("heading")).to_contain_text("4 of 6")
+    expect(needs.locator(".need")).to_have_count(4)
+
+    page.get_by_label("Pick RateLimitError-0").check()
+    page.get_by_label("Pick RateLimitError-1").check()
+    bar = page.get_by_role("form", name="Decide about the picked evaluations")
+    question = page.get_by_role("dialog")
+    bar.get_by_role("button", name="Retry…").click()
+    expect(question).to_contain_text("Retry 2 evaluations?")
+    question.get_by_role("link", name="Cancel").click()
+    expect(bar.get_by_role("button", name="Retry…")).to_be_focused()
+    assert (
+        api.get("/api/events", type="evaluation.retry", subject="RateLimitError-0").json["events"]
+        == []
+    ), "nothing is done before the question is answered"
+
+    bar.get_by_label("all 4 that match").check()
+    bar.get_by_role("button", name="Retry…").click()
+    expect(question).to_contain_text("Retry 4 evaluations?")
+    expect(question).to_contain_text("all out of retries with RateLimitError")
+    question.get_by_role("button", name="Retry 4").click()
+    expect(page.get_by_role("status")).to_contain_text("A retry of 4 evaluations is asked for")
+    expect(question).to_have_count(0)
+    expect(needs.locator(".need .pick").first).to_be_focused()
+    expect(needs.get_by_text("is under way")).to_have_count(4)
+    expect(needs.get_by_role("button", name="Retry all…")).to_be_disabled()
+
+    chips.get_by_role("link", name="KeyError").click()
+    page.wait_for_url("**/retries?error_class=KeyError")
+    needs.get_by_role("link", name="Dismiss all 2…").click()
+    question.get_by_label("Why will nobody miss them?").fill("left by a test")
+    question.get_by_role("button", name="Dismiss 2").click()
+    expect(needs).to_contain_text("None with KeyError needs a person any more")
+    assert page.evaluate("document.activeElement !== document.body")
+    page.goto("/retries")
+    needs.get_by_role("link", name="Dismiss all 4…").click()
+    question.get_by_label("Why will nobody miss them?").fill("left by a test")
+    question.get_by_role("button", name="Dismiss 4").click()
     expect(needs).to_have_count(0)
 
 

@@ -164,6 +164,7 @@ def paths(visitor: Visitor) -> dict[str, list[str]]:
         "evaluation_page.evaluation_by_id": ["/evaluations/by-id?id=e-1"],
         "evaluation_page.evaluation": ["/evaluations/e-1", f"/evaluations/e-1?at={last}"],
         "retries_page.retries": ["/retries"],
+        "inbox_page.confirm": ["/retries/evaluations/confirm?do=retry&all=yes"],
         "retries_page.now": ["/retries/now"],
         "retries_page.tries": ["/retries/attempts?eval_id=e-1"],
         "retries_page.closed": ["/retries/closed"],

@@ -189,6 +189,8 @@ def paths(server: ServerProcess) -> dict[str, str]:
         "dead letters without a match": "/retries/dead?subscription=nobody",
         "dead letters with a wrong filter": "/retries/dead?type=ev*",
         "question before a discard": "/retries/confirm?do=discard&all=yes",
+        "question before a retry": "/retries/evaluations/confirm?do=retry&all=yes",
+        "question before a dismissal": "/retries/evaluations/confirm?do=dismiss&all=yes",
         "closed lately": "/retries/closed",
         "operations": "/retries/operations",
         "operation": "/retries/operations/1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -78,6 +79,11 @@ def test_an_age_in_the_filter_becomes_a_moment_in_the_question(api: Api) -> None
         ("/retries/evaluations", {"do": "retry"}),
         ("/retries/evaluations", {"do": "explode", "evaluation": "e"}),
         ("/retries/evaluations", {"do": "dismiss", "evaluation": "e"}),
+        ("/retries/evaluations", {"do": "retry", "evaluation": "x" * 1_025}),
+        ("/retries/evaluations", {"do": "retry", "all": "yes", "until": "soon"}),
+        ("/retries/evaluations/confirm", {"do": "retry"}),
+        ("/retries/evaluations/confirm", {"do": "retry", "evaluation": [*map(str, range(501))]}),
+        ("/retries/evaluations/confirm", {"do": "explode", "all": "yes"}),
         ("/retries/now", {}),
         ("/retries/now", {"delivery": "flaky"}),
     ],
@@ -88,6 +94,46 @@ def test_wrong_forms_are_answered_with_what_is_wrong(
     status, text = form(api, path, **fields)
     assert status == 400
     assert "must be" in text
+
+
+def test_all_evaluations_of_a_class_of_error_are_retried_also_more_than_fit_one_form(
+    api: Api,
+) -> None:
+    def exhausted(error: str, numbers: range) -> None:
+        api.post("/api/events", [
+            {"type": "evaluation.exhausted", "data": {"eval_id": f"{error}-{n}", "error": error}}
+            for n in numbers
+        ])  # fmt: skip
+
+    for start in range(0, 600, 200):
+        exhausted("RateLimitError", range(start, start + 200))
+    exhausted("KeyError", range(2))
+    wait_until(
+        lambda: "602" in api.request("GET", "/retries", None, PAGE).text, "all are in the inbox"
+    )
+    path = "/retries/evaluations/confirm?do=retry&all=yes&error_class=RateLimitError"
+    question = api.request("GET", path, None, PAGE).text
+    assert "Retry 600 evaluations?" in question
+    (until,) = re.findall(r'name="until" value="(\d+)"', question)
+    exhausted("RateLimitError", range(600, 601))
+    fields = {"do": "retry", "all": "yes", "error_class": "RateLimitError", "until": until}
+    body = urlencode(fields)
+    answer = api.request("POST", "/retries/evaluations", body, {**FORM, "HX-Request": "true"})
+    assert "A retry of 600 evaluations is asked for" in answer.text
+
+    def left() -> str:
+        text = api.request("GET", "/retries/evaluations/confirm?do=retry&all=yes", None, PAGE).text
+        return "".join(re.findall(r"Retry \d+ evaluations\?|\d+ left out", text))
+
+    wait_until(lambda: left() == "Retry 3 evaluations?600 left out", "600 are retried, 3 are not")
+    status, text = form(api, "/retries/evaluations", do="dismiss", all="yes", reason=" ")
+    assert (status, "a dismissal needs a reason" in text) == (422, True)
+    status, _ = form(api, "/retries/evaluations", do="dismiss", all="yes", reason="of a test")
+    assert status == 303
+    wait_until(
+        lambda: "Evaluations out of" not in api.request("GET", "/retries", None, PAGE).text,
+        "none needs a person any more",
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import pytest
 
 from eventbus import EventBus
 from handlers import HandlerSettings, install
+from handlers.evaluation import InboxSelection
 from handlers.evaluation.inbox_table import items
+from handlers.evaluation.requests import retry_many, retry_now, why_not_retry
 from handlers.evaluation.table import evaluations
 from handlers.installation import Handlers
 from handlers.rebuild import rebuild
@@ -90,6 +92,74 @@ def test_pages_go_on_where_the_one_before_ended(bus: EventBus, handlers: Handler
         "e-4", "e-3", "e-2", "e-1", "e-0"
     ]  # fmt: skip
     assert rest.next is None
+
+
+def test_they_are_counted_and_listed_by_the_class_of_their_error(
+    bus: EventBus, handlers: Handlers
+) -> None:
+    errors = [ERROR, {"type": "KeyError"}, "TimeoutError: 30 s", None, ERROR]
+    for number, error in enumerate(errors):
+        say(bus, "exhausted", f"e-{number}", error=error)
+    say(bus, "dismissed", "e-4", by="ann", reason="known")
+    say(bus, "exhausted", "e-5", error=ERROR)
+    assert handlers.inbox.error_classes() == [
+        ("RateLimitError", 2), ("KeyError", 1), ("TimeoutError", 1), ("unknown", 1)
+    ]  # fmt: skip
+    page = handlers.inbox.open(1, error_class="RateLimitError")
+    rest = handlers.inbox.open(1, page.next, error_class="RateLimitError")
+    assert [item.eval_id for item in (*page.items, *rest.items)] == ["e-5", "e-0"]
+    assert rest.next is None
+
+
+def test_all_that_match_are_those_of_the_question_and_not_what_came_later(
+    bus: EventBus, handlers: Handlers
+) -> None:
+    for number in range(3):
+        say(bus, "exhausted", f"e-{number}", error=ERROR)
+    say(bus, "exhausted", "other", error="TimeoutError")
+    asked = InboxSelection(error_class="RateLimitError", until=handlers.inbox.last())
+    say(bus, "exhausted", "later", error=ERROR)
+    assert handlers.inbox.count(asked) == 3
+    first = handlers.inbox.select(asked, 2)
+    rest = handlers.inbox.select(asked, 2, first[-1][0])
+    assert [id for _, id in (*first, *rest)] == ["e-0", "e-1", "e-2"]
+    picked = InboxSelection(("e-1", "other", "nobody"))
+    assert [id for _, id in handlers.inbox.select(picked, 9)] == ["e-1", "other"]
+
+
+def test_what_can_be_retried_of_many_is_what_can_be_retried_of_each(
+    bus: EventBus, handlers: Handlers
+) -> None:
+    ids = ("out", "asked", "running", "silent", "failed")
+    for eval_id in ids:
+        say(bus, "exhausted", eval_id, error=ERROR)
+    for eval_id in ("running", "silent", "failed"):
+        say(bus, "started", eval_id, retry_count=1)
+    say(bus, "stalled", "silent")
+    say(bus, "failed", "failed", retry_count=1, error=ERROR)
+    found = handlers.evaluations.get("asked")
+    assert found is not None
+    retry_now(bus, found, "ann")
+    assert bus.drain(LONG_S)
+    can = {
+        id for id in ids
+        if (each := handlers.evaluations.get(id)) and why_not_retry(each) is None
+    }  # fmt: skip
+    everything = InboxSelection()
+    selected = handlers.inbox.select(everything, 9, can_be_retried=True)
+    assert {id for _, id in selected} == can == {"out", "silent", "failed"}
+    assert handlers.inbox.count(everything, can_be_retried=True) == 3
+
+
+def test_many_are_retried_together_and_each_once(bus: EventBus, handlers: Handlers) -> None:
+    for number in range(3):
+        say(bus, "exhausted", f"e-{number}", error=ERROR)
+    found = [each for n in range(3) if (each := handlers.evaluations.get(f"e-{n}"))]
+    retry_now(bus, found[1], "ann")
+    receipt = retry_many(bus, found, "bob")
+    assert receipt.duplicates == [False, True, False]
+    assert bus.drain(LONG_S)
+    assert [item.state for item in handlers.inbox.open().items] == ["retrying"] * 3
 
 
 def test_a_long_error_is_cut_and_stays_an_error(bus: EventBus, handlers: Handlers) -> None:
