@@ -82,9 +82,10 @@ def test_hostile_text_is_text_on_every_page(hostile: ServerProcess, visit: Visit
     crawl = Crawl(visit(hostile), [
         "/", "/events", "/evaluations", "/evaluations/compare?id=done&id=done", "/retries",
         "/retries/dead", "/retries/closed", "/retries/operations", "/retries/now",
-        "/retries/confirm?do=discard&all=yes", "/alerts", "/alerts/channels", "/flow", "/handlers",
-        "/publish", "/events/export", "/events/import", "/events/at/1/payload", "/attention",
-        "/events/at/1/progress", "/events/at/1/test", "/views", "/publish/receipt/1",
+        "/retries/confirm?do=discard&all=yes", "/retries/evaluations/confirm?do=retry&all=yes",
+        f"/retries?error_class={_quoted(ATTACK[:160])}", "/alerts", "/alerts/channels", "/flow",
+        "/handlers", "/publish", "/events/export", "/events/import", "/events/at/1/payload",
+        "/attention", "/events/at/1/progress", "/events/at/1/test", "/views", "/publish/receipt/1",
         "/retries/operations/1",
         f"/evaluations/by-id?eval_id={_quoted(ATTACK[:500])}", f"/alerts/{alert['id']}",
         f"/retries/attempts?eval_id={_quoted(ATTACK[:500])}", "/login", "/account",
