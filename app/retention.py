@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from app.config import Settings
@@ -32,10 +33,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """How a run went; times are seconds since the epoch. ``rules``: what each rule removed."""
+    """How a run went; times are aware. ``rules``: what each rule removed."""
 
-    started_at: float
-    finished_at: float | None = None
+    started_at: datetime
+    finished_at: datetime | None = None
     by: str | None = None
     rules: dict[str, dict[str, int]] = field(default_factory=dict)
     held_back: int = 0
@@ -138,7 +139,7 @@ class Retentions:
         self._say(is_last=True)
 
     def _run(self) -> None:
-        self.last_run = run = LastRun(time.time(), by=self._asked_by)
+        self.last_run = run = LastRun(datetime.now(UTC), by=self._asked_by)
         self._asked_by = None
         error = None
         removed = Removed()
@@ -160,7 +161,7 @@ class Retentions:
             sum.events += counts.events
             sum.payloads += counts.payloads
         self.last_run = replace(
-            run, finished_at=time.time(), rules=described(removed.rules),
+            run, finished_at=datetime.now(UTC), rules=described(removed.rules),
             held_back=removed.held_back, is_too_large=removed.is_too_large, error=error,
         )  # fmt: skip
 

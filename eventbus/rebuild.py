@@ -122,6 +122,9 @@ class Rebuild:
                 self._run(bus)
         except _Stopped as stopped:
             self._end("stopped", f"{stopped}; {self._replaced_so_far}")
+        except KeyboardInterrupt:
+            self._end("stopped", f"it was interrupted; {self._replaced_so_far}")
+            raise
         except BaseException as error:
             self._end("failed", str(error) or type(error).__name__)
             raise

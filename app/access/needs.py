@@ -59,7 +59,7 @@ _NEEDS: Mapping[str, Mapping[Need, str]] = {
     },
     "operations": {"read": "operation operations", "operate": "stop"},
     "queues": {"read": "metric metrics queues"},
-    "rebuild": {"read": "progress", "admin": "start"},
+    "rebuild": {"read": "progress", "admin": "start stop"},
     "storage": {"read": "storage", "admin": "run"},
     "types": {"read": "types one check", "admin": "put delete"},
     "openapi": {"signed-in": "openapi"},

@@ -12,12 +12,12 @@ from app.openapi import kinds
 from app.openapi.fields import Body, Field
 from app.openapi.operation import operation
 from app.problems import ProblemError
-from app.rebuilds import described
 from app.runtime import runtime
 from eventbus.errors import RebuildError
 
 _CHECK = Field("check", kinds.flag(), "Only compare; nothing is changed.", default=False)
 _BODY = Body((_CHECK, BY), {"check": {"check": True, "by": "ann"}, "rebuild": {"by": "ann"}})
+_STOP = Body((BY,), {"by ann": {"by": "ann"}})
 
 blueprint = Blueprint("rebuild", __name__)
 
@@ -25,9 +25,11 @@ blueprint = Blueprint("rebuild", __name__)
 @blueprint.get("/rebuild")
 @operation("getRebuild", "Operations", answers={200: Rebuild})
 def progress() -> Response:
-    """How far the rebuild or check is that runs or ran last; null before the first one."""
-    found = runtime().rebuilds.progress
-    return answer({"rebuild": None if found is None else described(found)})
+    """How far the rebuild or check is that runs or ran last; null before the first one.
+
+    Any process of a log that several share answers, whichever runs it.
+    """
+    return answer({"rebuild": runtime().rebuilds.progress})
 
 
 @blueprint.post("/rebuild")
@@ -42,4 +44,16 @@ def start() -> Response:
         began = runtime().rebuilds.start(is_check=body["check"], by=by(body)["by"])
     except RebuildError as error:
         raise ProblemError(409, "Conflict", str(error)) from None
-    return answer({"rebuild": described(began)}, 202)
+    return answer({"rebuild": began}, 202)
+
+
+@blueprint.post("/rebuild/stop")
+@operation("stopRebuild", "Operations", body=_STOP, answers={200: Rebuild, 202: Rebuild})
+def stop() -> Response:
+    """End the one that runs, in whichever process; 202 while it still does, 200 when none runs.
+
+    What one that has ended did stays as it is, and so does what was not replaced.
+    """
+    found = runtime().rebuilds.stop(by(_STOP.read())["by"])
+    is_over = found is None or found["finished_at"] is not None
+    return answer({"rebuild": found}, 200 if is_over else 202)

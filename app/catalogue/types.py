@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app import vitals
 from app.importing import IMPORTED
-from app.rebuilds import FINISHED, STARTED
+from app.rebuilds import FINISHED, STARTED, STOPPED
 from app.retention import REMOVED, REQUESTED
 from eventbus.catalogue.fields import BY, WHO, declared, number, record, text, whole
 
@@ -47,6 +47,11 @@ TYPES = (
         {"by": "ann", "state": "finished", "position": 120_431, "handled": 120_431,
          "differences": 0, "held_ms": 1.2, "error": None},
         OWNER,
+    ),
+    declared(
+        STOPPED, "A rebuild is stopped", "Somebody has it end, or a check.",
+        record("by", by=WHO, check={"type": "boolean", "description": "whether it is a check"}),
+        {"by": "ann", "check": False}, OWNER,
     ),
     declared(
         REQUESTED, "Retention is to run now", "A person did not want to wait for its next turn.",

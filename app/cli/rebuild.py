@@ -13,14 +13,21 @@ from flask.cli import with_appcontext
 from app.cli.server import server_at
 from app.config import Settings
 from app.database import open_log
-from app.rebuilds import described, finished, started
+from app.rebuild_news import described
+from app.rebuilds import UNDER_WAY, finished, started
 from app.runtime import handler_settings
+from eventbus.command.errors import CommandError
+from eventbus.command.interrupts import at_first, held_back
 from eventbus.command.server import Server
-from eventbus.errors import EventBusError
+from eventbus.errors import EventBusError, RebuildError
 from eventbus.log.unit import Unit
+from eventbus.timestamps import parse_time
 from handlers.rebuild import rebuild as make_rebuild
 
 _POLL_S = 0.3
+# For so long a server may not know of a rebuild that it has begun: others of it are told of that,
+# and one that is restarted never will.
+_PATIENCE_S = 5.0
 STOPPED = 3
 """The exit code of one that was stopped or overtaken: neither right nor wrong."""
 
@@ -55,17 +62,44 @@ def rebuild(check: bool, url: str | None) -> None:
 
 
 def _on_server(server: Server, check: bool) -> dict[str, Any]:
-    server.post("/api/rebuild", {"check": check, "by": getpass.getuser()})
-    shown = ""
+    by, began = getpass.getuser(), None
+    try:
+        with held_back():  # it has begun before its answer is here
+            began = server.post("/api/rebuild", {"check": check, "by": by})["rebuild"]
+        return _followed(server, began)
+    except KeyboardInterrupt:
+        if began is None:
+            raise
+        click.echo("stopping", err=True)
+        server.post("/api/rebuild/stop", {"by": by})
+        return _followed(server, began)
+
+
+def _followed(server: Server, began: dict[str, Any]) -> dict[str, Any]:
+    """How it ended; says meanwhile how far it is."""
+    shown, seen_at, error = "", time.monotonic(), None
     while True:
-        progress: dict[str, Any] = server.get("/api/rebuild")["rebuild"]
-        if progress["finished_at"] is not None:
-            return progress
-        line = f"{progress['state']}: {progress['position']:,} of {progress['upto']:,}"
-        line += _speed(progress)
-        if line != shown:
-            click.echo(line, err=True)
-        shown = line
+        found: dict[str, Any] | None = None
+        try:
+            found = server.get("/api/rebuild")["rebuild"]
+        except CommandError as problem:  # it may be on its way to be there again
+            error = problem
+        if found is not None and found["started_at"] == began["started_at"]:
+            if found["finished_at"] is not None:
+                return found
+            seen_at, error = time.monotonic(), None
+            line = f"{found['state']}: {found['position']:,} of {found['upto']:,}{_speed(found)}"
+            if line != shown:
+                click.echo(line, err=True)
+            shown = line
+        elif time.monotonic() - seen_at > _PATIENCE_S:
+            failure = click.ClickException(
+                str(error) if error is not None
+                else "the server does not know of it any more: it was restarted meanwhile, or "
+                "another one has begun; GET /api/rebuild tells how that goes"
+            )  # fmt: skip
+            failure.exit_code = STOPPED
+            raise failure
         time.sleep(_POLL_S)
 
 
@@ -82,14 +116,17 @@ def _on_database(settings: Settings, check: bool) -> dict[str, Any]:
     by = getpass.getuser()
     log = open_log(settings)
     try:
+        if not log.rebuilding.take():
+            raise RebuildError(UNDER_WAY)
         job = make_rebuild(log, handler_settings(settings), is_check=check)
-        if not check:
-            log.commit(Unit([started(by)]))
-        try:
-            job.run()
-        finally:
+        with at_first(job.stop):
             if not check:
-                log.commit(Unit([finished(by, job.progress)]))
+                log.commit(Unit([started(by)]))
+            try:
+                job.run()
+            finally:
+                if not check:
+                    log.commit(Unit([finished(by, job.progress)]))
         return described(job.progress)
     finally:
         log.close()
@@ -107,10 +144,10 @@ def _tell(progress: dict[str, Any], check: bool) -> None:
     if hidden:
         click.echo(f"... and {hidden:,} more")
     verb = "differ" if check else "differed and were replaced"
-    took_s = progress["finished_at"] - progress["started_at"]
+    took = parse_time(progress["finished_at"]) - parse_time(progress["started_at"])
     click.echo(
-        f"{progress['handled']:,} deliveries folded up to #{progress['position']} in {took_s:.1f} "
-        f"s; {count:,} rows {verb}"
+        f"{progress['handled']:,} deliveries folded up to #{progress['position']} in "
+        f"{took.total_seconds():.1f} s; {count:,} rows {verb}"
     )
     if progress["failures"]:
         click.echo(f"{progress['failures']:,} deliveries that had succeeded fail in a replay")

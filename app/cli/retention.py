@@ -54,6 +54,10 @@ def _run(server: Server) -> None:
     while (state := server.get("/api/storage")["retention"])["is_running"]:
         time.sleep(_POLL_S)
     last = state["last_run"]
+    if last is None:
+        raise click.ClickException(
+            "another process of the server runs it; its log and `bus.retention.removed` tell how"
+        )
     _tell("went", last)
     click.echo(f"longest that commits had to wait: {state['longest_hold_ms']:.1f} ms")
     if last["error"]:

@@ -1,10 +1,10 @@
-"""Ctrl-C that waits for the end of what must not be left in the middle."""
+"""Ctrl-C that waits for the end of what must not be left in the middle, or has it end itself."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -12,6 +12,16 @@ from types import FrameType
 @contextmanager
 def held_back() -> Iterator[None]:
     """Raise KeyboardInterrupt at the end of the block for a first Ctrl-C, at once for a second."""
+    is_wanted = threading.Event()
+    with at_first(is_wanted.set):
+        yield
+    if is_wanted.is_set():
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def at_first(stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` for a first Ctrl-C within the block; raise KeyboardInterrupt for a second."""
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.default_int_handler or (
         threading.current_thread() is not threading.main_thread()
@@ -25,11 +35,10 @@ def held_back() -> Iterator[None]:
         if is_wanted:
             raise KeyboardInterrupt
         is_wanted = True
+        stop()
 
     signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if is_wanted:
-        raise KeyboardInterrupt

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.event import Event
 from eventbus.log import head
+from eventbus.log.alone import Alone
 from eventbus.log.commit import GroupCommit
 from eventbus.log.counts import TypeCount
 from eventbus.log.database import open_database
@@ -105,6 +106,7 @@ class EventLog:
         self.commits = CommitMeasures()
         self.tracing: Tracing | None = None
         self._folding = FoldingLock(self._database)
+        self.rebuilding = Alone(self._database, "rebuild")
         self._feed = Feed(newest, self.known_types)
         self.follower, self.leases, self.flights = shared(self._database, self, self._feed)
         self.recorders = self.in_flight, self.flights
@@ -160,6 +162,7 @@ class EventLog:
         if self.flights is not None:
             self.flights.close()
         self._folding.close()
+        self.rebuilding.free()
         self._database.close()
         if self.leases is not None:  # last: who gets them now finds all of it committed
             self.leases.close()
@@ -386,12 +389,9 @@ class EventLog:
         return self.delivery_reader.of_event(sequence)
 
     def list_deliveries(
-        self,
-        state: DeliveryState,
-        limit: int = 50,
-        cursor: str | None = None,
+        self, state: DeliveryState, limit: int = 50, cursor: str | None = None,
         selection: Selection | None = None,
-    ) -> DeliveryPage:
+    ) -> DeliveryPage:  # fmt: skip
         return self.delivery_lists.page(state, limit, cursor, selection)
 
     def delivery_counts(self) -> dict[str, int]:

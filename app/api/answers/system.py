@@ -138,10 +138,10 @@ class MetricHistory(TypedDict):
 
 
 class LastRun(TypedDict):
-    """A run of the retention; times are seconds since the epoch."""
+    """A run of the retention."""
 
-    started_at: float
-    finished_at: float | None
+    started_at: datetime
+    finished_at: datetime | None
     by: str | None
     rules: dict[str, dict[str, int]]
     held_back: int
@@ -183,9 +183,11 @@ Storage = extended(
 )
 RebuildProgress = extended(
     "RebuildProgress",
-    "How far a rebuild or a check of the read models is; times are seconds since the epoch.",
+    "How far a rebuild or a check of the read models is.",
     Progress,
     examples=list[str],
+    started_at=datetime,
+    finished_at=datetime | None,
 )
 
 
