@@ -55,6 +55,7 @@ class Following:
         self._printer = printer
         self._position = position
         self._attempts = 0
+        self._unwritten: OSError | None = None  # why nothing more can be written
         self._is_lost = False  # the bus does not know the position: another log, or an older one
         # For questions beside the stream; a connection belongs to one thread at a time.
         self._asking = Server(server.url, server.token, _ASK_S)
@@ -62,7 +63,7 @@ class Following:
         self._told_behind = False
 
     async def run(self) -> None:
-        """Raises ServerRefusedError when the bus will not have it."""
+        """Raises ServerRefusedError when the bus will not have it, OSError of the output."""
         looking = asyncio.create_task(self._look())
         serving = asyncio.create_task(self._link.run())
         try:
@@ -71,6 +72,8 @@ class Following:
             if first.done() and isinstance(first.exception(), SubscriptionError):
                 raise ServerRefusedError(400, str(first.exception()))
             await serving
+            if self._unwritten is not None:
+                raise self._unwritten
         finally:
             self._link.close()
             for task in (looking, serving):
@@ -106,7 +109,12 @@ class Following:
                     f"of what came after #{frame['sequence']}, retention has removed some, up to "
                     f"#{frame['removed_upto']}"
                 )
-            self._printer.write(frame["events"])
+            try:
+                self._printer.write(frame["events"])
+            except OSError as error:  # it is not the connection that is lost
+                self._unwritten = error
+                self._link.close()
+                return
             self._position, self._is_lost = frame["sequence"], False
             ready()
             if gap is not None:

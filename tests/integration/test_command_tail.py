@@ -84,6 +84,15 @@ def test_it_ends_where_it_is_told_to(server: ServerProcess) -> None:
     assert following.wait(20) == 0
 
 
+def test_it_ends_without_a_word_when_nobody_reads_any_more(server: ServerProcess) -> None:
+    process = start(server.url, "tail", "tail.pipe", "--json")
+    begin_live(process, server, "tail.pipe")
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    wait_until(lambda: publish(server, "tail.pipe", range(1)) or process.poll() is not None, "end")
+    assert (process.returncode, process.stderr.read()) == (141, "")
+
+
 def test_after_a_lost_connection_it_goes_on_without_a_hole_and_says_so(
     server: ServerProcess, proxy: Proxy
 ) -> None:
