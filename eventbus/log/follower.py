@@ -54,6 +54,7 @@ class Follower:
         self._log = log
         self._last_sequence = last_sequence
         self._position = 0
+        self._changes: int | None = None  # of subscriptions
         self._owes_look = False
         self._closing = threading.Event()
         self._is_told = threading.Event()
@@ -156,18 +157,18 @@ class Follower:
 
     def _look(self, topics: set[str]) -> None:
         with self._database.reading() as conn:
-            newest = head.last_sequence(conn)
+            newest, changes = head.seen(conn)
             position = head.position(conn)
-        # First: what came after a pause waits for its end.
-        subscriptions = topics & {head.SUBSCRIPTIONS}
-        if subscriptions:
-            self._log.changed_elsewhere(subscriptions)
+        # First: what came after a pause waits for its end. That of it may be told only later.
+        if head.SUBSCRIPTIONS in topics or changes != self._changes:
+            self._changes = changes
+            self._log.changed_elsewhere({head.SUBSCRIPTIONS})
         while (last := self._last_sequence()) < newest:
             recorded = self.missing(last, newest)
             if not recorded:
                 break  # retention was quicker
             self._log.followed(recorded)
-        topics = topics - subscriptions - {head.EVENTS}
+        topics = topics - {head.SUBSCRIPTIONS, head.EVENTS}
         is_news = position != self._position
         # A commit may be on disk and not be seen yet. So its topic may come when the position is
         # known already, and after news there is always one more look.

@@ -37,6 +37,7 @@ _LOCK = select(
     cast(func.pg_current_xact_id(), Text).label("transaction"),
 ).with_for_update()  # fmt: skip
 _READ = select(_heads.c.last_sequence)
+_SEEN = select(_heads.c.last_sequence, _heads.c.subscriptions)
 _MOVE = update(_heads).values(last_sequence=bindparam("last"))
 _NOTIFY = text("SELECT pg_notify(:channel, :topic)")
 
@@ -85,6 +86,12 @@ def newest_sequence(conn: Connection) -> int:
 def last_sequence(conn: Connection) -> int:
     """The newest sequence that this transaction sees."""
     return int(conn.execute(_READ).scalar_one())
+
+
+def seen(conn: Connection) -> tuple[int, int]:
+    """That, and how often subscriptions have changed up to it."""
+    row = conn.execute(_SEEN).one()
+    return row.last_sequence, row.subscriptions
 
 
 def move(conn: Connection, last: int, channel: str) -> None:
