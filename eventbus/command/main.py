@@ -19,6 +19,7 @@ from eventbus.command import (
     importing,
     operations,
     publish,
+    scheduled,
     search,
     show,
     stats,
@@ -42,8 +43,8 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 # In the order in which a newcomer needs them.
 _COMMANDS = (
-    publish, tail, search, show, trace, stats, top, evaluations, alerts, subscriptions, operations,
-    export, importing, health, completion,
+    publish, tail, search, show, trace, stats, top, evaluations, alerts, subscriptions, scheduled,
+    operations, export, importing, health, completion,
 )  # fmt: skip
 
 _EPILOG = """\

@@ -153,7 +153,7 @@ def _run(context: Context, kind: str, body: Body) -> int:
     for line in _previewed(kind, preview):
         screen.note(line)
     if preview["total"] and not options.yes:
-        _confirm(context)
+        confirm(context)
     operation, is_interrupted = _follow(context, path, body)
     if context.as_json:
         screen.json(operation)
@@ -164,7 +164,8 @@ def _run(context: Context, kind: str, body: Body) -> int:
     return OK if operation["state"] == "finished" else FAILED
 
 
-def _confirm(context: Context) -> None:
+def confirm(context: Context) -> None:
+    """Ask whether to go on. Raises CommandError for no."""
     screen = context.screen
     screen.err.write("go on? [y/N] ")
     screen.err.flush()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from eventbus import RemoteEventBus
+from tests.helpers.bus import LONG_S
 from tests.helpers.commands import Ended, run, start
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
@@ -178,6 +180,52 @@ def test_evaluations_and_subscriptions_are_acted_upon(server: ServerProcess) -> 
     assert (ended.code, ended.out) == (0, "storage paused\n"), ended.err
     assert eventbus(server, "subscriptions", "resume", "storage").out == "storage resumed\n"
     assert eventbus(server, "subscriptions", "resume", "storage").out.endswith("already resumed\n")
+
+
+def test_what_is_scheduled_is_listed_and_taken_back(server: ServerProcess) -> None:
+    for number in (3, 1, 2):
+        ended = eventbus(
+            server, "publish", "report.due", f"n={number}", "--delay", f"{number}h",
+            "--id", f"due/{number}", "--subject", f"report-{number}",
+        )  # fmt: skip
+        assert ended.code == 0, ended.err
+    listed = [line.split() for line in eventbus(server, "scheduled").out.splitlines()]
+    assert listed[0] == ["due", "in", "id", "type", "subject"]
+    assert [words[-3:] for words in listed if "report.due" in words] == [
+        [f"due/{n}", "report.due", f"report-{n}"] for n in (1, 2, 3)
+    ]
+    lines = eventbus(server, "scheduled", "--json").lines
+    ours = [(each["id"], each["data"]) for each in lines if each["type"] == "report.due"]
+    assert ours == [(f"due/{n}", {"n": n}) for n in (1, 2, 3)]
+    assert len(eventbus(server, "scheduled", "--json", "-n", "2").lines) == 2
+    assert all(each["at"] for each in lines)
+    ended = eventbus(server, "cancel", "due/1", "nothing", "due/3", "--by", "ann")
+    assert (ended.code, ended.out) == (4, "due/1 is cancelled\ndue/3 is cancelled\n")
+    assert "nothing is scheduled under the id 'nothing'" in ended.err
+    assert eventbus(server, "cancel", "due/2", "--source", "/other").code == 4
+    assert eventbus(server, "cancel", "due/2", "--json").json == {"id": "due/2", "cancelled": True}
+    _, told = server.api.get("/api/events", type="bus.schedule.cancelled", limit=2).json["events"]
+    assert (told["data"]["id"], told["data"]["by"]) == ("due/3", "ann")
+    assert "report.due" not in eventbus(server, "scheduled").out
+
+
+def test_a_subscription_that_nothing_serves_any_more_is_ended(server: ServerProcess) -> None:
+    with RemoteEventBus(server.url) as remote:
+        remote.subscribe("renamed.thing", print, name="old-name").wait_ready(LONG_S)
+    server.api.publish("renamed.thing", {})
+    wait_until(lambda: "unserved" in eventbus(server, "subscriptions").out, "its program has left")
+    ended = eventbus(server, "subscriptions", "end", "old-name", input="n\n")
+    assert ended.code == 1 and "1 pending event is cancelled" in ended.err, ended.err
+    assert "old-name" in eventbus(server, "subscriptions").out
+    ended = eventbus(server, "subscriptions", "end", "old-name", "--by", "ann", input="y\n")
+    assert (ended.code, ended.out) == (0, "old-name is ended\n"), ended.err
+    (told,) = server.api.get("/api/events", type="subscription.ended").json["events"]
+    assert told["data"] == {"name": "old-name", "by": "ann"}
+    ended = eventbus(server, "subscriptions", "end", "old-name", "--yes")
+    assert ended.code == 4 and "there is no subscription 'old-name'" in ended.err
+    ended = eventbus(server, "subscriptions", "end", "storage", "--yes")
+    assert ended.code == 1 and "storage is served now" in ended.err
+    assert eventbus(server, "subscriptions", "end").code == 2
 
 
 def test_health_says_ready(server: ServerProcess) -> None:
