@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Self
@@ -55,6 +56,22 @@ class AddressPolicy:
             return True
         # Multicast counts as global, and answers nobody who sends HTTP.
         return address.is_global and not address.is_multicast
+
+    def refused(self, host: str) -> str | None:
+        """The address that a host says itself, without being looked up, if that is not allowed.
+
+        ``127.0.0.1``, ``127.1`` and ``::1`` do, and names of this machine (RFC 6761 §6.3).
+        """
+        own = host.rstrip(".").lower()
+        if own == "localhost" or own.endswith(".localhost"):
+            address = "127.0.0.1"
+        else:
+            try:
+                found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+            except (OSError, ValueError):
+                return None  # a name
+            address = str(found[0][4][0])
+        return None if self.allows(address) else address
 
 
 def _unpacked(address: Address) -> Address:

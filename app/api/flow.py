@@ -42,7 +42,7 @@ def flow() -> Response:
     parts = runtime()
     figures = parts.flow.figures(window.since, window.until)
     graph = build(figures, is_grouped=group == "family")
-    seconds = max(1.0, (window.until - figures.since).total_seconds())
+    seconds = figures.lasted_s(window.until)
     return answer(
         {
             "since": figures.since,

@@ -55,10 +55,12 @@ class Edge:
     failures: int = 0
     took: Counter[int] = field(default_factory=Counter)
     last_at: datetime | None = None
+    is_failing: bool = False
+    """Of a folded one: whether any of its types fails, however often the others do not."""
 
     @property
     def state(self) -> State:
-        return _state(self.count, self.failures)
+        return "failing" if self.is_failing else _state(self.count, self.failures)
 
     def percentile_ms(self, percent: float) -> float | None:
         """How long successful deliveries took; None of what was caused."""
@@ -105,6 +107,7 @@ def build(
                                 "handled")  # fmt: skip
             edge.took.update(each.took)
             edge.failures += each.failures
+            edge.is_failing |= _state(each.succeeded, each.failures) == "failing"
             builder.passed(edge, each.succeeded, each.last_at)
             handler = builder.nodes[edge.target]
             handler.took.update(each.took)

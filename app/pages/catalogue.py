@@ -159,7 +159,7 @@ def _flow(type: str, window: Window) -> dict[str, Any]:
         "bars": chart.bars(series.counts, max([*series.counts, 1])),
         "titles": titles,
         "window_count": sum(series.counts),
-        "seconds": max(60.0, (window.until - window.since).total_seconds()),
+        "seconds": figures.lasted_s(window.until),
         "handled": {
             each.subscription: each for each in figures.handled if each.type == type
         },

@@ -33,7 +33,7 @@ def flow() -> str:
     parts = runtime()
     figures = parts.flow.figures(window.since, window.until)
     graph = build(figures, is_grouped=grouping, opened=opened)
-    seconds = max(1.0, (window.until - figures.since).total_seconds())
+    seconds = figures.lasted_s(window.until)
     subscriptions = {stats.name: stats for stats in parts.bus.subscriptions()}
     rows = sorted(
         figures.handled, key=lambda each: (-each.failures, -each.succeeded, each.type)

@@ -82,7 +82,7 @@ def handlers() -> str:
         sort=sort,
         sort_hrefs={name: with_query("/handlers", sort=name, **window.query) for name in _SORTS},
         paused_count=sum(row.stats.state == "paused" for row in rows),
-        seconds=_seconds(window),
+        seconds=figures.lasted_s(window.until),
         pace=pace,
         here=with_query("/handlers", sort=sort, **window.query),
         example=example_command(),
@@ -186,7 +186,7 @@ def _page(name: str, form: ReplayForm) -> str:
         form=form,
         question=_question(form, name),
         last_sequence=bus.log.last_sequence,
-        seconds=_seconds(window),
+        seconds=figures.lasted_s(window.until),
         pace=pace,
         here=with_query(handler_href(name), **window.query),
         **window_context(path, window, errors, **kept),
@@ -217,10 +217,6 @@ def _row(stats: SubscriptionStats, handled: Handled | None, series: FlowSeries) 
         stats, handled, chart.bars(succeeded, most), chart.bars(failures, max([*failures, 1])),
         titles,
     )  # fmt: skip
-
-
-def _seconds(window: Window) -> float:
-    return max(60.0, (window.until - window.since).total_seconds())
 
 
 def _changes(name: str) -> list[Event]:

@@ -13,6 +13,8 @@ from eventbus.histogram import percentile_ms
 from eventbus.log import schema
 from eventbus.log.flow import KEPT_S, LENGTHS_S
 from eventbus.log.flow_tally import FAILED, HAPPENED, TOOK
+from eventbus.log.moments import oldest_after
+from eventbus.timestamps import from_microseconds
 
 if TYPE_CHECKING:
     from eventbus.log.eventlog import EventLog
@@ -71,7 +73,8 @@ class FlowFigures:
     """What flowed from ``since`` until ``until``, which are whole minutes, hours or days.
 
     Edges that had nothing in that time are there with zeros. ``position``: the sequence up to
-    which events are counted. ``by_subscription`` sums the types up, as type "".
+    which events are counted. ``by_subscription`` sums the types up, as type "". Before ``began``
+    the log had no event; None when that is not known.
     """
 
     since: datetime
@@ -81,6 +84,12 @@ class FlowFigures:
     handled: list[Handled] = field(default_factory=list)
     caused: list[Caused] = field(default_factory=list)
     by_subscription: dict[str, Handled] = field(default_factory=dict)
+    began: datetime | None = None
+
+    def lasted_s(self, until: datetime) -> float:
+        """For how long there was something to count up to ``until``, for rates; 1 at least."""
+        since = self.since if self.began is None else max(self.since, self.began)
+        return max(1.0, (until - since).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +126,12 @@ def figures(log: EventLog, since: datetime, until: datetime) -> FlowFigures:
         position = conn.execute(
             select(_positions.c.position).where(_positions.c.subscription == 0)
         ).scalar()
-    found = FlowFigures(_moment(min(first_s, parts[0][1])), _moment(last_s), position or 0)
+        # What retention has removed was counted too, and nobody knows when it began.
+        first = None if log.removed_upto else oldest_after(conn, 0)
+    found = FlowFigures(
+        _moment(min(first_s, parts[0][1])), _moment(last_s), position or 0,
+        began=None if first is None else from_microseconds(first.recorded_us),
+    )  # fmt: skip
     totals: dict[str, dict[int, int]] = {}
     newest: dict[str, int] = {}
     for edge in edges:

@@ -9,6 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
@@ -97,8 +98,10 @@ class Webhooks:
         """Store and serve a new one; None when there is one of this name, or there are too many.
 
         Raises SubscriptionError when its subscription's name is taken, LogWriteError, and
-        WebhookError when the endpoint was to be asked, and does not want it.
+        WebhookError when its URL is an address that nothing may be sent to, or when the endpoint
+        was to be asked, and does not want it.
         """
+        self._check(terms)
         self._ask(terms, terms.url, terms.timeout_s)
         with self._changing:
             stored = self._stored()
@@ -136,6 +139,7 @@ class Webhooks:
 
         Raises as ``create``.
         """
+        self._check(terms)
         before = self.get(name)
         if before is not None:
             self._ask(terms, terms.url or before.url, terms.timeout_s or before.timeout_s)
@@ -206,6 +210,15 @@ class Webhooks:
             raise
         self._tell(webhook, by, {"answer": sent.answer, "duration_ms": sent.duration_ms})
         return sent
+
+    def _check(self, terms: Terms) -> None:
+        """What a name leads to is looked up for every delivery; an address is known now."""
+        address = self._policy.refused(urlsplit(terms.url or "").hostname or "-")
+        if address is not None:
+            raise WebhookError(
+                f"must lead to a public address, not {address}; EVENTBUS_WEBHOOK_NETWORKS allows "
+                f"others, like EVENTBUS_WEBHOOK_NETWORKS={address}"
+            )
 
     def _ask(self, terms: Terms, url: str | None, timeout_s: float | None) -> None:
         """Before anything is held: it takes as long as the endpoint does."""

@@ -140,8 +140,8 @@ def test_a_private_address_is_refused_unless_it_is_allowed(
     start_server: Callable[..., ServerProcess], http: HttpReceiver
 ) -> None:
     api = start_server().api
-    make(api, "inside", http.url)
-    answer = api.post("/api/webhooks/inside/test", {})
-    assert answer.status == 502
+    answer = api.post("/api/webhooks", {"name": "inside", "pattern": "a.*", "url": http.url})
+    assert answer.status == 400
+    assert answer.json["errors"][0]["pointer"] == "/url"
     assert "EVENTBUS_WEBHOOK_NETWORKS" in answer.json["detail"]
-    assert http.taken == []
+    assert api.get("/api/webhooks").json["webhooks"] == [] and http.taken == []

@@ -11,6 +11,7 @@ import pytest
 from tests.helpers.api import Answer
 from tests.helpers.receivers import HttpReceiver
 from tests.helpers.server import ServerProcess
+from tests.helpers.waiting import wait_until
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html"}
 
@@ -93,3 +94,19 @@ def test_an_endpoint_that_is_asked_first_has_to_consent(
     assert 'value="yes" checked' in refused.text
     http.consent = {"WebHook-Allowed-Origin": "bus.example.org"}
     assert "whsec_" in send(server, **form).text
+
+
+def test_a_webhook_whose_deliveries_fail_is_no_green_card(
+    server: ServerProcess, http: HttpReceiver
+) -> None:
+    http.answers = [(500, {}, b"")] * 50
+    assert send(server, name="failing", pattern="fail.*", url=http.url).status == 200
+    assert "serving" in card(server, "failing")
+    server.api.publish("fail.this")
+    wait_until(lambda: "deliveries fail" in card(server, "failing"), "the card says so")
+    assert "hue-amber" in card(server, "failing") and "serving" not in card(server, "failing")
+
+
+def card(server: ServerProcess, name: str) -> str:
+    page = server.api.get("/webhooks").text
+    return page.partition(f'id="webhook-{name}"')[2].partition("</li>")[0].partition("<dl")[0]

@@ -269,3 +269,17 @@ def test_percentiles_of_buckets_are_right_to_an_eighth() -> None:
         assert found is not None and abs(found - exact) <= exact * 0.13
     assert percentile_ms({}, 50) is None
     assert percentile_ms({bucket(10**12): 1}, 50) == BOUNDS_US[-1] / 1_000
+
+
+def test_rates_of_a_young_log_are_of_the_time_since_its_first_event(bus: EventBus) -> None:
+    bus.publish("a.b").wait()
+    found = count(bus)
+    assert found.began is not None
+    young = found.began + timedelta(seconds=40)
+    assert found.lasted_s(young) == 40.0
+    assert found.lasted_s(found.began) == 1.0
+    assert found.lasted_s(found.began + 7 * DAY) == 7 * DAY.total_seconds()
+    old = figures(bus.log, found.began + timedelta(minutes=5), found.began + timedelta(minutes=7))
+    assert old.lasted_s(old.since + timedelta(minutes=2)) == 120.0
+    bus.log.removed([1], 1)
+    assert count(bus).lasted_s(young) > DAY.total_seconds() - 60

@@ -200,18 +200,39 @@ def test_an_answer_that_never_ends_is_cut_off(bus: EventBus, http: HttpReceiver)
     assert "no answer within 1 s" in str(delivery.error_message)
 
 
+_PRIVATE = [
+    "http://127.0.0.1:{port}/", "http://localhost:{port}/", "http://[::ffff:127.0.0.1]:{port}/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", _PRIVATE)
+def test_a_private_address_is_refused_before_anything_is_sent(
+    tmp_path: Path, http: HttpReceiver, url: str
+) -> None:
+    log = f"sqlite:///{tmp_path}/events.db"
+    with open_bus(log) as bus:
+        create(start(bus, AddressPolicy(is_any=True)), url.format(port=http.port))
+    with open_bus(log) as bus, pytest.raises(WebhookError, match="EVENTBUS_WEBHOOK_NETWORKS"):
+        start(bus, AddressPolicy()).test("shop", "ana")
+    assert http.taken == []
+
+
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1:{port}/", "http://localhost:{port}/", "http://[::ffff:127.0.0.1]:{port}/"],
-)
-def test_a_private_address_is_refused_before_anything_is_sent(
-    bus: EventBus, http: HttpReceiver, url: str
-) -> None:
+    [
+        *_PRIVATE, "http://169.254.169.254/latest", "http://2130706433/", "http://127.1/",
+        "http://[fe80::1]/", "https://api.localhost./",
+    ],
+)  # fmt: skip
+def test_an_address_that_may_not_be_sent_to_is_refused_at_once(bus: EventBus, url: str) -> None:
     webhooks = start(bus, AddressPolicy())
-    create(webhooks, url.format(port=http.port))
-    with pytest.raises(WebhookError, match="EVENTBUS_WEBHOOK_NETWORKS"):
-        webhooks.test("shop", "ana")
-    assert http.taken == []
+    with pytest.raises(WebhookError, match="EVENTBUS_WEBHOOK_NETWORKS=") as refused:
+        create(webhooks, url.format(port=80))
+    assert "must lead to a public address" in str(refused.value)
+    assert webhooks.all() == []
+    create(webhooks, "https://shop.example.org/hooks")  # looked up for every delivery
+    with pytest.raises(WebhookError, match="must lead to a public address"):
+        webhooks.change("shop", read_changes({"url": url.format(port=80)}), "ana")
 
 
 @pytest.mark.parametrize(

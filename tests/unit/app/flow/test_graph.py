@@ -58,6 +58,16 @@ def test_a_quiet_edge_stays_where_it_is_and_what_is_long_gone_does_not() -> None
     assert "type:old.type" not in graph.nodes
 
 
+def test_a_folded_edge_fails_when_that_of_any_of_its_types_does() -> None:
+    found = figures(["a.b", "a.c"])
+    found.handled.append(Handled("a.b", "mine", 4, {5: 176}, NOW))
+    found.handled.append(Handled("a.c", "mine", 0, {5: 100_000}, NOW))
+    folded = build(found, is_grouped=True)
+    assert folded.edges["family:a.*", "handler:mine"].state == "failing"
+    found.handled[0] = Handled("a.b", "mine", 1, {5: 176_000}, NOW)
+    assert build(found, is_grouped=True).edges["family:a.*", "handler:mine"].state == "active"
+
+
 def test_one_failure_among_thousands_is_no_alarm() -> None:
     found = figures(["a.b"])
     found.handled.append(Handled("a.b", "mine", 1, {3: 5_000}, NOW))
