@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from app.variables import Variable
-from eventbus.brokers.address import BrokerAddress
+from eventbus.brokers.address import QUEUE_NAME, BrokerAddress
 from eventbus.brokers.opening import check_usable
 from eventbus.errors import BrokerAddressError, MissingPackageError, PatternError
 from eventbus.patterns import Pattern
 
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
-
 
 def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
+    if not QUEUE_NAME.fullmatch(text):
         raise ValueError(text)
     return text
 

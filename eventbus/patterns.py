@@ -88,9 +88,13 @@ class Pattern:
         put(self, "_end", end)
 
     def matches(self, type: str) -> bool:
-        """Whether the event type ``type`` is in this set."""
+        """Whether the event type ``type`` is in this set. Raises PatternError for no text."""
+        try:
+            segments = type.split(".")
+        except (AttributeError, TypeError):
+            raise PatternError(f"an event type must be text, not {_shown(type)}") from None
         state = 1
-        for segment in type.split("."):
+        for segment in segments:
             advancing = state & self._literals.get(segment, self._any)
             state = advancing << 1 | state & self._loops
         return state & self._end != 0

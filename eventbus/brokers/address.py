@@ -17,6 +17,7 @@ _KINDS: dict[str, Kind] = {
 _PORTS = {"amqp": 5672, "amqps": 5671, "kafka": 9092, "kafka+ssl": 9092}
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]{1,253})(?::(?P<port>[0-9]{1,5}))?")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
+QUEUE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
 # What may stand behind the "?", and its least and most when it is a number.
@@ -59,6 +60,8 @@ class BrokerAddress:
 
         Raises BrokerAddressError, which never repeats a password.
         """
+        if not isinstance(text, str):
+            raise BrokerAddressError(f"must be text, such as amqp://host/, not {text!r}")
         parts = _split(text)
         kind = _KINDS.get(parts.scheme)
         if kind is None:
@@ -110,6 +113,16 @@ class BrokerAddress:
             raise BrokerAddressError("key needs cert, the certificate that it belongs to")
         if "sasl" in given and self.user is None:
             raise BrokerAddressError("sasl needs a login in the address: kafka://user:password@…")
+
+
+def check_broker_name(name: str) -> str:
+    """What may name a queue or consumer group, on every broker. Raises BrokerAddressError."""
+    if not isinstance(name, str) or not QUEUE_NAME.fullmatch(name):
+        raise BrokerAddressError(
+            "the name of the queue or consumer group must be 1 to 100 of A-Z, a-z, 0-9, '.', '_' "
+            f"and '-', not {str(name)[:120]!r}"
+        )
+    return name
 
 
 def _split(text: str) -> SplitResult:

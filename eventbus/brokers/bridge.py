@@ -19,7 +19,7 @@ from eventbus.brokers.intake import Intake
 from eventbus.brokers.opening import open_broker
 from eventbus.brokers.relay import MOST_AT_ONCE, RELAY_NAME, Relay, by_event
 from eventbus.bus import EventBus
-from eventbus.errors import BrokerAwayError, BusClosedError, EventBusError
+from eventbus.errors import BrokerAwayError, BusClosedError, EventBusError, PatternError
 from eventbus.log.commit import call_soon
 from eventbus.patterns import Pattern
 from eventbus.threads import start_thread
@@ -37,6 +37,7 @@ _COUNT_EVERY_S = 2.0
 # An attempt of the relay lasts until the broker has confirmed, through any outage.
 _NO_TIMEOUT_S = 1e9
 _ALL = Pattern("#")
+_OWN_FAMILY = "bus"
 
 State = Literal["connecting", "connected", "away"]
 
@@ -111,18 +112,18 @@ class Bridge:
         address: BrokerAddress | str,
         *,
         name: str,
-        send: Iterable[str | Pattern] = (),
-        take: Iterable[str | Pattern] = (),
+        send: str | Pattern | Iterable[str | Pattern] = (),
+        take: str | Pattern | Iterable[str | Pattern] = (),
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> Self:
         """A bridge to the broker at ``address``; ``name`` is the queue or consumer group.
 
-        The queue is bound by the patterns ``take``. From here on ``name`` is in the ids of what the
-        bus's handlers publish, so this is called before any subscribes: what another bus makes of
-        the same event is another event. Raises PatternError, BrokerAddressError,
-        MissingPackageError.
+        The queue is bound by the patterns ``take``; events of ``bus.*`` go neither way. From here
+        on ``name`` is in the ids of what the bus's handlers publish, so this is called before any
+        subscribes: what another bus makes of the same event is another event. Raises PatternError,
+        BrokerAddressError, MissingPackageError.
         """
-        sent, taken = (tuple(map(_pattern, patterns)) for patterns in (send, take))
+        sent, taken = _patterns("send", send), _patterns("take", take)
         broker = open_broker(address, name=name, take=taken)
         bus.log.bus_name = name
         return cls(bus, broker, send=sent, take=taken, max_event_bytes=max_event_bytes)
@@ -321,5 +322,14 @@ class Bridge:
         return sum(counts.get(s.id, {}).get("pending", 0) for s in stored if s.name == RELAY_NAME)
 
 
-def _pattern(given: str | Pattern) -> Pattern:
-    return Pattern(given) if isinstance(given, str) else given
+def _patterns(option: str, given: str | Pattern | Iterable[str | Pattern]) -> tuple[Pattern, ...]:
+    if isinstance(given, str | Pattern):
+        given = [given]
+    found = tuple(each if isinstance(each, Pattern) else Pattern(each) for each in given)
+    for pattern in found:
+        if pattern.text.partition(".")[0] == _OWN_FAMILY:
+            raise PatternError(
+                f"{option}={pattern.text!r} is only what the bus says about itself, "
+                "which goes to no broker and comes from none"
+            )
+    return found

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 
-from eventbus.brokers.address import BrokerAddress
+from eventbus.brokers.address import BrokerAddress, check_broker_name
 from eventbus.brokers.broker import Broker
 from eventbus.brokers.encryption import tls_context
-from eventbus.errors import MissingPackageError
+from eventbus.errors import BrokerAddressError, MissingPackageError
 from eventbus.patterns import Pattern
 
 _PACKAGES = {"rabbitmq": ("aio_pika", "aio-pika"), "kafka": ("confluent_kafka", "confluent-kafka")}
@@ -41,8 +41,12 @@ def open_broker(
     ``name`` is that of the queue or consumer group; ``take`` are the types of events to receive,
     none without any. Raises BrokerAddressError, MissingPackageError.
     """
-    if isinstance(address, str):
-        address = BrokerAddress.parse(address)
+    check_broker_name(name)
+    if not isinstance(address, BrokerAddress):
+        try:
+            address = BrokerAddress.parse(address)
+        except BrokerAddressError as error:
+            raise BrokerAddressError(f"the address of the broker: {error}") from None
     check_usable(address)
     if address.kind == "kafka":
         from eventbus.brokers.kafka import KafkaBroker

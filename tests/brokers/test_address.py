@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.config import Settings, SettingsError
-from eventbus.brokers import BrokerAddress, open_broker
-from eventbus.errors import BrokerAddressError, MissingPackageError
+from eventbus import EventBus, Pattern
+from eventbus.brokers import Bridge, BrokerAddress, open_broker
+from eventbus.errors import BrokerAddressError, MissingPackageError, PatternError
+from tests.helpers.bus import open_bus
 from tests.services.certificates import Certificates
 
 
@@ -66,6 +70,37 @@ def test_an_address_of_kafka_is_read() -> None:
 def test_a_wrong_address_is_explained(text: str, problem: str) -> None:
     with pytest.raises(BrokerAddressError, match=problem):
         BrokerAddress.parse(text)
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Iterator[EventBus]:
+    with open_bus(f"sqlite:///{tmp_path / 'events.db'}") as bus:
+        yield bus
+
+
+@pytest.mark.parametrize("address", ["amqp://", None])
+def test_a_bridge_to_a_wrong_address_says_what_is_wrong(bus: EventBus, address: Any) -> None:
+    with pytest.raises(BrokerAddressError, match="the address of the broker: must"):
+        Bridge.to(bus, address, name="billing")
+
+
+@pytest.mark.parametrize("scheme", ["amqp", "kafka"])
+@pytest.mark.parametrize("name", ["", "a b\n", "x" * 101, None])
+def test_what_cannot_name_a_queue_or_group_is_refused_at_once(
+    bus: EventBus, scheme: str, name: Any
+) -> None:
+    with pytest.raises(BrokerAddressError, match="the name of the queue or consumer group must"):
+        Bridge.to(bus, f"{scheme}://localhost", name=name, take=["#"])
+
+
+def test_one_pattern_may_stand_alone_and_those_of_the_bus_itself_are_refused(
+    bus: EventBus,
+) -> None:
+    bridge = Bridge.to(bus, "kafka://localhost", name="billing", take="order.*", send=Pattern("a"))
+    assert (bridge._take, bridge._send) == ((Pattern("order.*"),), (Pattern("a"),))
+    for option in ("send", "take"):
+        with pytest.raises(PatternError, match=f"{option}='bus.*' is only what the bus says"):
+            Bridge.to(bus, "kafka://localhost", name="billing", **{option: ["a", "bus.*"]})
 
 
 def test_a_wrong_address_does_not_tell_its_password() -> None:
