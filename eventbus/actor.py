@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from eventbus.errors import ActorError
 from eventbus.validation import shown
 
 MAX_NAME_CHARS = 100
@@ -32,6 +33,13 @@ def name_problem(value: Any) -> str | None:
     if is_text and len(value) <= MAX_NAME_CHARS:
         return None
     return f"must be 1 to {MAX_NAME_CHARS} printable characters, not {shown(value)}"
+
+
+def check_actor(by: str) -> str:
+    """The same name. Raises ActorError for what names nobody."""
+    if not isinstance(by, str) or not by.strip() or not by.isprintable():
+        raise ActorError(f"by must name who does it, in printable characters, not {shown(by)}")
+    return by
 
 
 def signed(by: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from eventbus.effects import Effects, set_effects
 from eventbus.event import Event
-from eventbus.subscription import Subscription
+from eventbus.subscription import Subscription, check_result
 
 R = TypeVar("R")
 
@@ -39,6 +39,8 @@ async def call_handler(
                 result = await in_thread(run, lambda: context.run(handler, event))
             if inspect.isawaitable(result):
                 await result
+            elif result is not None:
+                check_result(result)
         if effects.error is not None:  # refused, and the handler caught the refusal
             raise effects.error
     finally:

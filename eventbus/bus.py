@@ -16,14 +16,14 @@ from eventbus.catalogue.catalogue import Catalogue, accept
 from eventbus.clock import SYSTEM_CLOCK, Clock
 from eventbus.dispatcher import Dispatcher
 from eventbus.effects import Effects, current_effects
-from eventbus.errors import BusClosedError, EffectError, SubscriptionError
+from eventbus.errors import BusClosedError, EffectError, SubscriptionError, WaitingError
 from eventbus.event import DEFAULT_SOURCE, Event
 from eventbus.extensions import Extension
 from eventbus.lane import Lane
 from eventbus.log import EventLog
 from eventbus.log.schedules import Request
 from eventbus.log.unit import Apply, Unit
-from eventbus.loop import LoopThread, finishes
+from eventbus.loop import LoopThread, finishes, refuse_on
 from eventbus.operations import Operations
 from eventbus.patterns import Pattern
 from eventbus.pauses import Pauses
@@ -38,11 +38,8 @@ from eventbus.subscription import (
     Key,
     RetryPolicy,
     Subscription,
-    by_subject,
-    check_options,
-    choose_name,
     decorator,
-    is_async_callable,
+    new_subscription,
 )
 from eventbus.timestamps import from_microseconds
 from eventbus.trouble import Trouble
@@ -259,22 +256,15 @@ class EventBus:
 
         Raises PatternError, SubscriptionError.
         """
-        if isinstance(pattern, str):
-            pattern = Pattern(pattern)
-        check_options(
-            handler, name, concurrency, max_attempts, timeout,
-            key=key, inline=inline, together=together,
-        )  # fmt: skip
-        policy = self._retry.changed(max_attempts, timeout)
         with self._subscribe_lock:
             if self._is_closed:
                 raise BusClosedError("the bus is closed; nothing can be subscribed")
-            chosen, is_durable = choose_name(handler, name, pattern, self._lanes, self._anonymous)
-            subscription = Subscription(
-                chosen, pattern, handler, is_durable, is_async_callable(handler), inline,
-                policy, concurrency, key or by_subject, together,
+            subscription = new_subscription(
+                pattern, handler, self._retry, self._lanes, self._anonymous, name=name,
+                max_attempts=max_attempts, timeout=timeout, concurrency=concurrency,
+                inline=inline, key=key, together=together,
             )  # fmt: skip
-            self._put(chosen, self.serving.open(subscription))
+            self._put(subscription.name, self.serving.open(subscription))
         return subscription
 
     def _put(self, name: str, lane: Lane | None = None) -> None:
@@ -311,6 +301,7 @@ class EventBus:
         What runs has ``timeout`` seconds to end; what is cut off then runs again, uncounted.
         Blocks; not for the bus's loop. Does nothing for a name that is not served.
         """
+        refuse_on(self._loop, "detach")
         with self._subscribe_lock:
             lane = self._lanes.get(name)
             if lane is None or self._is_closed:
@@ -353,8 +344,14 @@ class EventBus:
     def drain(self, timeout: float | None = None) -> bool:
         """Block until nothing is pending or running, but for what waits for a retry or a due time.
 
-        Returns whether that came about within ``timeout`` seconds.
+        Returns whether that came about within ``timeout`` seconds. Raises WaitingError in a
+        handler, for which it would wait, BusClosedError.
         """
+        if (effects := self._effects()) is not None and effects.is_open:
+            raise WaitingError(f"drain would wait for {effects.subscription}, which calls it, too")
+        refuse_on(self._loop, "drain")
+        if self._is_closed:
+            raise BusClosedError("the bus is closed; nothing is handled any more")
         deadline = None if timeout is None else time.monotonic() + timeout
         self.log.commit(Unit())  # what was submitted before is committed with it
         return finishes(self._scheduler.settle(self.dispatcher), self._loop, deadline)
@@ -363,8 +360,9 @@ class EventBus:
         """Stop: let running handlers finish for up to ``timeout`` seconds, commit, close the log.
 
         What is unfinished then is pending in the log and runs at the next start. Idempotent; in a
-        forked process it does nothing.
+        forked process it does nothing. Raises WaitingError in an async or inline handler.
         """
+        refuse_on(self._loop, "close")
         with self._subscribe_lock:
             if self._is_closed or self.log.is_forked:
                 return

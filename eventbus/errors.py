@@ -87,6 +87,10 @@ class OperationError(EventBusError, ValueError):
     """A redrive, discard or replay that cannot be made."""
 
 
+class ActorError(EventBusError, ValueError):
+    """A name for who acts that cannot stand in the audit trail."""
+
+
 class EffectError(EventBusError, RuntimeError):
     """An effect asked for outside a running handler, or after its attempt had ended."""
 
@@ -101,6 +105,10 @@ class ScheduleChangedError(EventBusError):
 
 class BusClosedError(EventBusError, RuntimeError):
     """The bus is closed and takes no more events."""
+
+
+class WaitingError(EventBusError, RuntimeError):
+    """A wait that could never end where it was asked for, such as in a handler for itself."""
 
 
 class ReceiptTimeoutError(EventBusError, TimeoutError):

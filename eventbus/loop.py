@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
+from eventbus.errors import WaitingError
 from eventbus.threads import start_thread
 
 logger = logging.getLogger("eventbus")
@@ -65,6 +66,15 @@ class LoopThread:
             self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         finally:
             self.loop.close()
+
+
+def refuse_on(loop: asyncio.AbstractEventLoop, call: str) -> None:
+    """Raise WaitingError in what runs on ``loop``: it would stand still, and never be answered."""
+    if asyncio._get_running_loop() is loop:
+        raise WaitingError(
+            f"{call} waits for the bus's loop, on which this async or inline handler runs: call it "
+            "in another thread"
+        )
 
 
 def finishes(

@@ -6,13 +6,13 @@ import logging
 import math
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from eventbus.actor import signed
+from eventbus.actor import check_actor, signed
 from eventbus.errors import BusClosedError, LogWriteError, OperationError
 from eventbus.event import Event
+from eventbus.hurrying import hurry
 from eventbus.ids import new_id
 from eventbus.log import head
 from eventbus.log import operations as stored
@@ -28,8 +28,9 @@ from eventbus.log.values import (
     OperationPage,
     OperationState,
 )
+from eventbus.loop import refuse_on
 from eventbus.operation_run import Preview, Run
-from eventbus.operation_steps import DiscardSteps, RedriveSteps, ReplaySteps, Steps, ask_loop
+from eventbus.operation_steps import DiscardSteps, RedriveSteps, ReplaySteps, Steps
 from eventbus.serving import OPERATIONS
 from eventbus.timestamps import to_microseconds
 
@@ -115,7 +116,7 @@ class Operations:
 
     def discard(self, selection: Selection, by: str, reason: str) -> Operation:
         """Give the selected dead letters up for good. Raises OperationError, LogWriteError."""
-        if not reason.strip():
+        if not isinstance(reason, str) or not reason.strip():
             raise OperationError("discarding needs a reason that says why nobody misses them")
         upto_us = self._upto_us()
         total = self._preview("discard", selection, upto_us).total
@@ -156,8 +157,9 @@ class Operations:
         What is pending or retrying is skipped, and what was discarded. Raises OperationError for
         a subscription that is unknown or keeps state, LogWriteError.
         """
-        if rate is not None and not rate > 0:
-            raise OperationError(f"the rate must be events a second above 0, not {rate}")
+        is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+        if rate is not None and not (is_number and rate > 0):
+            raise OperationError(f"the rate must be events a second above 0, not {rate!r}")
         own = self._replayable(replayed.subscription)
         stretch = self._stretch(replayed)
         total, _ = self._log.replay_reader.count(replayed, own.pattern, own.id, stretch)
@@ -181,6 +183,7 @@ class Operations:
         raise OperationError(f"no durable subscription is named {name!r}")
 
     def _stretch(self, replayed: Replayed) -> Stretch:
+        replayed.check_ends()
         return self._log.replay_reader.stretch(replayed, self._log.last_sequence)
 
     # -- retries -----------------------------------------------------------------------------
@@ -189,31 +192,10 @@ class Operations:
         """Begin the next attempt of deliveries that wait for it; returns which it was begun of.
 
         Each is a sequence and a subscription. Recorded as ``bus.retry.requested`` before it is
-        done. Blocks for the bus's loop. Raises LogWriteError, BusClosedError.
+        done. Blocks for the bus's loop. Raises OperationError, LogWriteError, BusClosedError, and
+        WaitingError on that loop.
         """
-        wanted: dict[str, set[int]] = defaultdict(set)
-        for sequence, name in deliveries:
-            wanted[name].add(sequence)
-        named = [{"sequence": s, "subscription": name} for name in wanted for s in wanted[name]]
-        data = {**signed(by), "deliveries": named[:_MOST_NAMED], "total": len(named)}
-        subject = next(iter(wanted)) if len(wanted) == 1 else "retries"
-        event = Event.create("bus.retry.requested", data, subject=subject, time=self._bus.now())
-        self._log.commit(Unit([event]))
-        ids = {known.name: known.id for known in self._log.subscribers()}
-        dispatcher = self._bus.dispatcher
-
-        def hurry() -> list[tuple[int, str]]:
-            return [
-                (sequence, name)
-                for name, sequences in wanted.items()
-                if (lane := dispatcher.lane_of(ids.get(name, 0))) is not None
-                for sequence in dispatcher.retries.now(lane, sequences)
-            ]
-
-        begun = ask_loop(dispatcher.loop, hurry, self._closing)
-        for name, sequences in wanted.items():
-            begun += self._bus.serving.hurry_elsewhere(name, ids.get(name), sequences)
-        return begun
+        return hurry(self._bus, deliveries, check_actor(by), self._closing)
 
     # -- looking and stopping ----------------------------------------------------------------
 
@@ -243,8 +225,9 @@ class Operations:
     def stop(self, id: int, by: str) -> Operation | None:
         """End an operation after its current step; what it did stays done. None: unknown id.
 
-        One that has ended stays as it is.
+        One that has ended stays as it is. Raises WaitingError on the bus's loop.
         """
+        refuse_on(self._bus.dispatcher.loop, "operations.stop")
         run = self._runs.get(id)
         if run is not None:
             run.stopped_by = run.stopped_by or by
@@ -258,7 +241,11 @@ class Operations:
         return self.get(id)
 
     def wait(self, id: int, timeout: float | None = None) -> bool:
-        """Block until an operation has ended; whether it did within ``timeout`` seconds."""
+        """Block until an operation has ended; whether it did within ``timeout`` seconds.
+
+        Raises WaitingError on the bus's loop, which operations need.
+        """
+        refuse_on(self._bus.dispatcher.loop, "operations.wait")
         run = self._runs.get(id)
         if run is not None or not self._log.channel:
             return run is None or run.ended.wait(timeout)
@@ -274,6 +261,7 @@ class Operations:
         self, kind: OperationKind, selection: Selection | Replayed, by: str, reason: str | None,
         total: int, position: int, rate: float | None = None,
     ) -> Operation:  # fmt: skip
+        check_actor(by)
         with self._lock:
             if self._closing.is_set():
                 raise BusClosedError("the bus is closed; no operation can begin")

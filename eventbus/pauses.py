@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import TYPE_CHECKING
 
-from eventbus.actor import signed
+from eventbus.actor import check_actor, signed
 from eventbus.event import Event
 from eventbus.log.commit import call_soon
 from eventbus.log.subscribers import Pause
@@ -19,7 +20,7 @@ _LOOP_WITHIN_S = 1.0
 
 
 class Pauses:
-    """Any plain thread may call it; both methods block for a commit.
+    """Any thread may call it; both methods block for a commit.
 
     A pause stands in the log with the subscription, so it holds across restarts, also for one
     that nothing serves now. What was begun ends as it will; retries that are due wait as well.
@@ -31,7 +32,7 @@ class Pauses:
     def pause(self, name: str, by: str, reason: str | None = None) -> bool:
         """Begin no more attempts of a durable subscription; whether it was not paused before.
 
-        Recorded as ``subscription.paused``. Raises SubscriptionError, LogWriteError.
+        Recorded as ``subscription.paused``. Raises SubscriptionError, ActorError, LogWriteError.
         """
         pause = Pause(self._bus.now(), by, reason)
         return self._change(PAUSED, name, by, reason, pause)
@@ -43,7 +44,7 @@ class Pauses:
     def _change(
         self, type: str, name: str, by: str, reason: str | None, pause: Pause | None
     ) -> bool:
-        data = {"name": name, **signed(by)}
+        data = {"name": name, **signed(check_actor(by))}
         if reason is not None:
             data["reason"] = reason
         event = Event.create(type, data, subject=name, time=self._bus.now())
@@ -54,6 +55,8 @@ class Pauses:
             self._bus.dispatcher.look_again(name)
             seen.set()
 
-        call_soon(self._bus.dispatcher.loop, look)
-        seen.wait(_LOOP_WITHIN_S)
+        loop = self._bus.dispatcher.loop
+        call_soon(loop, look)
+        if asyncio._get_running_loop() is not loop:  # on it, nothing is begun before that
+            seen.wait(_LOOP_WITHIN_S)
         return has_changed

@@ -13,6 +13,7 @@ from eventbus.event import Event
 from eventbus.log.schedules import Request
 from eventbus.log.unit import Unit
 from eventbus.log.values import Delivery
+from eventbus.loop import refuse_on
 from eventbus.scheduled import ScheduledEvent
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class BatchReceipt:
         ``until="attempted"`` waits for the first attempts alone, after which a delivery may be
         "retrying". Returns all durable deliveries. Must not be called on an event loop. Raises
         ReceiptTimeoutError after ``timeout`` seconds, which names whom it still waited for,
-        BusClosedError when the bus is closed before, ValueError for another ``until``.
+        BusClosedError when the bus is closed before, WaitingError in an async handler of the
+        bus, ValueError for another ``until``.
         """
         if until not in get_args(Until):
             raise ValueError(f"until must be one of {get_args(Until)}, not {until!r}")
@@ -123,6 +125,7 @@ class BatchReceipt:
                 missing = [d for d in open_ones(deliveries, until) if d.subscription in served]
                 if not missing:
                     return deliveries
+                refuse_on(self._bus.dispatcher.loop, "deliveries")
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise ReceiptTimeoutError(

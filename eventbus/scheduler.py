@@ -7,7 +7,7 @@ import logging
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from eventbus.actor import signed
+from eventbus.actor import check_actor, signed
 from eventbus.clock import Clock
 from eventbus.dispatcher import Dispatcher
 from eventbus.due import DueQueue
@@ -93,6 +93,8 @@ class Scheduler:
 
         In a handler it is done, the cancelling being effects, and what is cancelled is known.
         """
+        if by is not None:
+            check_actor(by)
         if effects is None:
             return self._log.schedules.removing(
                 id, source, lambda event: Event.create(source=own, **self._told(event, by))

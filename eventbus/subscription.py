@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any, TypeVar
 
 from eventbus.errors import SubscriptionError
@@ -106,7 +107,40 @@ def stable_name(handler: Handler) -> str | None:
     return f"{module}:{name}"
 
 
-def choose_name(
+def new_subscription(
+    pattern: str | Pattern,
+    handler: Handler,
+    retry: RetryPolicy,
+    taken: Container[str],
+    numbers: Iterator[int],
+    *,
+    name: str | None,
+    max_attempts: int | None,
+    timeout: float | None,
+    concurrency: int,
+    inline: bool,
+    key: Key | None,
+    together: bool,
+) -> Subscription:
+    """A subscription whose name is not among the ``taken``; ``numbers`` tell nameless ones apart.
+
+    ``retry`` is for what is None. Raises PatternError, SubscriptionError.
+    """
+    if not isinstance(pattern, Pattern):
+        pattern = Pattern(pattern)
+    check_options(
+        handler, name, concurrency, max_attempts, timeout,
+        key=key, inline=inline, together=together,
+    )  # fmt: skip
+    chosen, is_durable = _choose_name(handler, name, pattern, taken, numbers)
+    policy = retry.changed(max_attempts, timeout)
+    return Subscription(
+        chosen, pattern, handler, is_durable, is_async_callable(handler), inline,
+        policy, concurrency, key or by_subject, together,
+    )  # fmt: skip
+
+
+def _choose_name(
     handler: Handler,
     name: str | None,
     pattern: Pattern,
@@ -146,6 +180,14 @@ def is_async_callable(handler: Handler) -> bool:
     if not inspect.isroutine(function):  # an object with a __call__ method
         function = type(function).__call__
     return inspect.iscoroutinefunction(function)
+
+
+def check_result(result: object) -> None:
+    """Raises SubscriptionError for what a handler gives when a call of it runs nothing."""
+    if isinstance(result, GeneratorType | AsyncGeneratorType):
+        raise SubscriptionError(
+            f"a handler must not yield: this one gave {result!r}, whose body never runs"
+        )
 
 
 def by_subject(event: Event) -> str:

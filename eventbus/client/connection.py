@@ -34,6 +34,8 @@ class Connection:
         """``url`` is the bus's address, like ``http://127.0.0.1:8000``; ``timeout_s`` bounds each
         wait for the network; ``token`` is sent as RFC 6750 §2.1 says. Raises ValueError.
         """
+        if not isinstance(url, str):
+            raise ValueError(f"the bus's URL must be text like http://127.0.0.1:8000, not {url!r}")
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(

@@ -10,7 +10,7 @@ from typing import Any
 
 from eventbus.client.effects import RemoteEffects, set_effects
 from eventbus.event import Event
-from eventbus.subscription import Handler, is_async_callable
+from eventbus.subscription import Handler, check_result, is_async_callable
 from eventbus.tracing import Tracing
 from eventbus.workers import WorkerPool
 
@@ -78,6 +78,8 @@ class Handling:
                 self._is_in_thread = False
         if inspect.isawaitable(result):
             await result
+        elif result is not None:
+            check_result(result)
 
     def _in_thread(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()

@@ -130,6 +130,13 @@ class PostgresqlDatabase:
             )
         with dbapi_connection.cursor() as cursor:
             cursor.execute(f"SET idle_in_transaction_session_timeout = {_STUCK_S * 1e3:.0f}")
+            cursor.execute("SELECT current_schema(), current_setting('search_path')")
+            schema, search_path = cursor.fetchone()
+            if schema is None:
+                raise LogError(
+                    f"{self._name} has no schema to put the tables into: none of its search_path, "
+                    f"{search_path!r}, is there for this user; make it with CREATE SCHEMA"
+                )
             cursor.execute(
                 "SELECT pg_try_advisory_lock_shared(%s, hashtext(current_schema()))", (OPEN_LOCK,)
             )

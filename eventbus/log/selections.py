@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from eventbus.errors import OperationError
 from eventbus.patterns import Pattern
 from eventbus.timestamps import format_time, parse_time
 
@@ -24,6 +25,14 @@ class Selection:
     since: datetime | None = None
     until: datetime | None = None
     deliveries: tuple[tuple[int, str], ...] | None = None
+
+    def __post_init__(self) -> None:
+        """A pattern may be given as text. Raises PatternError, OperationError."""
+        _check(self, "pattern", Pattern)
+        for name in ("subscription", "error_class"):
+            _check(self, name, str)
+        for name in ("since", "until"):
+            _check(self, name, datetime)
 
     def to_dict(self) -> dict[str, Any]:
         """As the API writes it, without what is not given."""
@@ -70,6 +79,24 @@ class Replayed:
     since: datetime | None = None
     until: datetime | None = None
 
+    def __post_init__(self) -> None:
+        """A pattern may be given as text. Raises PatternError, OperationError."""
+        _check(self, "subscription", str, is_needed=True)
+        _check(self, "pattern", Pattern)
+        for name in ("first", "last"):
+            _check(self, name, int)
+        for name in ("since", "until"):
+            _check(self, name, datetime)
+
+    def check_ends(self) -> None:
+        """Raises OperationError when it ends before it begins."""
+        for before, after in (("first", "last"), ("since", "until")):
+            begin, end = getattr(self, before), getattr(self, after)
+            if None not in (begin, end) and begin > end:
+                raise OperationError(
+                    f"{after} must not be before {before}: {end} is before {begin}"
+                )
+
     def to_dict(self) -> dict[str, Any]:
         """As the API writes it, without what is not given."""
         return _given(
@@ -92,6 +119,26 @@ class Replayed:
             parse_time(given["since"]) if "since" in given else None,
             parse_time(given["until"]) if "until" in given else None,
         )
+
+
+_WORDS = {
+    str: "text", int: "a whole number", datetime: "a datetime with a time zone",
+    Pattern: "a pattern",
+}  # fmt: skip
+
+
+def _check(owner: object, name: str, kind: type, *, is_needed: bool = False) -> None:
+    value = getattr(owner, name)
+    if value is None and not is_needed:
+        return
+    if kind is Pattern and isinstance(value, str):
+        object.__setattr__(owner, name, Pattern(value))
+        return
+    is_right = isinstance(value, kind) and not isinstance(value, bool)
+    if is_right and isinstance(value, datetime):
+        is_right = value.tzinfo is not None
+    if not is_right:
+        raise OperationError(f"{name} must be {_WORDS[kind]}, not {value!r}")
 
 
 def _given(**members: Any) -> dict[str, Any]:

@@ -127,6 +127,17 @@ def test_a_database_without_utf8_is_refused(tmp_path: Path) -> None:
         server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def test_a_schema_that_is_not_there_is_named_and_not_taken_for_one_in_use(tmp_path: Path) -> None:
+    url = f"{running_postgresql().url}?options=-csearch_path%3Dnosuchschema"
+    with pytest.raises(LogError, match="none of its search_path, 'nosuchschema', is there"):
+        EventLog(url, tmp_path)
+    source = f"sqlite:///{tmp_path / 'source.db'}"
+    EventLog(source).close()
+    code, said = flask({"EVENTBUS_DATABASE_URL": source}, "migrate-store", source, url)
+    assert code == 1
+    assert "nosuchschema" in said and "CREATE SCHEMA" in said, said
+
+
 def test_while_the_database_is_away_it_says_so_and_comes_back_by_itself(
     variables: dict[str, str], tmp_path: Path
 ) -> None:
