@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -136,4 +137,6 @@ class _FakeTimer:
 def _nanoseconds(by: float | timedelta) -> int:
     if isinstance(by, timedelta):
         return by // _MICROSECOND * 1_000
+    if isinstance(by, bool) or not isinstance(by, int | float) or not math.isfinite(by):
+        raise ValueError(f"a clock is moved by a number of seconds or a timedelta, not {by!r}")
     return round(by * 1e6) * 1_000

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Self
@@ -118,23 +121,35 @@ class ObservedBus(EventBus):
         /,
         *,
         times: int | None = None,
+        within: float | None = None,
         **subset: Any,
     ) -> list[Event]:
         """Assert that such events were published, and return them in order.
 
         Their data must have the fields of ``subset`` (of objects in it, again at least the
-        fields). Fields whose names are no keywords, or ``times``, are given as ``data``. With
-        ``times`` there must be exactly so many. Raises AssertionError, which shows what was
-        published instead.
+        fields). Fields whose names are no keywords, or are ``times`` or ``within``, are given as
+        ``data``. With ``times`` there must be exactly so many. ``within`` is how many seconds of
+        real time they may take to come, for what threads and processes publish that the bus knows
+        nothing of; it returns as soon as they are there. Raises AssertionError, which shows what
+        was published instead.
         """
         __tracebackhide__ = True
-        self.settle()
         expected = {**(data or {}), **subset}
-        found = self._matching(type_or_pattern, expected)
-        if found if times is None else len(found) == times:
-            return found
+        with self._news() as news:
+            deadline = time.monotonic() + (within or 0.0)
+            while True:
+                news.clear()
+                self.settle()
+                found = self._matching(type_or_pattern, expected)
+                if found if times is None else len(found) == times:
+                    return found
+                is_too_often = times is not None and len(found) > times
+                left_s = deadline - time.monotonic()
+                if is_too_often or left_s <= 0 or not news.wait(left_s):
+                    break
         wanted = f"{type_or_pattern!r}" + (f" with {shown(expected)}" if expected else "")
         how_often = f"{len(found)} times, not {times}" if times is not None else "never"
+        how_often += f" within {within:g} s" if within and not is_too_often else ""
         lines = [f"{wanted} was published {how_often}"]
         if found:
             lines += [
@@ -156,6 +171,20 @@ class ObservedBus(EventBus):
                 f"  #{event.sequence} {event.type} {shown(event.data)}" for event in found[:10]
             ]
             raise AssertionError("\n".join(["published, against what was expected:", *lines]))
+
+    @contextmanager
+    def _news(self) -> Iterator[threading.Event]:
+        """An event that is set whenever something is recorded."""
+        news = threading.Event()
+
+        def tell(_: list[Event]) -> None:
+            news.set()
+
+        self.log.add_listener(tell)
+        try:
+            yield news
+        finally:
+            self.log.remove_listener(tell)
 
     def _matching(self, pattern: str, expected: Mapping[str, Any]) -> list[Event]:
         return [event for event in self.events(pattern) if not differences(expected, event.data)]

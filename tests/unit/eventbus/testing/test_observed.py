@@ -11,6 +11,7 @@ import pytest
 
 from eventbus import Event
 from eventbus.testing import FakeClock, ObservedBus
+from tests.helpers.bus import LONG_S
 
 Published = Callable[..., list[Event]]
 
@@ -42,6 +43,28 @@ def test_it_waits_for_what_handlers_publish(event_bus: ObservedBus, published: P
 
     event_bus.publish("a", {"n": 1})
     published("c", n=3)
+
+
+def test_it_waits_for_what_another_thread_publishes_when_it_is_told_how_long(
+    event_bus: ObservedBus, published: Published
+) -> None:
+    looked = threading.Event()
+    threads = [
+        threading.Thread(target=lambda: looked.wait(LONG_S) and event_bus.publish("a.b", {"n": 1})),
+        threading.Thread(target=lambda: looked.wait(LONG_S) and event_bus.publish("a.b", {"n": 2})),
+    ]
+    for thread in threads:
+        thread.start()
+    with pytest.raises(AssertionError, match="'a.b' was published never"):
+        published("a.b")
+    settle, event_bus.settle = event_bus.settle, lambda: (settle(), looked.set())  # type: ignore
+    assert {event["n"] for event in published("a.b", times=2, within=LONG_S)} == {1, 2}
+    with pytest.raises(AssertionError, match="published 2 times, not 3 within 0.05 s"):
+        published("a.b", times=3, within=0.05)
+    with pytest.raises(AssertionError, match="published 2 times, not 1"):
+        published("a.b", times=1, within=10 * LONG_S)  # which no waiting would mend
+    for thread in threads:
+        thread.join(LONG_S)
 
 
 def test_a_failed_assertion_shows_the_nearest_events_and_their_differences(
