@@ -278,8 +278,9 @@ class EventBus:
     def unsubscribe(self, subscription: Subscription | str) -> None:
         """End a subscription, by itself or by name.
 
-        What it had not finished is cancelled; its dead letters stay, until it is subscribed again
-        or they are discarded. Blocks for a commit. Raises SubscriptionError for an unknown one.
+        What it had not finished is cancelled, also what it handles just now: what that asks for is
+        not done. Its dead letters stay, until it is subscribed again or they are discarded. Blocks
+        for a commit. Raises SubscriptionError for an unknown one, LogWriteError.
         """
         name = subscription if isinstance(subscription, str) else subscription.name
         with self._subscribe_lock:
@@ -288,11 +289,14 @@ class EventBus:
             if lane is None and not is_stored:
                 raise SubscriptionError(f"no subscription is named {name!r}")
             if lane is not None:
-                self._put(name)
+                lane.is_unsubscribed = True
                 self._loop.call_soon_threadsafe(self.dispatcher.remove, lane)
                 self.serving.forget(name)
-            if is_stored:
-                self.log.subscription_changes.remove(name)
+            try:
+                if is_stored:
+                    self.log.subscription_changes.remove(name)
+            finally:  # until then it counts as served, for those who wait for its deliveries
+                self._put(name)
             self._watch.notify_all()
 
     def detach(self, name: str, timeout: float = 2.0) -> None:

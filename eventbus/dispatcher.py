@@ -242,8 +242,8 @@ class Dispatcher:
 
     def _ended(self, run: Run, error: BaseException | None) -> None:
         job, lane = run.job, run.job.lane
-        if lane.is_closed:
-            return
+        if lane.is_closed or lane.is_unsubscribed:
+            return run.effects.tell_lost() if lane.is_unsubscribed else None
         if isinstance(error, DeliveryReturnedError):
             lane.ready.appendleft(job)
             self._pump(lane)

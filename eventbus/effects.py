@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -11,6 +12,8 @@ from eventbus.event import Event
 from eventbus.ids import derived_id
 from eventbus.log.unit import Apply
 from eventbus.tracing import Attempt
+
+logger = logging.getLogger("eventbus")
 
 MAX_DEPTH = 32
 # Of one delivery: all of it is committed in one transaction, which everybody waits for.
@@ -144,6 +147,16 @@ class Effects:
         if self.error is not None:
             raise self.error
         self.changes.append((apply, params))
+
+    def tell_lost(self) -> None:
+        """Say that its subscription was ended while it ran, and what is not done for it."""
+        if self.events or self.changes:
+            logger.warning(
+                "%s was unsubscribed while it handled %s event %s: of what it asked for, "
+                "%d events are not recorded and %d changes are not made",
+                self.subscription, self.event.type, self.event.id,
+                len(self.events), len(self.changes),
+            )  # fmt: skip
 
     def check_open(self) -> None:
         if not self.is_open:

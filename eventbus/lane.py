@@ -76,6 +76,7 @@ class Lane:
         self.is_behind = False
         self.is_loading = False
         self.is_closed = False
+        self.is_unsubscribed = False  # closed for good: nobody goes on with it
         self.is_leaving = False  # another process is to go on with it
         # All that was taken and is not finished, where another process may return deliveries.
         self.held: set[int] | None = None

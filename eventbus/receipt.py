@@ -120,8 +120,8 @@ class BatchReceipt:
                 changed.clear()
                 if self._bus.has_stopped:
                     raise BusClosedError(f"the bus was closed before event {event.id} was handled")
+                served = self._bus.served()  # before: what ends then is cancelled in what is read
                 deliveries = self._bus.log.deliveries(event.sequence)
-                served = self._bus.served()
                 missing = [d for d in open_ones(deliveries, until) if d.subscription in served]
                 if not missing:
                     return deliveries

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from eventbus import Event, EventBus
+from eventbus import Event, EventBus, Pattern
 from eventbus.errors import PatternError, SubscriptionError
 from tests.helpers.bus import LONG_S, Recorder, open_bus
+from tests.helpers.waiting import wait_until
 
 seen: list[Event] = []
 
@@ -268,6 +269,29 @@ def test_a_handler_may_subscribe_and_unsubscribe(bus: EventBus) -> None:
     bus.publish("b")
     later.wait_for(1)
     assert [stats.name for stats in bus.subscriptions()] == ["later"]
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+def test_what_a_handler_that_unsubscribes_itself_has_asked_for_is_not_lost_in_silence(
+    bus: EventBus, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    def leave(event: Event) -> None:
+        bus.publish("b")
+        bus.unsubscribe("mine")
+
+    async def leave_on_loop(event: Event) -> None:
+        leave(event)
+
+    bus.subscribe("a", leave if kind == "sync" else leave_on_loop, name="mine")
+    (delivery,) = bus.publish("a").deliveries(LONG_S)
+    assert delivery.state == "cancelled"  # and not pending: somebody waits until it is settled
+    assert bus.drain(LONG_S)
+    told = wait_until(
+        lambda: [r.getMessage() for r in caplog.records if "was unsubscribed" in r.getMessage()],
+        "it is said", LONG_S,
+    )  # fmt: skip
+    assert "1 events are not recorded" in told[0]
+    assert bus.log.read(0, 100, Pattern("b")).events == []
 
 
 # -- looking ------------------------------------------------------------------------------------
