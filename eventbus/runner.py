@@ -176,9 +176,9 @@ class Runner:
                 with self.tracing.handling(event, name, attempt) as run.effects.trace:
                     await call_handler(lane.subscription, event, run.effects, run, self._in_thread)
         except BaseException as raised:  # also SystemExit: a handler must not end the bus
-            if self._is_closed:
+            if self._is_closed and isinstance(raised, asyncio.CancelledError):
                 raise
-            error = raised
+            error = raised  # of one that was cut off nobody is told
         finally:
             if not self._is_closed:
                 self._in_flight.leave(slot)

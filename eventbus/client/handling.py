@@ -51,6 +51,8 @@ class Handling:
             await asyncio.wait([self._task])
         except asyncio.CancelledError:
             self.stop()
+            # What it still raises is for nobody: it is looked at, so that asyncio does not tell it.
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
             raise
         finally:
             self.effects.is_open = False

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import threading
 import time
+
+import pytest
 
 from eventbus import Event
 from tests.helpers.bus import LONG_S, Recorder, open_bus
@@ -64,3 +69,26 @@ def test_a_handler_that_is_nearly_done_may_finish_while_the_bus_closes(url: str)
     closing.join()
     with open_bus(url) as bus:
         assert bus.log.deliveries(1)[0].state == "succeeded"
+
+
+def test_what_a_handler_that_swallows_its_time_out_still_raises_is_told_by_nobody(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Event()
+
+    async def swallow(event: Event) -> None:
+        for _ in ("the time-out", "the close"):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(LONG_S)
+        try:
+            bus.publish("b")
+        finally:
+            ended.set()
+
+    bus = open_bus(url)
+    bus.subscribe("a", swallow, name="mine", timeout=0.05, max_attempts=1)
+    assert bus.publish("a").deliveries(LONG_S)[0].error_class == "HandlerTimeoutError"
+    bus.close(timeout=0.05)
+    assert ended.wait(LONG_S)
+    gc.collect()
+    assert [r.getMessage() for r in caplog.records if "never retrieved" in r.getMessage()] == []
