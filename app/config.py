@@ -32,7 +32,7 @@ from app.webhook_variables import WEBHOOK_VARIABLES
 from eventbus.brokers.address import BrokerAddress
 from eventbus.catalogue import ModeRule, read_folder
 from eventbus.catalogue.policy import Unknown
-from eventbus.errors import BrokerAddressError, DeclarationError
+from eventbus.errors import BrokerAddressError, DeclarationError, RetentionError
 from eventbus.patterns import Pattern
 from eventbus.retention import RetentionRule
 from handlers.addresses import AddressPolicy
@@ -50,6 +50,10 @@ class SettingsError(Exception):
     def __init__(self, problems: tuple[str, ...]) -> None:
         self.problems = problems
         super().__init__("Event Bus cannot start:\n" + "\n".join(f"  {p}" for p in problems))
+
+
+# Errors that say what is wrong and not only that something is.
+_EXPLAINED = HookFileError | BrokerAddressError | MaskError | RetentionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,7 @@ class Settings:
             except ValueError as error:
                 shown = variable.shown(text)
                 allowed = variable.allowed.replace("`", "")
-                is_told = isinstance(error, HookFileError | BrokerAddressError | MaskError)
+                is_told = isinstance(error, _EXPLAINED)
                 detail = f" ({error})" if is_told else ""
                 problems.append(f"{variable.name}={shown!r} is wrong; allowed: {allowed}{detail}")
         settings = cls(**values)

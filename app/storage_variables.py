@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from app.variables import Variable, whole
-from eventbus.errors import RetentionError
 from eventbus.retention import RetentionRule, RetentionRules
 
 
 def _retention(text: str) -> tuple[RetentionRule, ...]:
-    try:
-        return RetentionRules.parse(text).rules
-    except RetentionError as error:
-        raise ValueError(str(error)) from error
+    return RetentionRules.parse(text).rules
 
 
 def _limit(text: str) -> int:

@@ -241,7 +241,7 @@ class TooManyEffectsError(RejectError):
     """A handler asked for more in one delivery than one transaction may hold."""
 
 
-class RetentionError(EventBusError):
+class RetentionError(EventBusError, ValueError):
     """A retention rule that cannot be read, or events that cannot be removed now."""
 
 

@@ -99,6 +99,25 @@ class Pattern:
             state = advancing << 1 | state & self._loops
         return state & self._end != 0
 
+    def covers(self, other: Pattern) -> bool:
+        """Whether every event type that ``other`` matches is in this set, too."""
+        segments = {*self._literals, *other._literals, ""}  # the last is any that neither names
+        states, seen = {(1, 1)}, set[tuple[int, int]]()
+        for _ in range(MAX_TYPE_SEGMENTS):
+            states = {
+                (self._after(mine, segment), other._after(theirs, segment))
+                for mine, theirs in states
+                for segment in segments
+            } - seen
+            if any(theirs & other._end and not mine & self._end for mine, theirs in states):
+                return False
+            seen |= states
+        return True
+
+    def _after(self, state: int, segment: str) -> int:
+        """The state that one more segment leads to; ``matches`` does the same without a call."""
+        return (state & self._literals.get(segment, self._any)) << 1 | state & self._loops
+
     def __str__(self) -> str:
         return self.text
 

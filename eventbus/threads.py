@@ -21,6 +21,15 @@ def start_thread(thread: threading.Thread) -> None:
         ) from error
 
 
+def is_process_ending() -> bool:
+    """Whether the interpreter has begun to shut down, from when on no thread pool takes work.
+
+    The threads of pools end then, before daemon threads do, and nothing else tells of it.
+    """
+    pools = sys.modules.get("concurrent.futures.thread")
+    return bool(getattr(pools, "_shutdown", False))
+
+
 def give_way(nice: int) -> None:
     """Have the calling thread run after others: ``nice`` as in nice(1), 0 to 19.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from app.config import Settings
 from app.pages.summary import size
 from eventbus.command.errors import CommandError
 from eventbus.command.server import Server
+from eventbus.timestamps import parse_time
 
 _POLL_S = 0.3
 
@@ -87,6 +89,12 @@ def _show(found: dict[str, Any]) -> None:
     )
     for name, what in (("limit_at", "the limit is reached"), ("full_at", "the disk is full")):
         if found[name]:
-            click.echo(f"at this rate {what} on {found[name]}")
+            click.echo(f"at this rate {what} about {_about(parse_time(found[name]))}")
     for rule in found["retention"]["rules"] or ["no rule: everything is kept"]:
         click.echo(f"  {rule}")
+
+
+def _about(at: datetime) -> str:
+    """No finer than what is known of it: the day, or the hour when it is near."""
+    is_near = at - datetime.now(UTC) < timedelta(days=2)
+    return f"{at:%Y-%m-%d %H:00} UTC" if is_near else f"{at:%Y-%m-%d}"

@@ -22,7 +22,7 @@ from eventbus.bus import EventBus
 from eventbus.errors import BrokerAwayError, BusClosedError, EventBusError, PatternError
 from eventbus.log.commit import call_soon
 from eventbus.patterns import Pattern
-from eventbus.threads import start_thread
+from eventbus.threads import is_process_ending, start_thread
 from eventbus.trouble import Trouble
 from eventbus.validation import MAX_EVENT_BYTES
 
@@ -259,10 +259,14 @@ class Bridge:
                     self._connected()
                     await self._work(link)
                 except BrokerAwayError as error:
+                    if is_process_ending():
+                        return  # nobody has closed the bridge, and nobody is to be told
                     self._away(str(error))
                 except BusClosedError:
                     return
                 except Exception as error:
+                    if is_process_ending():
+                        return
                     logger.exception("the connection to the broker has failed")
                     self._away(f"{type(error).__name__}: {error}")
                 if time.monotonic() - began > _GOOD_S:

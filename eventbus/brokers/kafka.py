@@ -7,6 +7,7 @@ the event loop is whole batches.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -186,11 +187,12 @@ class KafkaLink:
         self._is_closed.set()
         self._lost = self._lost or "it was closed"
         self._room.set()
-        ending = [
-            self._loop.run_in_executor(self._sending, self._producer.close),
-            self._loop.run_in_executor(self._receiving, self._close_consumer),
-        ]
-        await asyncio.wait(ending, timeout=CLOSE_TIMEOUT_S)
+        with contextlib.suppress(RuntimeError):  # the process ends, and its threads have
+            ending = [
+                self._loop.run_in_executor(self._sending, self._producer.close),
+                self._loop.run_in_executor(self._receiving, self._close_consumer),
+            ]
+            await asyncio.wait(ending, timeout=CLOSE_TIMEOUT_S)
         self._sending.shutdown(wait=False)
         self._receiving.shutdown(wait=False)
 

@@ -74,6 +74,11 @@ class RetentionRule:
         text = self.pattern.text
         return text in _AUDIT_TYPES or text.partition(".")[0] in _AUDIT_FAMILIES
 
+    def hides(self, later: RetentionRule) -> bool:
+        """Whether a rule that comes after this one holds for no event."""
+        is_left_audit = later.is_about_audit and not self.is_about_audit
+        return not is_left_audit and self.pattern.covers(later.pattern)
+
 
 class RetentionRules:
     """The rules in their order: the first one that matches a type holds."""
@@ -84,8 +89,16 @@ class RetentionRules:
 
     @classmethod
     def parse(cls, text: str) -> RetentionRules:
-        """Rules separated by semicolons. Raises RetentionError."""
-        return cls(RetentionRule.parse(part) for part in text.split(";") if part.strip())
+        """Rules separated by semicolons. Raises RetentionError, also for one that never holds."""
+        rules = [RetentionRule.parse(part) for part in text.split(";") if part.strip()]
+        for index, rule in enumerate(rules):
+            for earlier in rules[:index]:
+                if earlier.hides(rule):
+                    raise RetentionError(
+                        f"the rule {rule.text!r} can never hold, as {earlier.text!r} before it is "
+                        "about all of its events: the first that matches holds"
+                    )
+        return cls(rules)
 
     def rule_of(self, type: str) -> RetentionRule | None:
         """The rule that holds for a type. For audit events only one that names them does."""

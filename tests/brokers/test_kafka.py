@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from eventbus.brokers import open_broker
 from eventbus.errors import BrokerAwayError
 from tests.brokers.buses import WAIT_S, Joined, joined
 from tests.brokers.stages import KafkaStage, make_event, opened, receive, run
+from tests.helpers.server import ROOT
 from tests.helpers.waiting import wait_until
 from tests.services import Kafka
 
@@ -209,6 +212,24 @@ def test_who_comes_into_the_group_takes_its_share_and_nothing_is_lost(
             await link.close()
 
     run(scenario())
+
+
+def test_a_program_that_ends_without_closing_its_bridge_ends_in_silence(stage: KafkaStage) -> None:
+    program = (
+        "import logging, sys\n"
+        "from eventbus import EventBus\n"
+        "from eventbus.brokers import Bridge\n"
+        "logging.basicConfig(level=logging.WARNING)\n"
+        "bus = EventBus.open('sqlite://')\n"
+        "bridge = Bridge.to(bus, sys.argv[1], name=sys.argv[2], send=['*'], take=['#'])\n"
+        "bridge.start()\n"
+        f"assert bridge.wait_connected({WAIT_S})\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, stage.url, stage.group("a")],
+        capture_output=True, text=True, timeout=2 * WAIT_S, cwd=ROOT,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_server_that_is_not_there_is_said() -> None:

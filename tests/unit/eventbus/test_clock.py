@@ -146,3 +146,6 @@ def test_a_retry_found_at_the_start_never_waits_longer_than_a_delay_can_be(
 def test_a_clock_cannot_be_moved_back(clock: FakeClock) -> None:
     with pytest.raises(ValueError, match="set_wall_clock"):
         clock.advance(-1)
+    for wrong in (float("nan"), float("inf"), "5", True, None):
+        with pytest.raises(ValueError, match="a number of seconds or a timedelta, not"):
+            clock.advance(wrong)  # type: ignore[arg-type]

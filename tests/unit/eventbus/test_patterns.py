@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 from time import perf_counter
 
@@ -65,6 +66,22 @@ def test_a_wildcard_matches_what_the_dialect_says(
 @example("#.a.#.a.#.*", "a.b.a.c")
 def test_matching_agrees_with_a_naive_reference(pattern: str, type: str) -> None:
     assert Pattern(pattern).matches(type) == matches_naively(pattern.split("."), type.split("."))
+
+
+SHORT = [".".join(each) for n in range(1, 6) for each in itertools.product("abz", repeat=n)]
+short = st.lists(st.sampled_from("ab*+#"), min_size=1, max_size=3).map(".".join)
+
+
+@given(short, short)
+@example("#", "*")
+@example("#.a", "a.#.a")
+@example("a.*", "a.+.#")
+def test_a_pattern_covers_another_when_it_matches_all_that_the_other_does(
+    pattern: str, other: str
+) -> None:
+    mine, theirs = Pattern(pattern), Pattern(other)
+    expected = all(mine.matches(type) for type in SHORT if theirs.matches(type))
+    assert mine.covers(theirs) == expected
 
 
 @given(types)

@@ -42,6 +42,32 @@ def test_a_wrong_rule_is_refused(text: str) -> None:
         RetentionRules.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("# keep 1d; # keep 2d", "# keep 2d"),
+        ("a.* keep 1d; b keep 1d; a.b.* payload 1d", "a.b.* payload 1d"),
+        ("*.b keep 1d; + keep 1d; c.b keep 2d", "c.b keep 2d"),
+        ("# keep 1d; alert.* keep 2d", "alert.* keep 2d"),
+    ],
+)
+def test_a_rule_that_never_holds_is_refused_with_the_one_before_it(text: str, rule: str) -> None:
+    with pytest.raises(RetentionError, match="can never hold, as .* before it") as refused:
+        RetentionRules.parse(text)
+    assert repr(rule) in str(refused.value)
+
+
+def test_a_rule_that_holds_for_what_is_left_is_taken() -> None:
+    for text in (
+        "a.b keep 1d; a.* keep 2d",
+        "*.b keep 1d; b.* keep 1d",
+        "# keep 1d; bus.* keep 2d",  # audit events have no rule but those that name them
+        "# keep 1d; alert.acknowledged keep 2d",
+        "a.* keep 1d; a.# keep 1d",
+    ):
+        assert len(RetentionRules.parse(text).rules) == 2
+
+
 def test_the_first_rule_that_matches_holds() -> None:
     rules = RetentionRules.parse("a.b keep 1d; a.* keep 2d")
     assert [getattr(rules.rule_of(t), "keep_s", 0) for t in ("a.b", "a.c", "b.c")] == [
@@ -50,7 +76,7 @@ def test_the_first_rule_that_matches_holds() -> None:
 
 
 def test_audit_events_have_no_rule_but_one_that_names_them() -> None:
-    rules = RetentionRules.parse("# keep 1d; *.acknowledged keep 1d; bus.rebuild.* keep 1y")
+    rules = RetentionRules.parse("*.acknowledged keep 1d; # keep 1d; bus.rebuild.* keep 1y")
     audit = ("bus.backup.made", "alert.acknowledged", "subscription.ended")
     assert [rules.rule_of(type) for type in audit] == [None] * 3
     assert not any(rules.may_go_for_room(type) for type in audit)
