@@ -36,6 +36,7 @@ _NEEDS: Mapping[str, Mapping[Need, str]] = {
     "publish_page": {
         "read": "receipt", "publish": "cancel example preview publish publish_page waiting",
     },
+    "scheduled_page": {"read": "scheduled", "publish": "cancel"},
     "transfers_page": {
         "read": "export_page progress stop", "admin": "import_file import_page",
     },

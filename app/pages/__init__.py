@@ -23,6 +23,7 @@ from app.pages import (
     publish,
     reference,
     retries,
+    scheduled,
     transfers,
     views,
     webhooks,
@@ -39,6 +40,7 @@ def register(app: Flask) -> None:
     for module in (
         live, events, event, evaluations, compare, evaluation, retries, inbox_decisions,
         dead_letters, operations, alerts, attention, channels, flow, handlers, catalogue, publish,
-        reference, transfers, views, webhooks,
+        reference, scheduled, transfers, views,
+        webhooks,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)

@@ -242,3 +242,28 @@ def test_indents_are_kept_by_enter(shared_server: ServerProcess, visit: Visit) -
 def _write(page: Page, type: str, data: str) -> None:
     page.get_by_label("Type", exact=True).fill(type)
     page.get_by_label("Data, a JSON object").fill(data)
+
+
+def test_what_is_scheduled_is_listed_and_taken_back(server: ServerProcess, visit: Visit) -> None:
+    api = server.new_api()
+    for number in (2, 1):
+        event = {"type": "report.due", "id": f"due-{number}", "subject": f"report-{number}",
+                 "delay": 3_600 * number}  # fmt: skip
+        assert api.post("/api/events", event).status == 202
+    page = visit(server, "/publish")
+    page.get_by_role("link", name="Scheduled").click()
+    page.wait_for_url("**/events/scheduled")
+    rows = page.locator(".later")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("report-1")
+    expect(rows.first).to_contain_text(re.compile(r"in (59:\d\d|1:00:00)"))
+    rows.first.get_by_text("Cancel…").click()
+    rows.first.get_by_role("button", name="Cancel it").click()
+    expect(rows).to_have_count(1)
+    expect(page.get_by_role("status").first).to_have_text("due-1 is cancelled")
+    expect(rows.first.get_by_role("link", name="Open due-2")).to_be_focused()
+    (told,) = api.get("/api/events", type="bus.schedule.cancelled").json["events"]
+    assert (told["data"]["id"], told["data"]["by"]) == ("due-1", "dashboard")
+    assert api.get("/api/scheduled/due-2").status == 200
+    rows.first.get_by_role("link", name="Open due-2").click()
+    expect(page.get_by_role("region", name="Receipt")).to_contain_text("report.due")

@@ -199,6 +199,7 @@ def paths(visitor: Visitor) -> dict[str, list[str]]:
         "transfers_page.export_page": ["/events/export?type=vendor.*"],
         "transfers_page.import_page": ["/events/import"],
         "transfers_page.progress": [f"/events/transfers/{TOKEN}"],
+        "scheduled_page.scheduled": ["/events/scheduled"],
         "views_page.menu": ["/views"],
         "webhooks_page.webhooks": ["/webhooks"],
         "metrics.metrics": ["/metrics"],
@@ -213,6 +214,6 @@ SHOWN = {
     "events_page.events", "event_page.event", "event_page.event_at", "event_page.progress",
     "event_page.payload", "event_page.raw", "event_page.take", "compare_page.compare",
     "dead_letters_page.dead_letters", "retries_page.now", "flow_page.edge", "catalogue_page.one",
-    "publish_page.publish_page", "publish_page.example",
+    "publish_page.publish_page", "publish_page.example", "scheduled_page.scheduled",
 }  # fmt: skip
 SOCKETS = {"live.page", "live.stream", "consume.consume"}

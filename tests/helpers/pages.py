@@ -167,6 +167,7 @@ def paths(server: ServerProcess) -> dict[str, str]:
         "events of a time": "/events?since=1h&q=eval*",
         "export": "/events/export?type=evaluation.*",
         "import": "/events/import",
+        "scheduled": "/events/scheduled",
         "event": f"/events/{newest['id']}",
         "event with a dead letter": f"/events/at/{dead['sequence']}",
         "event with a large payload": f"/events/at/{large['sequence']}",

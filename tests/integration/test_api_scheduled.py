@@ -187,3 +187,20 @@ def test_a_remote_bus_schedules_and_its_receipt_tells_when(server: ServerProcess
         )
         again = client.publish("remote.later", id=event.id, delay=5).wait(10)
         assert again.sequence is not None
+
+
+def test_the_page_takes_back_one_source_s_event_and_says_what_is_wrong_with_a_form(
+    api: Api,
+) -> None:
+    for source in ("/a", "/b"):
+        event = {"type": "page.later", "id": "page/1", "source": source, "delay": 3_600}
+        assert api.post("/api/events", event).status == 202
+    kind = {"accept": "text/html", "content-type": "application/x-www-form-urlencoded"}
+    for body, said in (("id=page/1", "source must be given"), ("source=/a", "id must be given")):
+        answer = api.request("POST", "/events/scheduled/cancel", body, kind)
+        assert answer.status == 400 and said in answer.text
+    wanted = api.request("POST", "/events/scheduled/cancel", "id=page/1&source=/a", kind)
+    assert wanted.status == 303
+    assert api.get("/api/scheduled/page/1", source="/a").status == 404
+    assert api.get("/api/scheduled/page/1", source="/b").status == 200
+    assert api.request("GET", "/events/scheduled?cursor=x", None, kind).status == 400
