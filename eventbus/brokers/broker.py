@@ -17,7 +17,8 @@ class Incoming:
     by their names without a prefix; empty when there are none. ``mapped`` stands in for them when
     the message is no CloudEvent at all; None when such a message cannot be told apart from
     others and so must be refused. ``origin`` is where it came from, for people, ``mark`` tells it
-    apart from every other message from there. ``token`` is the adapter's own.
+    apart from every other message from there. ``token`` is the adapter's own. ``wrong``
+    names attributes whose values have no form as text, such as tables: then it is no event.
     """
 
     body: bytes
@@ -27,6 +28,7 @@ class Incoming:
     origin: str
     mark: str
     token: Any = field(default=None, repr=False)
+    wrong: tuple[str, ...] = ()
 
 
 class Link(Protocol):

@@ -65,6 +65,8 @@ class Intake:
     def _event(self, message: Incoming) -> Event | None:
         """What is to be recorded of a message; None when that is nothing."""
         try:
+            for name in message.wrong:
+                raise EventValidationError.of(f"/{name}", "must be a text, not a table or array")
             event = decode(message, self._max_bytes)
             if event.family == "bus":
                 raise EventValidationError.of("/type", "the types bus.* are this bus's own")

@@ -311,9 +311,12 @@ def message_of(event: Event) -> Message:
 
 def _incoming(message: Any, queue: str, channel: int) -> Incoming:
     attributes: dict[str, str] = {}
+    wrong: list[str] = []
     for name, value in (message.headers or {}).items():
         prefix = next((each for each in _PREFIXES if name.startswith(each)), None)
         if prefix is not None and value is not None:
+            if isinstance(value, dict | list):
+                wrong.append(name[len(prefix) :].lower())
             attributes[name[len(prefix) :].lower()] = _text(name[len(prefix) :], value)
     body = bytes(message.body)
     exchange, key = _published(message)
@@ -334,6 +337,7 @@ def _incoming(message: Any, queue: str, channel: int) -> Incoming:
     return Incoming(
         body, message.content_type or "", attributes, mapped,
         f"/rabbitmq/{queue.removesuffix('.dead')}", mark, (channel, message),
+        tuple(wrong),
     )  # fmt: skip
 
 

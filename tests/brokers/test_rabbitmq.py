@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aio_pika
 import pytest
@@ -128,6 +129,27 @@ def test_a_service_without_our_code_publishes_in_whichever_form(
         assert {(event.type, event.source) for event in seen} == {("order.paid", "/shop")}
         assert seen[0].time == seen[2].time == seen[5].time == moment
         assert bus.bridge.status().rejected == 0
+
+
+@pytest.mark.parametrize("value", [{"x": 1}, ["x"]], ids=["table", "array"])
+def test_an_attribute_that_is_no_text_makes_no_event(
+    rabbit: RabbitMqStage, tmp_path: Path, value: Any
+) -> None:
+    given = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.paid"}
+    headers = {f"cloudEvents:{name}": text for name, text in given.items()}
+
+    async def publish() -> None:
+        async with foreign(rabbit) as exchange:
+            message = Message(b'{"n":1}', headers={**headers, "cloudEvents:subject": value})
+            await exchange.publish(message, "order.paid")
+
+    with joined(rabbit, tmp_path, "a") as (bus,):
+        run(publish())
+        (rejected,) = bus.seen.wait_for(1, WAIT_S)
+        assert rejected.type == "bus.intake.rejected"
+        assert rejected["errors"] == [
+            {"pointer": "/subject", "detail": "must be a text, not a table or array"}
+        ]
 
 
 def test_a_poisoned_message_is_recorded_with_its_body_and_acknowledged(
