@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any, NoReturn
 
 from eventbus.errors import JsonTextError
@@ -26,8 +27,10 @@ def read_json(text: str | bytes, *, is_strict: bool = True) -> Any:
         problem = f"must be JSON: {error.msg} at line {error.lineno}, column {error.colno}"
     except RecursionError:
         problem = "is nested too deeply"
-    except ValueError as error:  # a constant, a name that is there twice, a number of 5,000 digits
+    except ValueError as error:  # a constant, a name that is there twice
         problem = f"must be JSON: {error}"
+        if "integer string conversion" in str(error):  # which tells readers of Python what to do
+            problem = f"has a number of more than {sys.get_int_max_str_digits():,} digits"
     raise JsonTextError(problem)
 
 

@@ -25,6 +25,8 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 encode_json = _ENCODER.encode
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _MOST_REMEMBERED = 1_000
+_MOST_SHOWN = 80
+_SHOWING = json.JSONEncoder(ensure_ascii=False)
 
 
 def _payload_encoder() -> Callable[[Any], str]:
@@ -169,7 +171,11 @@ def _explain(data: Any, errors: list[FieldError], *, certain: bool = True) -> No
         if isinstance(value, dict):
             for key, item in value.items():
                 if not isinstance(key, str):
-                    errors.append(FieldError(pointer, f"has a key that is not text: {shown(key)}"))
+                    errors.append(
+                        FieldError(
+                            pointer, f"has a key that is not text: {repr(key)[:_MOST_SHOWN]}"
+                        )
+                    )
                     return
                 if key_problem := _value_problem(key, depth):
                     errors.append(FieldError(pointer, f"has a key that {key_problem}"))
@@ -221,8 +227,23 @@ def pointer_token(text: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A short, printable form of a wrong value for an error message."""
-    is_container = isinstance(value, dict | list | tuple)
-    text = f"a {type(value).__name__}" if is_container else repr(value)
+    """A short, printable form of a wrong value for an error message; JSON, but for text."""
+    if value is None or value is True or value is False or isinstance(value, dict | list | tuple):
+        text = _beginning(value)
+    else:
+        text = repr(value)
     text = text.encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= 80 else text[:77] + "..."
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."
+
+
+def _beginning(value: Any) -> str:
+    """The JSON of a value, no more of it than is shown."""
+    text = ""
+    try:
+        for part in _SHOWING.iterencode(value):  # not all at once: it may be somebody's megabyte
+            text += part
+            if len(text) > _MOST_SHOWN:
+                break
+    except (TypeError, ValueError, RecursionError):
+        return f"a {type(value).__name__}"
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

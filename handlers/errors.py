@@ -6,6 +6,7 @@ from typing import Any
 
 from eventbus import Event
 from eventbus.errors import RejectError, RetryLaterError
+from eventbus.validation import shown
 
 
 class HandlerError(Exception):
@@ -16,9 +17,7 @@ class MalformedEventError(HandlerError, RejectError, ValueError):
     """An event whose data a handler cannot understand: a dead letter at once, for a person."""
 
     def __init__(self, event: Event, field: str, rule: str, value: Any) -> None:
-        shown = repr(value)
-        shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        super().__init__(f"{event.type}: data.{field} {rule}, not {shown}")
+        super().__init__(f"{event.type}: data.{field} {rule}, not {shown(value)}")
 
 
 class RuleError(HandlerError, ValueError):

@@ -67,15 +67,19 @@ def read_arguments(parser: Parser, argv: Sequence[str] | None) -> argparse.Names
         getattr(options, "command", parser).error(f"unrecognized argument: {wrong}")
     if left:
         getattr(options, rest).extend(left)
+    named = getattr(options, "named_pattern", None)
+    if named is not None:
+        if options.pattern is not None:
+            options.command.error("PATTERN and --type are the same; give one of them")
+        options.pattern = named
     return options
 
 
-def add_filter(parser: Parser, *, has_positions: bool = True) -> None:
-    """Which events of the history are meant."""
-    parser.add_argument(
-        "pattern", nargs="?", type=pattern, metavar="PATTERN",
-        help="of the type, such as 'evaluation.*'; all when not given",
-    )  # fmt: skip
+def add_filter(
+    parser: Parser, *, has_positions: bool = True, read: Callable[[str], str] | None = None
+) -> None:
+    """Which events of the history are meant; ``read`` checks what stands where a PATTERN may."""
+    add_pattern(parser, "of the type, such as 'evaluation.*'; all when not given", read)
     parser.add_argument("--text", "-q", help='words, "phrases" and beginnings* in the payload')
     parser.add_argument("--subject", help="exactly this subject")
     parser.add_argument("--correlation", help="exactly this correlation id")
@@ -83,6 +87,18 @@ def add_filter(parser: Parser, *, has_positions: bool = True) -> None:
     if has_positions:
         parser.add_argument("--after", type=sequence, metavar="SEQUENCE", help="later ones only")
         parser.add_argument("--before", type=sequence, metavar="SEQUENCE", help="earlier ones only")
+
+
+def add_pattern(
+    parser: Parser, help: str, read: Callable[[str], str] | None = None
+) -> None:  # fmt: skip
+    """Of which types, in its place or by its name; ``read`` checks what is in its place."""
+    parser.add_argument(
+        "pattern", nargs="?", type=read or pattern, metavar="PATTERN", help=help
+    )  # fmt: skip
+    parser.add_argument(
+        "--type", dest="named_pattern", type=pattern, metavar="PATTERN", help="the same as PATTERN"
+    )
 
 
 def add_times(parser: Parser) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from eventbus.command.arguments import Commands, Parser, add_command, add_filter, query
+from eventbus.command.arguments import Commands, Parser, add_command, add_filter, pattern, query
 from eventbus.command.context import Context
 from eventbus.command.errors import CommandError, UsageError
 from eventbus.command.progress import Progress
 from eventbus.command.safe import safe_line
 
 _FORMATS = ("ndjson", "csv")
+_ENDINGS = (".ndjson", ".jsonl", ".json", ".csv")
 
 
 def add(commands: Commands, parent: Parser) -> None:
@@ -31,13 +33,23 @@ def add(commands: Commands, parent: Parser) -> None:
         eventbus export --subject eval-42 | jq -r .type | sort | uniq -c
         """,
     )  # fmt: skip
-    add_filter(parser)
+    add_filter(parser, read=_type_and_no_file)
     parser.add_argument("--output", "-o", metavar="FILE", help="where to (the output)")
     parser.add_argument("--format", choices=_FORMATS, help="ndjson, or csv; by FILE's ending")
     parser.add_argument(
         "--resume", action="store_true", help="go on with FILE.part, its filter too"
     )
     parser.add_argument("--force", action="store_true", help="replace FILE when it is there")
+
+
+def _type_and_no_file(text: str) -> str:
+    """A pattern; who wants a file is told how to name it. Raises ArgumentTypeError."""
+    if "/" in text or text.endswith(_ENDINGS):
+        raise ArgumentTypeError(
+            f"{text} looks like a file: -o {text} writes to one, and --type has a pattern that "
+            "looks so"
+        )
+    return pattern(text)
 
 
 def run(context: Context) -> None:

@@ -11,6 +11,7 @@ from eventbus.command.arguments import (
     Commands,
     Parser,
     add_command,
+    add_pattern,
     add_times,
     add_who,
     pattern,
@@ -19,7 +20,7 @@ from eventbus.command.arguments import (
     who,
 )
 from eventbus.command.context import Context
-from eventbus.command.errors import FAILED, INTERRUPTED, OK, CommandError, UsageError
+from eventbus.command.errors import FAILED, INTERRUPTED, NOT_FOUND, OK, CommandError, UsageError
 from eventbus.command.interrupts import held_back
 from eventbus.command.progress import Progress
 
@@ -70,12 +71,12 @@ def add(commands: Commands, parent: Parser) -> None:
         help="deliver recorded events again to one subscription",
         about="--since and --until are the times of events. Read models refuse it.",
         examples="""
-        eventbus replay search-index --from 1 --type 'document.*' --rate 200 --dry-run
+        eventbus replay search-index 'document.*' --from 1 --rate 200 --dry-run
         eventbus replay search-index --since 2026-11-24 --yes
         """,
     )  # fmt: skip
     replay.add_argument("subscription", metavar="SUBSCRIPTION")
-    replay.add_argument("--type", metavar="PATTERN", type=pattern, help="of these types only")
+    add_pattern(replay, "of these types only")
     replay.add_argument("--from", dest="first", metavar="SEQUENCE", type=sequence, help="from here")
     replay.add_argument("--to", dest="last", metavar="SEQUENCE", type=sequence, help="up to here")
     add_times(replay)
@@ -101,8 +102,9 @@ def run_discard(context: Context) -> int:
 
 def run_replay(context: Context) -> int:
     options = context.options
-    names = ("subscription", "type", "first", "last", "since", "until", "rate", "reason")
-    return _run(context, "replay", {name: getattr(options, name) for name in names})
+    names = ("subscription", "first", "last", "since", "until", "rate", "reason")
+    body = {name: getattr(options, name) for name in names}
+    return _run(context, "replay", {**body, "type": options.pattern})
 
 
 def _selected(options: argparse.Namespace) -> Body:
@@ -152,7 +154,10 @@ def _run(context: Context, kind: str, body: Body) -> int:
         return OK
     for line in _previewed(kind, preview):
         screen.note(line)
-    if preview["total"] and not options.yes:
+    if not preview["total"]:
+        screen.note("nothing was done")
+        return NOT_FOUND
+    if not options.yes:
         confirm(context)
     operation, is_interrupted = _follow(context, path, body)
     if context.as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +12,13 @@ from eventbus.command.context import Context
 from eventbus.command.errors import FAILED, OK, UNREACHABLE
 from eventbus.command.notes import client_notes
 from eventbus.command.progress import Progress
-from eventbus.errors import EventDroppedError, EventRefusedError, EventValidationError
+from eventbus.errors import (
+    EventDroppedError,
+    EventRefusedError,
+    EventValidationError,
+    JsonTextError,
+)
+from eventbus.json_reader import read_json
 from eventbus.scheduled import read_event
 
 # What waits is bounded by waiting, not by dropping: the pipe stands still meanwhile.
@@ -110,10 +115,8 @@ def publish_lines(context: Context, lines: Iterable[bytes], source: str) -> int:
 
 def _publish(bus: RemoteEventBus, sent: _Lines, number: int, line: bytes) -> None:
     try:
-        event = read_event(json.loads(line), source=bus.source, max_bytes=_MOST_EVENT_BYTES)
-    except EventValidationError as error:
+        event = read_event(read_json(line), source=bus.source, max_bytes=_MOST_EVENT_BYTES)
+    except (EventValidationError, JsonTextError) as error:
         sent.refuse(number, str(error))
-    except (ValueError, RecursionError) as error:
-        sent.refuse(number, f"must be a JSON object: {error}")
     else:
         sent.add(number, bus.publish_event(event))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from eventbus.command.arguments import Commands, Parser, add_command, count, pattern
+from eventbus.command.arguments import Commands, Parser, add_command, add_pattern, count
 from eventbus.command.context import Context
 from eventbus.command.event_line import EventLines
 from eventbus.command.moments import moment
@@ -24,7 +24,7 @@ def add(commands: Commands, parent: Parser) -> None:
         eventbus tail --last 20 --no-follow
         """,
     )  # fmt: skip
-    parser.add_argument("pattern", nargs="?", type=pattern, metavar="PATTERN", help="all when none")
+    add_pattern(parser, "all when none")
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument("--since", type=moment, metavar="TIME", help="begin that long ago (15m, 1h)")
     begin.add_argument("--last", "-n", type=count, metavar="COUNT", help="begin with the newest")

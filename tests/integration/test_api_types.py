@@ -88,7 +88,7 @@ def test_api_and_page_say_alike_what_is_wrong_with_a_declarations_text(
     for text, wrong in (
         ('{\n "title": tru}', "must be JSON: Expecting value at line 2, column 11"),
         ('{"title": "\\ud800"}', "must not contain U+D800"),
-        ("[]", "must be a JSON object, not a list"),
+        ("[]", "must be a JSON object, not []"),
     ):
         sent = {"Content-Type": "application/json"}
         answer = server.api.request("PUT", "/api/types/odd.text", text.encode(), sent)

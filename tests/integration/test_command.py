@@ -84,7 +84,7 @@ def test_lines_of_a_pipe_are_published_and_wrong_ones_told(server: ServerProcess
     lines[3:3] = ['{"type": "no type!"}', "nonsense", ""]
     ended = eventbus(server, "publish", "--batch", input="\n".join(lines))
     assert ended.code == 1
-    assert "line 4: /type" in ended.err and "line 5: must be a JSON object" in ended.err
+    assert "line 4: /type" in ended.err and "line 5: must be JSON" in ended.err
     assert ended.err.splitlines()[-1] == "450 recorded, 2 refused"
     found = eventbus(server, "search", "cli.piped", "--limit", "1000", "--order", "asc", "--json")
     assert [event["data"]["n"] for event in found.lines] == list(range(450))
@@ -254,6 +254,14 @@ def test_exit_codes_tell_what_went_wrong(server: ServerProcess) -> None:
         (["search", "blue whale"], 2, "words are looked for with --text"),
         (["stats", "--url", "ftp://x"], 2, "must be like http://"),
         (["replay", "evaluation", "--yes"], 1, "rebuild"),
+        (["replay", "evaluation", "a.*", "--yes"], 1, "rebuild"),
+        (["replay", "evaluation", "a.*", "--type", "a.b"], 2, "are the same; give one"),
+        (["search", "a.b", "--type", "a.*"], 2, "PATTERN and --type are the same"),
+        (["export", "out/events.csv"], 2, "looks like a file: -o out/events.csv"),
+        (["export", "events.ndjson"], 2, "and --type has a pattern that looks so"),
+        (["redrive", "--delivery", "1@nope", "--yes"], 4, "nothing was done"),
+        (["redrive", "--type", "no.such", "--yes"], 4, "0 dead letters selected"),
+        (["discard", "no.such", "--reason", "a test", "--yes"], 4, "nothing was done"),
         (["stats", "--url", NOWHERE], 3, f"no event bus answers at {NOWHERE}"),
         (["tail", "--url", NOWHERE], 3, f"no event bus answers at {NOWHERE}"),
         (["export", "--url", NOWHERE], 3, f"no event bus answers at {NOWHERE}"),
@@ -262,6 +270,29 @@ def test_exit_codes_tell_what_went_wrong(server: ServerProcess) -> None:
         assert (ended.code, ended.out) == (code, ""), (arguments, ended)
         assert said in ended.err, (arguments, ended.err)
         assert "Traceback" not in ended.err
+
+
+def test_types_are_given_in_their_place_or_by_name(server: ServerProcess) -> None:
+    server.api.publish("named.thing", {})
+    for command in (["search"], ["tail", "--no-follow"], ["export"]):
+        lines = [
+            eventbus(server, *command, *wanted, "--json").out
+            for wanted in (["named.*"], ["--type", "named.*"])
+        ]
+        assert lines[0] == lines[1] and '"named.thing"' in lines[0], command
+
+
+def test_a_line_of_a_batch_that_is_not_utf_8_is_told_as_such(server: ServerProcess) -> None:
+    server.api.close()
+    process = start(server.url, "publish", "--batch")
+    assert process.stdin is not None
+    process.stdin.buffer.write(
+        b'{"type": "a.b"}\n{"type": "a.\xff"}\n' + '{"a": 1}'.encode("utf-16")
+    )
+    _out, err = process.communicate()
+    assert process.returncode == 1 and "1 recorded, 2 refused" in err
+    assert "line 2: must be UTF-8, byte 0xff at 12 is not" in err
+    assert "line 3: must be UTF-8, byte 0xff at 0 is not" in err
 
 
 def test_every_wrong_field_is_told(server: ServerProcess) -> None:

@@ -213,7 +213,7 @@ def test_a_request_without_content_type_or_event_headers_is_unsupported() -> Non
 @pytest.mark.parametrize(
     ("data", "below_data", "rule"),
     [
-        ("[]", "", "must be a JSON object, not a list"),
+        ("[]", "", "must be a JSON object, not []"),
         ('"text"', "", "must be a JSON object"),
         ("5", "", "must be a JSON object"),
         ('{"a": 1e999}', "/a", "must be a finite number"),

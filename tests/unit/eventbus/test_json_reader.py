@@ -18,6 +18,7 @@ from eventbus.json_reader import read_json
         ('{"a": 1, "a": 2}', "must be JSON: an object has the name 'a' twice"),
         (b'"\xff"', "must be UTF-8, byte 0xff at 1 is not"),
         ("[" * 100_000, "is nested too deeply"),
+        ('{"a": ' + "9" * 5_000 + "}", "has a number of more than 4,300 digits"),
     ],
 )
 def test_text_that_is_no_json_is_told_what_is_wrong_where(text: str | bytes, problem: str) -> None:

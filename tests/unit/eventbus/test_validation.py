@@ -9,6 +9,7 @@ import pytest
 
 from eventbus.errors import EventBusError, EventValidationError, FieldError
 from eventbus.event import Event
+from eventbus.validation import shown
 from tests.helpers.events import TRACEPARENT, errors_of
 
 SURROGATE = "\ud83d"
@@ -57,8 +58,8 @@ def test_a_bad_type_is_refused(type: Any, rule: str) -> None:
         ("a\x9fb", "U+009F"),
         (f"a{SURROGATE}", "U+D83D"),
         (7, "must be text, not 7"),
-        (False, "must be text, not False"),
-        ({}, "must be text, not a dict"),
+        (False, "must be text, not false"),
+        ({}, "must be text, not {}"),
     ],
 )
 def test_a_bad_attribute_is_refused(name: str, value: Any, rule: str) -> None:
@@ -111,7 +112,7 @@ def test_a_bad_traceparent_is_refused(value: Any) -> None:
 @pytest.mark.parametrize(
     ("data", "pointer", "rule"),
     [
-        ([], "/data", "must be a JSON object, not a list"),
+        ([], "/data", "must be a JSON object, not []"),
         ("text", "/data", "must be a JSON object"),
         (7, "/data", "must be a JSON object"),
         ({"a": float("nan")}, "/data/a", "finite number"),
@@ -193,7 +194,7 @@ def test_a_validation_error_reads_well_and_moves_under_a_prefix() -> None:
 @pytest.mark.parametrize(
     ("value", "pointer", "rule"),
     [
-        ([], "", "must be a JSON object, not a list"),
+        ([], "", "must be a JSON object, not []"),
         (None, "", "must be a JSON object"),
         ("a.b", "", "must be a JSON object"),
         ({}, "/type", "is required"),
@@ -220,3 +221,22 @@ def test_an_object_with_countless_unknown_members_gets_a_short_answer() -> None:
     with pytest.raises(EventValidationError) as caught:
         Event.from_dict(value)
     assert len(str(caught.value)) < 50_000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"), (True, "true"), ({"a": [1, None, False]}, '{"a": [1, null, false]}'),
+        ("text", "'text'"), (1.5, "1.5"), ([{"n": "x" * 90}], '[{"n": "' + "x" * 69 + "..."),
+        ([object()], "a list"), (["\u202e"], r'["\u202e"]'),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_shown_as_who_sent_json_wrote_it(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_of_a_large_or_endless_value_only_the_beginning_is_looked_at() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    assert shown(endless) == "a list"
+    assert shown([0] * 10**6) == "[" + "0, " * 25 + "0..."
