@@ -31,7 +31,9 @@ _NEEDS: Mapping[str, Mapping[Need, str]] = {
     "alerts_page": {"read": "alert alerts", "operate": "change change_selected name"},
     "channels_page": {"read": "channels", "operate": "test"},
     "flow_page": {"read": "edge flow"},
-    "handlers_page": {"read": "handler handler_by_name handlers", "operate": "pause resume replay"},
+    "handlers_page": {
+        "read": "handler handler_by_name handlers", "operate": "end pause resume replay",
+    },
     "reference_page": {"signed-in": "one reference"},
     "publish_page": {
         "read": "receipt", "publish": "cancel example preview publish publish_page waiting",

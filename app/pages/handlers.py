@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
 from app.pages import chart
@@ -16,16 +16,17 @@ from app.pages.flow import read_window, window_context
 from app.pages.flow_view import pace
 from app.pages.frame import back_to, example_command, render, with_query
 from app.pages.replay_form import ReplayForm
+from app.pages.who import who
 from app.pages.window import Window
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import Event, Pattern
+from eventbus.actor import signed
 from eventbus.errors import OperationError, SubscriptionError
 from eventbus.log import EventQuery, Operation, Selection
 from eventbus.log.flow_figures import FlowFigures, FlowSeries, Handled
 from eventbus.statistics import SubscriptionStats
 
-WHO = "dashboard"  # there is no login yet, so the screen is as much as is known
 _MOST_REASON_CHARS = 200
 _FEW = 8
 
@@ -124,12 +125,32 @@ def replay() -> str | Response:
     operations = runtime().bus.operations
     try:
         if request.form.get("confirmed"):
-            operations.replay(form.replayed, WHO, form.reason, form.rate)
+            operations.replay(form.replayed, who(), form.reason, form.rate)
             return back_to(handler_href(name) + "#replays")
         form.preview = operations.preview_replay(form.replayed)
     except OperationError as error:
         form.errors["first"] = str(error)
     return _page(name, form)
+
+
+@blueprint.post("/handlers/end")
+def end() -> Response:
+    """Forget a subscription that nothing serves any more; what it has not finished is cancelled."""
+    name = _name()
+    parts = runtime()
+    if not any(each.name == name and is_left(each) for each in parts.bus.subscriptions()):
+        raise ProblemError(409, "Not possible", f"{name[:200]!r} is served again: it is not ended")
+    try:
+        parts.consumers.forget(name)
+    except SubscriptionError as error:
+        raise ProblemError(409, "Not possible", str(error)) from None
+    parts.bus.publish("subscription.ended", {"name": name, **signed(who())}, subject=name)
+    return redirect("/handlers", 303)
+
+
+def is_left(stats: SubscriptionStats) -> bool:
+    """Whether it is only kept: durable, and no process of the log serves it."""
+    return stats.is_durable and not stats.is_active and not stats.is_elsewhere
 
 
 def _set_paused(wanted: bool) -> Response:
@@ -140,7 +161,7 @@ def _set_paused(wanted: bool) -> Response:
         raise ProblemError(400, "Wrong form", detail)
     pauses = runtime().bus.pauses
     try:
-        (pauses.pause if wanted else pauses.resume)(name, WHO, reason or None)
+        (pauses.pause if wanted else pauses.resume)(name, who(), reason or None)
     except SubscriptionError as error:
         raise ProblemError(409, "Not possible", str(error)) from None
     return back_to(handler_href(name))
@@ -181,6 +202,7 @@ def _page(name: str, form: ReplayForm) -> str:
         dead=bus.log.list_deliveries("dead", limit=_FEW, selection=mine).deliveries,
         retrying=bus.log.list_deliveries("retrying", limit=_FEW, selection=mine).deliveries,
         changes=_changes(name),
+        can_end=is_left(row.stats),
         refusal=bus.operations.refused_replays.get(name),
         operations=_operations(name),
         form=form,

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
+from eventbus import RemoteEventBus
+from tests.helpers.bus import LONG_S
 from tests.helpers.pages import IMPATIENT, Visit, go, refresh
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
@@ -15,6 +17,7 @@ from tests.helpers.waiting import wait_until
 pytestmark = pytest.mark.browser
 
 TROUBLE = "tests.helpers.trouble:app"
+FORM = {"accept": "text/html", "content-type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +217,31 @@ def test_an_empty_log_says_what_will_be_here(server: ServerProcess, visit: Visit
     expect(page.get_by_role("row", name=re.compile("^evaluation "))).to_contain_text("serving")
     page.goto("/handlers/nobody")
     expect(page.get_by_role("heading", level=1)).to_contain_text("No such handler")
+
+
+def test_a_subscription_that_nothing_serves_any_more_is_ended_after_a_question(
+    server: ServerProcess, visit: Visit
+) -> None:
+    api = server.new_api()
+    with RemoteEventBus(server.url) as remote:
+        remote.subscribe("renamed.thing", print, name="old-name").wait_ready(LONG_S)
+        refused = api.request("POST", "/handlers/end", "name=old-name", FORM)
+        assert refused.status == 409 and "is served" in refused.text
+        page = visit(server, "/handlers/old-name")
+        expect(page.get_by_role("heading", name="Pause and resume")).to_be_visible()
+        expect(page.get_by_role("heading", name="Nothing serves it")).to_have_count(0)
+
+    def known() -> dict[str, str]:
+        found = api.get("/api/subscriptions").json["subscriptions"]
+        return {each["name"]: each["state"] for each in found}
+
+    wait_until(lambda: known()["old-name"] == "unserved", "its program has left")
+    api.publish("renamed.thing", {})
+    page.reload()
+    page.get_by_text("End it…").click()
+    expect(page.get_by_text("1 pending event is cancelled for it")).to_be_visible()
+    page.get_by_role("button", name="End it").click()
+    page.wait_for_url("**/handlers")
+    assert "old-name" not in known()
+    (told,) = api.get("/api/events", type="subscription.ended").json["events"]
+    assert told["data"] == {"name": "old-name", "by": "dashboard"}
