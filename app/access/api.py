@@ -44,8 +44,9 @@ _ACTION = Field(
 _PURPOSE = Field(
     "name", kinds.name(MAX_NAME_CHARS), "What it is for.", is_needed=True, example="nightly runs"
 )
+_ALLOWED = tuple(dict.fromkeys((*SCOPES, *ROLES)))  # admin is both
 _SCOPES = Field(
-    "scopes", kinds.items(kinds.choice((*SCOPES, *ROLES)), "scopes or roles", len(SCOPES)),
+    "scopes", kinds.items(kinds.choice(_ALLOWED), "scopes or roles", len(SCOPES)),
     "What it may do; a role stands for all that it has.", is_needed=True, example=["publish"],
 )  # fmt: skip
 _PATTERN = Field(

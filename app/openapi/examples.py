@@ -5,32 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.openapi.typical import ABSENT, OF_SHAPE, TYPICAL
+
 _PREFIX = "#/components/schemas/"
 _MOST_DEPTH = 8
 
-# What a member of this name looks like in practice, where its schema allows it.
-_TYPICAL: Mapping[str, Any] = {
-    "id": "01a20b7f-db96-7cbd-8ddc-632e8da74f8a",
-    "event_id": "01a20b7f-db96-7cbd-8ddc-632e8da74f8a",
-    "correlationid": "01a20b7f-db96-7cbd-8ddc-632e8da74f8a",
-    "source": "/my-runner",
-    "type": "evaluation.started",
-    "event_type": "evaluation.started",
-    "subject": "eval-42",
-    "eval_id": "eval-42",
-    "sequence": 42,
-    "last_sequence": 42,
-    "data": {"eval_id": "eval-42", "total": 50},
-    "task": "gsm8k",
-    "model": "alpha",
-    "by": "ann",
-    "subscription": "evaluation",
-    "pattern": "evaluation.*",
-    "name": "evaluation",
-    "service": "gateway",
-    "error_class": "TimeoutError",
-    "error_message": "no answer in 30 s",
-}
+_TIME = "2026-11-26T09:30:00.000000Z"
 _BY_TYPE: Mapping[str, Any] = {
     "string": "text", "integer": 1, "number": 1.5, "boolean": True, "null": None,
 }  # fmt: skip
@@ -43,16 +23,24 @@ def example(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Any:
 
 def _example(schema: Mapping[str, Any], components: Mapping[str, Any], name: str, deep: int) -> Any:
     if "$ref" in schema:
-        return _example(components[schema["$ref"].removeprefix(_PREFIX)], components, name, deep)
+        shape = schema["$ref"].removeprefix(_PREFIX)
+        found = _example(components[shape], components, name, deep)
+        known = OF_SHAPE.get(shape, {})
+        if isinstance(found, dict):
+            found.update({member: known[member] for member in found.keys() & known.keys()})
+        return found
     for given in ("const", "default"):
         if given in schema:
             return schema[given]
     if schema.get("examples"):
         return schema["examples"][0]
     if "enum" in schema:
-        return schema["enum"][0]
+        allowed = schema["enum"]
+        return next((each for each in TYPICAL.get(name, ()) if each in allowed), allowed[0])
     for several in ("anyOf", "oneOf"):
         if several in schema:
+            if name in ABSENT and {"type": "null"} in schema[several]:
+                return None
             return _example(schema[several][0], components, name, deep)
     return _of_type(schema, components, name, deep)
 
@@ -62,8 +50,7 @@ def _of_type(schema: Mapping[str, Any], components: Mapping[str, Any], name: str
     kind = kind[0] if isinstance(kind, list) else kind
     if kind == "object" or "properties" in schema:
         if "properties" not in schema:
-            typical = _TYPICAL.get(name)
-            return typical if isinstance(typical, dict) else {}
+            return next((each for each in TYPICAL.get(name, ()) if isinstance(each, dict)), {})
         needed = schema.get("required", ())
         return {
             member: _example(each, components, member, deep + 1)
@@ -74,15 +61,17 @@ def _of_type(schema: Mapping[str, Any], components: Mapping[str, Any], name: str
         if deep >= _MOST_DEPTH or (name == "children" and deep > 2):
             return []
         return [_example(schema.get("items", {}), components, name, deep + 1)]
+    known = TYPICAL.get(name, ())
     if schema.get("format") == "date-time":
-        return "2026-11-26T09:30:00.000000Z"
-    typical = _TYPICAL.get(name)
-    if kind is None or _fits(typical, kind):
-        return typical
-    return _BY_TYPE[kind]
+        return next(iter(known), _TIME)
+    return next(
+        (each for each in known if kind is None or _fits(each, kind)), _BY_TYPE[kind or "null"]
+    )
 
 
 def _fits(value: Any, kind: str) -> bool:
-    if kind == "integer":
+    if kind == "boolean" or isinstance(value, bool):
+        return kind == "boolean" and isinstance(value, bool)
+    if kind in ("integer", "number"):
         return isinstance(value, int)
     return kind == "string" and isinstance(value, str)

@@ -93,6 +93,9 @@ def _violations(error: jsonschema_rs.ValidationError) -> Iterator[FieldError]:
         listed = ", ".join(shown(option) for option in options[:10])
         more = f" and {len(options) - 10} more" if len(options) > 10 else ""
         yield FieldError(where, f"must be one of {listed}{more}, not {shown(error.instance)}")
+    elif name == "const":
+        (wanted,) = told.values()
+        yield FieldError(where, f"must be {shown(wanted)} (const), not {shown(error.instance)}")
     elif name in _LIMITS:
         yield FieldError(where, f"{_LIMITS[name].format(*told.values())} ({name}), "
                                 f"not {_measured(name, error.instance)}")  # fmt: skip
@@ -121,7 +124,7 @@ _FORMATS = {
 _LIMITS = {
     "minimum": "must be at least {}", "maximum": "must be at most {}",
     "exclusiveMinimum": "must be more than {}", "exclusiveMaximum": "must be less than {}",
-    "multipleOf": "must be a multiple of {}", "const": "must be {!r}",
+    "multipleOf": "must be a multiple of {}",
     "minLength": "must have at least {} characters", "maxLength": "must have at most {} characters",
     "minItems": "must have at least {} items", "maxItems": "must have at most {} items",
     "minProperties": "must have at least {} fields", "maxProperties": "must have at most {} fields",

@@ -20,7 +20,7 @@ from tests.helpers.waiting import wait_until
 
 MASK = (
     "vendor.*: /customer/email, /prompt, /turns/*/text; evaluation.*: /messages; "
-    "monitoring.*: /host"
+    "monitoring.*: /host; access.*: /from, /by"
 )
 RULES: list[Rule] = list(create_app(Settings()).url_map.iter_rules())
 
@@ -107,6 +107,19 @@ def test_searching_text_is_refused_since_it_would_tell(
     page = viewers[0].get(f"/events?q={CANARY}x")
     assert page.status == 403 and "would tell" in page.text and 'id="e1"' not in page.text
     assert "disabled" in viewers[0].get("/events").text
+
+
+def test_viewers_see_what_the_audit_trail_tells_of_logins_but_for_what_is_masked(
+    viewers: list[Visitor], operator: Visitor
+) -> None:
+    path = "/api/events?type=access.*&limit=100"
+    whole = {event["id"]: event["data"] for event in operator.get(path).json["events"]}
+    seen = {event["id"]: event["data"] for event in viewers[0].get(path).json["events"]}
+    assert whole.keys() == seen.keys()
+    logins = [id for id, data in whole.items() if data.get("from") == "127.0.0.1"]
+    assert logins
+    for id in logins:
+        assert seen[id]["from"] == "•••" and seen[id].get("user") == whole[id].get("user")
 
 
 def test_what_a_viewer_sees_has_another_entity_tag(

@@ -77,6 +77,33 @@ def test_every_example_fits_its_schema(found: dict[str, Any]) -> None:
     assert checked > 100
 
 
+def test_examples_do_not_contradict_themselves(found: dict[str, Any]) -> None:
+    def of(path: str, method: str, status: str) -> Any:
+        return found["paths"][path][method]["responses"][status]["content"]["application/json"][
+            "example"
+        ]
+
+    token = of("/api/access/tokens", "post", "201")
+    assert not token["expired"] and token["expires_at"] > token["created_at"]
+    me = of("/api/access/me", "get", "200")
+    assert (me["guarded"], me["kind"], me["role"]) == (True, "user", "operator")
+    stopped = of("/api/rebuild", "get", "200")["rebuild"]
+    assert (stopped["state"], stopped["error"]) == ("done", None)
+    assert of("/api/alerts", "get", "200")["alerts"][0]["muted_until"] is None
+
+
+def test_no_choice_is_named_twice(found: dict[str, Any]) -> None:
+    def choices(node: Any) -> Iterator[list[Any]]:
+        if isinstance(node, dict) and isinstance(node.get("enum"), list):
+            yield node["enum"]
+        for each in node.values() if isinstance(node, dict) else node:
+            if isinstance(each, dict | list):
+                yield from choices(each)
+
+    for each in choices(found):
+        assert len(each) == len(set(each)), each
+
+
 def examples(node: Any) -> Iterator[tuple[dict[str, Any], Any]]:
     """Whatever has a schema and examples beside it, anywhere in the document."""
     if isinstance(node, list):

@@ -98,6 +98,17 @@ def test_an_expression_takes_time_in_proportion_to_the_text() -> None:
     assert time.process_time() - began < 2
 
 
+def test_what_a_payload_has_to_be_is_told_in_json() -> None:
+    schema = CompiledSchema({"properties": {
+        "a": {"const": {"b": None}}, "c": {"enum": [None, True]}, "d": {"type": "string"},
+    }})  # fmt: skip
+    found = schema.violations({"a": {"b": 1}, "c": False, "d": None})
+    assert sorted(each.detail for each in found) == [
+        'must be one of null, true, not false', "must be text, not null",
+        'must be {"b": null} (const), not {"b": 1}',
+    ]  # fmt: skip
+
+
 def test_a_file_may_describe_a_tree() -> None:
     tree = {"properties": {"children": {"type": "array", "items": {"$ref": "#"}}}}
     declaration = Declaration.read({"schema": tree}, type="a.b", origin="file")
