@@ -17,6 +17,35 @@ from tests.helpers.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
+# As after a restart, for as long as one likes: the page itself writes into another element.
+SAY_FILLED = """() => {
+    const connection = document.getElementById("connection")
+    connection.replaceWith(connection.cloneNode(true))
+    document.getElementById("connection").dataset.state = "restarted"
+    const text = "server restarted, filled #123456789–#123456999"
+    document.getElementById("connection-text").textContent = text
+    document.querySelector("[data-notify]").hidden = false
+    for (const count of document.querySelectorAll(".nav-count")) {
+        const shown = count.cloneNode()
+        Object.assign(shown, { hidden: false, textContent: "99+" })
+        count.replaceWith(shown)
+    }
+}"""
+CUT = """() => {
+    const text = document.getElementById("connection-text")
+    const { left, right, top, bottom } = text.getBoundingClientRect()
+    const nav = document.querySelector(".nav").getBoundingClientRect()
+    const bar = document.querySelector(".topbar").getBoundingClientRect()
+    const api = document.querySelector(".api-link").getBoundingClientRect()
+    const found = []
+    if (text.scrollHeight > text.clientHeight + 1) found.push("lines are cut off")
+    if (text.scrollWidth > text.clientWidth) found.push("a line is cut off")
+    if (left < 0 || right > innerWidth) found.push("it leaves the window")
+    if (top < bar.bottom && top < nav.bottom && bottom > nav.top && left < nav.right)
+        found.push("it lies on the navigation")
+    if (api.height > 30) found.push("API is broken in two")
+    return found
+}"""
 WIDTHS = (360, 768, 1024, 1440, 2560)
 SHAPES = ((1440, 900), (1440, 500), (1100, 500), (1024, 600), (740, 360), (360, 700))
 AXE = Axe().axe_script
@@ -138,6 +167,20 @@ def _overlap(boxes: list[dict[str, float]]) -> bool:
         and other["bottom"] > one["top"] + 1
         for one, other in itertools.combinations(boxes, 2)
     )
+
+
+def test_what_a_restart_filled_in_is_read_in_whole_at_every_width(
+    filled: ServerProcess, visit: Visit
+) -> None:
+    page = visit(filled)
+    page.locator("#connection[data-state=live]").wait_for()
+    page.evaluate(SAY_FILLED)
+    found = {}
+    for width in (360, 600, 882, 1024, 1100, 1190, 1280, 1366, 1440):
+        page.set_viewport_size({"width": width, "height": 800})
+        found[width] = [each for each in [sideways(page)] if each]
+        found[width] += page.evaluate(CUT)
+    assert not {width: problems for width, problems in found.items() if problems}
 
 
 def test_long_words_do_not_widen_a_phone(
