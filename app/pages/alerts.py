@@ -10,6 +10,7 @@ from flask import Blueprint, render_template, request
 from werkzeug.wrappers import Response
 
 from app.alert_decisions import ACTIONS, checked_ids, checked_mode, decide, wrong
+from app.live.panels import critical_alerts
 from app.pages.chart import bars
 from app.pages.filters import plural
 from app.pages.frame import back_to, example_command, is_htmx, render, with_query
@@ -21,7 +22,6 @@ from handlers.alert.alerts import BUCKET_S, COUNTED
 from handlers.alert.lifecycle import STATES, Severity, State
 
 PAGE_SIZE = 50
-_MOST_LIVE = 50
 _DAY_BUCKETS = 24 * 3600 // BUCKET_S
 _LIST_COLUMNS = 48  # half an hour each
 _HOUR_COLUMNS = 2
@@ -88,8 +88,7 @@ def change(alert_id: str, action: str) -> str | Response:
         return back_to("/alerts")
     view = request.args.get("view")
     if view == "live":
-        open_ones = runtime().handlers.alerts.list("open", _MOST_LIVE).items
-        return render_template("live/_alerts.html", alerts=open_ones)
+        return render_template("live/_alerts.html", alerts=critical_alerts(runtime().handlers))
     if view == "one":
         return render_template("alerts/_one.html", **_one_context(_found(alert_id)))
     return render_template("alerts/_list.html", **_list_context())

@@ -110,3 +110,26 @@ def _open(visit: Visit, server: ServerProcess, path: str = "/") -> Page:
 def _raise(server: ServerProcess, service: str) -> None:
     error = {"type": "Burning", "message": "it burns"}
     server.new_api().publish("alert.critical", {"service": service, "error": error})
+
+
+def test_three_alerts_are_seen_in_whole_and_a_link_says_how_many_there_are(
+    server: ServerProcess, visit: Visit
+) -> None:
+    for service in ("gpu", "disk", "network"):
+        _raise(server, service)
+    page = _open(visit, server)
+    alarms, more = page.locator("#alerts .alarm"), page.locator("#alarm-more")
+    expect(page.locator("#alerts .alarm:visible")).to_have_count(3)
+    expect(more).to_be_hidden()
+    _raise(server, "scheduler")
+    expect(more).to_have_text("All 4 critical alerts")
+    expect(page.locator("#alerts .alarm:visible")).to_have_count(3)
+    expect(alarms.first).to_contain_text("scheduler")
+    assert page.locator("#alerts").evaluate("list => list.scrollHeight - list.clientHeight") <= 0
+    page.set_viewport_size({"width": 360, "height": 740})
+    expect(page.locator("#alerts .alarm:visible")).to_have_count(2)
+    page.get_by_role("button", name="Acknowledge").first.click()
+    expect(more).to_have_text("All 3 critical alerts")
+    expect(page.locator("#alerts")).not_to_contain_text("scheduler")
+    more.click()
+    expect(page.locator("#alert-list li[id]")).to_have_count(3)

@@ -156,3 +156,25 @@ def test_the_past_can_be_walked_without_script(story: Story, visit: Visit) -> No
     page.get_by_role("link", name="One event back").click()
     expect(page.locator("#travel-place")).to_contain_text(f"event #{story.second - 1} of")
     expect(page.get_by_role("row", name=re.compile("told-2"))).to_have_count(0)
+
+
+def test_what_ran_and_was_retried_then_is_seen_in_whole_on_a_small_screen(
+    server: ServerProcess, visit: Visit
+) -> None:
+    publish = server.new_api().publish
+    for number in range(8):
+        publish("evaluation.started", {"eval_id": f"e-{number}"})
+        publish("alert.critical", {"service": f"s-{number}", "error": "it burns"})
+    publish("evaluation.failed", {"eval_id": "e-0", "error": "late"})
+    wait_until(lambda: server.new_api().counters()["retrying"] == 1, "it waits for its retry")
+    (retry,) = server.new_api().get("/api/events", type="evaluation.retry").json["events"]
+    page = visit(server, f"/?at={retry['sequence']}", viewport={"width": 1024, "height": 768})
+    for width, height in ((1024, 768), (1440, 900)):
+        page.set_viewport_size({"width": width, "height": height})
+        for rows, count in (("#active .run", 3), ("#retries .run", 1)):
+            panel = page.locator(".live-side .panel", has=page.locator(rows))
+            panel.scroll_into_view_if_needed()
+            for row in page.locator(rows).all()[:count]:
+                inner, outer = row.bounding_box(), panel.bounding_box()
+                assert inner is not None and outer is not None
+                assert inner["y"] + inner["height"] <= outer["y"] + outer["height"] + 1
