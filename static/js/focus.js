@@ -61,16 +61,28 @@ export function start() {
   }
 }
 
-// A form that loads the page again.
+// A form that loads the page again; in a filter one goes on typing where one was.
 function overReload() {
   const was = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
   sessionStorage.removeItem(KEY);
   if (was?.path === location.pathname) {
-    restore(was);
+    if (was.field) edit(document.querySelector(`form[method=get] [name="${CSS.escape(was.field)}"]`));
+    else restore(was);
     document.activeElement.scrollIntoView({ block: "nearest" });
   }
   document.addEventListener("submit", ({ target, submitter }) => {
+    const path = location.pathname;
+    const field = target.contains(document.activeElement) && document.activeElement.name;
+    if (target.method === "get" && field) {
+      sessionStorage.setItem(KEY, JSON.stringify({ path, field }));
+      return;
+    }
     if (target.method !== "post" || target.hasAttribute("hx-post") || !submitter) return;
-    sessionStorage.setItem(KEY, JSON.stringify({ path: location.pathname, ...place(submitter) }));
+    sessionStorage.setItem(KEY, JSON.stringify({ path, ...place(submitter) }));
   });
+}
+
+function edit(field) {
+  field?.focus({ preventScroll: true });
+  if (field?.selectionEnd != null) field.selectionStart = field.selectionEnd = field.value.length;
 }

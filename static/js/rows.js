@@ -13,7 +13,23 @@ export function step(by) {
   rows[next].scrollIntoView({ block: "nearest" });
 }
 
+// Back from what a row led to, one is at that row again. Not on the live page: there it would hold
+// the stream.
+function remember({ target }) {
+  const href = target.closest?.(ROWS)?.getAttribute("href");
+  if (href) history.replaceState({ ...history.state, row: href }, "");
+}
+
+function comeBack() {
+  const href = history.state?.row;
+  if (!href || document.getElementById("live")) return;
+  const row = [...document.querySelectorAll(ROWS)].find((each) => each.getAttribute("href") === href);
+  row?.focus({ preventScroll: true });
+}
+
 export function start() {
+  comeBack();
+  document.addEventListener("click", remember);
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     if (!(event.key in WAYS) || !event.target.matches?.(ROWS)) return;
