@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ MOST = 100
 """Beyond this many nobody needs to know how many; counting stays cheap."""
 
 blueprint = Blueprint("attention", __name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,20 @@ def attention(handlers: Handlers) -> Attention:
         retries=handlers.inbox.open_count(MOST) + counters["dead_letters"],
         critical=handlers.alerts.critical_count(MOST),
     )
+
+
+def attention_now() -> Attention | None:
+    """As of now, for a page that tells of an error: it comes about whatever else cannot be read."""
+    try:
+        return attention(runtime().handlers)
+    except Exception:
+        log.warning("an error page has no counts", exc_info=True)
+        return None
+
+
+@blueprint.app_context_processor
+def _for_errors() -> dict[str, Any]:
+    return {"attention_now": attention_now}
 
 
 @blueprint.get("/attention")

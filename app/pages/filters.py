@@ -48,6 +48,8 @@ def register_filters(app: Flask) -> None:
         plural=plural,
         pretty_json=json_text.pretty,
         rate=rate,
+        sentence=sentence,
+        signed=signed,
         size=summary.size,
         slug=slug,
         span=times.span,
@@ -114,6 +116,21 @@ def slug(value: Any) -> str:
 def count(value: Any) -> str:
     """A number with thin spaces between thousands: ``12 345``."""
     return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else str(value)
+
+
+def signed(change: float) -> str:
+    """A difference in at most four digits, but whole thousands: ``+0.02``, ``−48 400``."""
+    size = abs(change)
+    is_long = size >= 1000 and size < 1e15
+    text = f"{size:,.0f}".replace(",", "\u202f") if is_long else f"{size:.4g}"
+    return ("−" if change < 0 else "+") + text
+
+
+def sentence(text: str) -> str:
+    """What an error says, as people read it: with a capital, unless a name begins it, and a stop."""
+    first = text.partition(" ")[0]
+    begun = text[:1].upper() + text[1:] if first.isalpha() else text
+    return begun if begun.endswith((".", "!", "?")) else begun + "."
 
 
 def plural(number: int, word: str) -> str:

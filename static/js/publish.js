@@ -44,6 +44,24 @@ function bringExamples(form) {
   });
 }
 
+// The chips and the address say which example it began with, until the type is another.
+function keepStarts(form) {
+  const type = form.querySelector("[data-type-field]");
+  const follow = () => {
+    for (const chip of document.querySelectorAll(".starts .chip")) {
+      const isIt = new URL(chip.href).searchParams.get("type") === type.value.trim();
+      if (isIt) chip.setAttribute("aria-current", "true");
+      else chip.removeAttribute("aria-current");
+    }
+    const url = new URL(location.href);
+    if (!url.searchParams.has("type") || url.searchParams.get("type") === type.value.trim()) return;
+    url.searchParams.delete("type");
+    history.replaceState(history.state, "", url);
+  };
+  type.addEventListener("input", follow);
+  follow();
+}
+
 // A receipt that follows a sending: what was sent is no draft any more.
 function noteSent(form, markSent, remember) {
   let sent = null;
@@ -65,5 +83,6 @@ for (const form of document.querySelectorAll("[data-publish-form]")) {
   forgetErrors(form);
   noteSent(form, startDraft(form), startRecent(form));
   bringExamples(form);
+  keepStarts(form);
   startRepeat(form);
 }

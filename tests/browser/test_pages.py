@@ -307,6 +307,8 @@ def test_what_is_not_there_is_said_on_a_page(
     page = visit(filled, path)
     expect(page.get_by_role("heading", level=1)).to_have_text(heading)
     expect(page.get_by_role("link", name="To the live page")).to_be_visible()
+    expect(page.locator(".lost > h1 + p")).to_have_text(re.compile(r"^[A-Z].*\.$"))
+    expect(page.locator("[data-nav-count=alerts]")).to_be_visible()
 
 
 def test_every_page_can_be_read_without_scripts(filled: ServerProcess, visit: Visit) -> None:

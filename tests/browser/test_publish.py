@@ -51,7 +51,22 @@ def test_control_enter_sends(server: ServerProcess, visit: Visit) -> None:
     page = visit(server, "/publish")
     _write(page, "vendor.thing", "{}")
     page.get_by_label("Data, a JSON object").press("Control+Enter")
-    expect(page.get_by_role("region", name="Receipt")).to_contain_text("Recorded as #1")
+    receipt = page.get_by_role("region", name="Receipt")
+    expect(receipt).to_contain_text("Recorded as #1")
+    expect(receipt.locator(".receipt-state")).to_have_text("recorded, nobody handles it")
+
+
+def test_the_example_that_it_began_with_is_let_go_with_another_type(
+    server: ServerProcess, visit: Visit
+) -> None:
+    page = visit(server, "/publish?type=evaluation.started")
+    chosen = page.locator(".starts [aria-current]")
+    expect(chosen).to_have_text("evaluation.started")
+    page.get_by_label("Type", exact=True).fill("vendor.thing")
+    expect(chosen).to_have_count(0)
+    expect(page).to_have_url(re.compile("/publish$"))
+    page.get_by_label("Type", exact=True).fill("evaluation.completed")
+    expect(chosen).to_have_text("evaluation.completed")
 
 
 @pytest.mark.parametrize(
