@@ -232,9 +232,10 @@ def _tokens(text: str) -> tuple[str, ...]:
     for position, segment in enumerate(segments, start=1):
         if segment not in _WILDCARDS:
             if not _WILDCARDS.isdisjoint(segment):
+                where = "" if segment == text else f" in {_shown(text)}"
                 raise PatternError(
                     "a wildcard in a pattern must be a whole segment, "
-                    f"not a part of one like {_shown(segment)}: {_shown(text)}"
+                    f"not a part of one like {_shown(segment)}{where}"
                 )
             _check_literal(segment, text, "a pattern")
             tokens.append(segment)

@@ -143,6 +143,11 @@ def _list_context() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _phrase(words: str) -> str:
+    """For a search of the history, which knows no quote within quotes."""
+    return '"' + words.replace('"', " ") + '"'
+
+
 def _one_context(found: Alert) -> dict[str, Any]:
     parts = runtime()
     of = parts.handlers.alerts
@@ -157,6 +162,7 @@ def _one_context(found: Alert) -> dict[str, Any]:
     ]
     return {
         "alert": found,
+        "words": " ".join(_phrase(part) for part in (found.service, found.error_type)),
         "columns": bars(values),
         "day_count": sum(values),
         "busiest": max(values),

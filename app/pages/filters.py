@@ -127,7 +127,7 @@ def signed(change: float) -> str:
 
 
 def sentence(text: str) -> str:
-    """What an error says, as people read it: with a capital, unless a name begins it, and a stop."""
+    """What an error says as people read it: with a capital, unless a name begins it, and a stop."""
     first = text.partition(" ")[0]
     begun = text[:1].upper() + text[1:] if first.isalpha() else text
     return begun if begun.endswith((".", "!", "?")) else begun + "."

@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response
 
 from app.live.first_load import first_load
 from app.live.traffic import REST
+from app.pages.filter_help import proposal
 from app.pages.frame import example_command, render, with_query
 from app.pages.travel import bar, past_live, travels
 from app.pages.views import menu_context
@@ -43,6 +44,7 @@ def live() -> tuple[str, int] | Response:
             error, status = str(problem), 400
     state = first_load(parts.bus, parts.handlers, parts.hub, pattern)
     tree = state.panels["types"]["tree"]
+    types = [seen.type for seen in parts.hub.traffic.types() if seen.type != REST]
     page = render(
         "live.html",
         "live",
@@ -54,9 +56,10 @@ def live() -> tuple[str, int] | Response:
         ),
         sequence=state.sequence,
         boot=state.boot,
-        rows=[] if error else state.rows,
+        meant=proposal(text, types) if error else None,
+        rows=state.rows,
         panels=state.panels,
-        types=[seen.type for seen in parts.hub.traffic.types() if seen.type != REST][:_MOST_TYPES],
+        types=types[:_MOST_TYPES],
         families=[node.family for node in tree.families[:_MOST_FAMILIES]],
         curl_example=example_command(),
         bar=bar("/"),

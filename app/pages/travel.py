@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from app.live.panels import critical_alerts
 from app.live.past import past_tree, past_trend
+from app.pages.filter_help import proposal
 from app.pages.frame import render, with_query
 from app.pages.times import is_age
 from app.problems import ProblemError
@@ -158,7 +159,8 @@ def _past_live(handlers: Handlers | PastHandlers, moment: Place) -> tuple[str, i
         retrying=handlers.evaluations.retrying(_MOST_ITEMS),
         trend=past_trend(log, handlers, moment.position, moment.at) if moment.at else None,
         tree=past_tree(log, moment.position, moment.at) if moment.at else None,
-        rows=[] if error else newest.events,
+        meant=proposal(text, log.known_types.names()) if error else None,
+        rows=newest.events,
         pattern="" if error else text,
         filter_text=text,
         filter_error=error,

@@ -27,6 +27,22 @@ def test_occurrences_of_one_kind_are_one_alert_with_a_count(
     expect(page.get_by_role("heading", level=1)).to_have_text("alert.critical")
 
 
+def test_an_alert_of_many_occurrences_leads_to_all_of_them(
+    server: ServerProcess, visit: Visit
+) -> None:
+    server.new_api().publish("alert.critical", {"service": "other", "error": "it burns"})
+    for number in range(21):
+        _raise(server, message=f"attempt {number}", eval_id=f"e-{number}")
+    (alert,) = (
+        each
+        for each in server.new_api().get("/api/alerts").json["alerts"]
+        if each["error_type"] == "RateLimitError"
+    )
+    page = visit(server, f"/alerts/{alert['id']}")
+    page.get_by_role("link", name="Search all of them").click()
+    expect(page.get_by_role("region", name="Events found")).to_contain_text("21 events")
+
+
 def test_an_alert_is_acknowledged_resolved_and_regresses(
     server: ServerProcess, visit: Visit
 ) -> None:

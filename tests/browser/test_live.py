@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.helpers.pages import Visit, fail
+from tests.helpers.pages import Visit, check, fail
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
 
@@ -131,6 +131,27 @@ def test_a_wrong_filter_is_said_beside_the_field(server: ServerProcess, visit: V
     box = page.get_by_label("Filter by event type")
     expect(box).to_have_value("ev*")
     expect(box).to_have_accessible_description(re.compile("whole segment"))
+
+
+def test_a_wrong_filter_shows_everything_and_what_was_probably_meant(
+    server: ServerProcess, visit: Visit
+) -> None:
+    server.new_api().publish("evaluation.started", {"eval_id": "e-1"})
+    server.new_api().publish("vendor.tick", {})
+    page = visit(server, "/?type=ev*")
+    expect(page.locator("#filter-error")).to_have_text(
+        "A wildcard in a pattern must be a whole segment, not a part of one like 'ev*'. "
+        "Did you mean evaluation.*? Until then everything is shown."
+    )
+    expect(page.locator("#stream-rows .type", has_text="vendor.tick")).to_be_visible()
+    expect(page.get_by_text("Older events are in")).to_be_hidden()  # there are none
+    check(page)
+    page.get_by_role("link", name="evaluation.*").click()
+    page.wait_for_url("**/?type=evaluation.*")
+    page.goto("/?type=no.such")
+    expect(page.locator(".rows-empty p")).to_have_text(
+        "No recorded event has a type in no.such. Show all types"
+    )
 
 
 def test_pausing_holds_the_rows_and_resuming_leaves_no_hole(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.helpers.pages import IMPATIENT, Visit, fill, go, hold_still, paths
+from tests.helpers.pages import IMPATIENT, Visit, fill, go, hold_still, paths, sideways
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
 
@@ -374,6 +374,18 @@ def test_a_list_refreshes_itself(filled: ServerProcess, visit: Visit) -> None:
     expect(page.get_by_role("link", name="late-1")).to_have_count(0)
     filled.new_api().publish("evaluation.started", {"eval_id": "late-1"})
     expect(page.get_by_role("link", name="late-1")).to_be_visible()
+
+
+def test_the_handlers_have_all_their_figures_at_every_width(
+    filled: ServerProcess, visit: Visit
+) -> None:
+    page = visit(filled, "/handlers", viewport={"width": 1024, "height": 768})
+    row = page.locator("#row-storage")
+    for width in (1024, 360):
+        page.set_viewport_size({"width": width, "height": 740})
+        for label in ("p50", "p95", "p99", "retrying", "dead"):
+            expect(row.locator(f"[data-label='{label}']")).to_be_visible()
+        assert not sideways(page)
 
 
 def _background(page: Page) -> str:
