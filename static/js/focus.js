@@ -66,7 +66,7 @@ function overReload() {
   const was = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
   sessionStorage.removeItem(KEY);
   if (was?.path === location.pathname) {
-    if (was.field) edit(document.querySelector(`form[method=get] [name="${CSS.escape(was.field)}"]`));
+    if (was.field) edit(was.field);
     else restore(was);
     document.activeElement.scrollIntoView({ block: "nearest" });
   }
@@ -82,7 +82,10 @@ function overReload() {
   });
 }
 
-function edit(field) {
+function edit(name) {
+  const field = document.querySelector(
+    `form[method=get] [name="${CSS.escape(name)}"]:not([type=hidden])`,
+  );
   field?.focus({ preventScroll: true });
   if (field?.selectionEnd != null) field.selectionStart = field.selectionEnd = field.value.length;
 }
