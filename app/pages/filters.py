@@ -127,9 +127,13 @@ def signed(change: float) -> str:
 
 
 def sentence(text: str) -> str:
-    """What an error says as people read it: with a capital, unless a name begins it, and a stop."""
-    first = text.partition(" ")[0]
-    begun = text[:1].upper() + text[1:] if first.isalpha() else text
+    """What an error says as people read it: with a capital, unless a name begins it, and a stop.
+
+    A name is what is no word, and what a rule is about: "delivery must be given".
+    """
+    first, _, rest = text.partition(" ")
+    is_name = not first.isalpha() or rest.startswith("must ")
+    begun = text if is_name else text[:1].upper() + text[1:]
     return begun if begun.endswith((".", "!", "?")) else begun + "."
 
 

@@ -26,7 +26,9 @@ def test_a_difference_is_readable_whatever_its_size(change: float, text: str) ->
     ("said", "read"),
     [
         ("no event has told of it", "No event has told of it."),
-        ("eval_id must be text", "eval_id must be text."),
+        ("there is nothing at /x_1", "There is nothing at /x_1."),
+        ("eval_id is too long", "eval_id is too long."),
+        ("delivery must be given", "delivery must be given."),
         ("'ev*' is wrong", "'ev*' is wrong."),
         ("was it renamed?", "Was it renamed?"),
     ],
