@@ -216,8 +216,8 @@ class Webhooks:
         address = self._policy.refused(urlsplit(terms.url or "").hostname or "-")
         if address is not None:
             raise WebhookError(
-                f"must lead to a public address, not {address}; EVENTBUS_WEBHOOK_NETWORKS allows "
-                f"others, like EVENTBUS_WEBHOOK_NETWORKS={address}"
+                f"must lead to a public address, not {address}, or to one that "
+                "EVENTBUS_WEBHOOK_NETWORKS allows"
             )
 
     def _ask(self, terms: Terms, url: str | None, timeout_s: float | None) -> None:

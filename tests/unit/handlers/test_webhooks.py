@@ -226,7 +226,7 @@ def test_a_private_address_is_refused_before_anything_is_sent(
 )  # fmt: skip
 def test_an_address_that_may_not_be_sent_to_is_refused_at_once(bus: EventBus, url: str) -> None:
     webhooks = start(bus, AddressPolicy())
-    with pytest.raises(WebhookError, match="EVENTBUS_WEBHOOK_NETWORKS=") as refused:
+    with pytest.raises(WebhookError, match="EVENTBUS_WEBHOOK_NETWORKS allows") as refused:
         create(webhooks, url.format(port=80))
     assert "must lead to a public address" in str(refused.value)
     assert webhooks.all() == []
