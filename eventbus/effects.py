@@ -114,6 +114,12 @@ class Effects:
         bus = getattr(self.owner, "bus_name", "")
         return derived_id(self.event.source, self.event.id, self.subscription, index, bus)
 
+    def cancelled_id(self, event: Event) -> str:
+        """The id of the event that tells that this attempt took ``event``'s schedule back."""
+        bus = getattr(self.owner, "bus_name", "")
+        subscription = f"{self.subscription}\0{event.source}\0{event.id}"
+        return derived_id(self.event.source, self.event.id, subscription, 0, bus)
+
     def _check(self, event: Event) -> None:
         if event.depth > MAX_DEPTH and self.error is None:
             # Also kept, so that a handler that catches it does not go on for ever.

@@ -111,10 +111,17 @@ class Scheduler:
             effects.changes.remove(change)
         # One look into an index, of microseconds: the answer cannot wait for the commit, and the
         # commit checks that it was right.
-        found = self._log.schedules.find(id, source)
+        drop = self._log.schedules.drop
+        taken = {key for apply, key in effects.changes if apply == drop}
+        found = [
+            event for event in self._log.schedules.find(id, source)
+            if (event.source, event.id) not in taken
+        ]  # fmt: skip
         for event in found:
-            effects.change(self._log.schedules.drop, (event.source, event.id))
-            effects.publish(**self._told(event, by))
+            effects.change(drop, (event.source, event.id))
+            # Of its own, whatever the handler publishes beside it: a remote one, which numbers its
+            # events itself, does not know of this one.
+            effects.publish(**self._told(event, by), id=effects.cancelled_id(event))
         return already(), [*(request.event for _, request in unscheduled), *found]
 
     def expect(self, due_us: int) -> None:

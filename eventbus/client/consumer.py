@@ -168,7 +168,7 @@ class RemoteConsumer:
         handling = run.handling
         try:
             await handling.run()
-            word, rest = "ack", _events(handling.effects.events)
+            word, rest = "ack", _effects(handling.effects)
             if len(rest) > MAX_ANSWER_CHARS:
                 raise ValueError(f"the handler publishes {len(rest)} characters of events at once")
         except Exception as error:
@@ -214,8 +214,13 @@ def recorded_event(value: dict[str, Any]) -> Event:
     )  # fmt: skip
 
 
-def _events(events: list[Event]) -> str:
-    return f',"events":[{",".join(event.to_json() for event in events)}]' if events else ""
+def _effects(effects: RemoteEffects) -> str:
+    told = ""
+    if effects.events:
+        told = f',"events":[{",".join(event.to_json() for event in effects.events)}]'
+    if effects.cancels:
+        told += f',"cancels":{encode_json([cancel.to_dict() for cancel in effects.cancels])}'
+    return told
 
 
 def _failure(error: Exception) -> str:

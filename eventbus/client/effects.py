@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from eventbus.client.cancellation import Cancel
 from eventbus.errors import EffectError
 from eventbus.event import Event
 from eventbus.ids import derived_id
@@ -16,7 +17,9 @@ from eventbus.tracing import Attempt
 class RemoteEffects:
     """The further events of one attempt of one delivery, as the bus would make them itself."""
 
-    __slots__ = ("_later_count", "cause", "events", "is_open", "owner", "subscription", "trace")
+    __slots__ = (
+        "_later_count", "cancels", "cause", "events", "is_open", "owner", "subscription", "trace",
+    )  # fmt: skip
 
     def __init__(self, cause: Event, subscription: str, owner: object) -> None:
         """``owner`` is the client whose handler this is: the effects are that client's alone."""
@@ -24,6 +27,7 @@ class RemoteEffects:
         self.subscription = subscription
         self.owner = owner
         self.events: list[Event] = []
+        self.cancels: list[Cancel] = []
         self.is_open = True
         self.trace: Attempt | None = None
         self._later_count = 0
@@ -81,6 +85,11 @@ class RemoteEffects:
             )
         self.events.append(adopted)
         return adopted
+
+    def cancel(self, id: str, source: str | None, by: str | None) -> None:
+        """Take back what is scheduled, in order with the events."""
+        self._check_open()
+        self.cancels.append(Cancel(id, source, by, len(self.events)))
 
     def _check_open(self) -> None:
         if not self.is_open:

@@ -83,7 +83,7 @@ class Endpoint:
             self._connection.close()
         if 200 <= reply.status < 300:
             return None
-        problem = _problem(reply.content)
+        problem = problem_of(reply.content)
         if reply.status == 404 and problem.get("status") == 404:
             return None  # a bus says so, and not whatever else may be at this address
         reason = f"it answered {reply.status}: {problem['detail'] or reply.reason}"
@@ -111,7 +111,7 @@ def _judged(
         if recorded is None:
             return Unavailable(f"it answered {status}, but not as an event bus does")
         return Accepted(recorded)
-    problem = _problem(content)
+    problem = problem_of(content)
     reason = f"it answered {status}" + (f": {problem['detail']}" if problem.get("detail") else "")
     if 400 <= status < 500 and status not in _NOT_ABOUT_EVENTS:
         return Refused(reason, _culprits(problem, len(events)))
@@ -152,7 +152,8 @@ def _culprits(problem: Mapping[str, Any], count: int) -> dict[int, str]:
     return found
 
 
-def _problem(content: bytes) -> dict[str, Any]:
+def problem_of(content: bytes) -> dict[str, Any]:
+    """The members of a JSON answer, and the ``detail`` of a problem document (RFC 9457)."""
     problem = _json_object(content)
     detail = problem.get("detail") or problem.get("title")
     return {**problem, "detail": str(detail)[:500] if detail else None}

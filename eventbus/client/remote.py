@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from eventbus.actor import check_actor
+from eventbus.client.cancellation import Cancel, RemoteCancellation, cancel_at, is_on_loop
 from eventbus.client.connection import token_or_default
 from eventbus.client.effects import effects_of
 from eventbus.client.endpoint import Endpoint
@@ -16,13 +18,18 @@ from eventbus.client.opening import open_subscriptions
 from eventbus.client.outbox import ClientStats, Outbox
 from eventbus.client.receipt import RemoteBatchReceipt, RemoteReceipt
 from eventbus.client.sender import Sender
-from eventbus.errors import BusClosedError
+from eventbus.errors import (
+    BusClosedError,
+    BusUnavailableError,
+    EventValidationError,
+    FieldError,
+)
 from eventbus.event import Event
 from eventbus.extensions import Extension
 from eventbus.scheduled import ScheduledEvent, read_events
 from eventbus.subscription import F, Handler, decorator
 from eventbus.tracing import Tracing
-from eventbus.validation import MAX_EVENT_BYTES
+from eventbus.validation import MAX_EVENT_BYTES, check_attribute
 
 if TYPE_CHECKING:
     from eventbus.client.subscriptions import RemoteSubscription, Subscriptions
@@ -157,6 +164,38 @@ class RemoteEventBus:
         """
         checked = read_events(events, source=self.source, max_bytes=self._max_event_bytes, now=None)
         return RemoteBatchReceipt([self.publish_event(event) for event in checked])
+
+    def cancel(
+        self, id: str, *, source: str | None = None, by: str | None = None
+    ) -> RemoteCancellation:
+        """Take back what is scheduled under ``id``, as ``EventBus.cancel``.
+
+        Everything published before is sent first. Blocks in a plain thread; on an event loop
+        ``await`` it. In a handler it is an effect, done with the handler's success; whether there
+        was anything is not known then (None).
+
+        Raises EventValidationError, ActorError, BusClosedError, and BusUnavailableError when the
+        bus cannot be told.
+        """
+        errors: list[FieldError] = []
+        for name, value in (("id", id), ("source", id if source is None else source)):
+            check_attribute(name, value, errors)
+        if errors:
+            raise EventValidationError(errors)
+        wanted = Cancel(id, source, None if by is None else check_actor(by))
+        effects = effects_of(self)
+        if effects is not None:
+            effects.cancel(id, source, wanted.by)
+            return RemoteCancellation()
+        if self._sender.is_closed:
+            raise BusClosedError(f"the client of the bus at {self.url} is closed")
+
+        def ask() -> bool:
+            if not self.flush(self._timeout_s):
+                raise BusUnavailableError("what was published before cannot be sent")
+            return cancel_at(self.url, wanted, self._timeout_s, self._token)
+
+        return RemoteCancellation(ask, is_blocking=not is_on_loop())
 
     def _already(self, event: Event) -> RemoteReceipt:
         """For an effect of the handler that runs: sent with its success."""

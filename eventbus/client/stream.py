@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 from eventbus.client.consumer import recorded_event
@@ -16,11 +16,19 @@ from eventbus.client.effects import RemoteEffects
 from eventbus.client.handling import Handling
 from eventbus.client.link import Link, LinkSettings
 from eventbus.client.websocket import NORMAL, WebSocket
-from eventbus.errors import HandlerTimeoutError, HandshakeRefusedError, RejectError
+from eventbus.errors import (
+    EventBusError,
+    HandlerTimeoutError,
+    HandshakeRefusedError,
+    RejectError,
+)
 from eventbus.event import Event
 from eventbus.failures import describe
 from eventbus.subscription import Handler, RetryPolicy
 from eventbus.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from eventbus.client.remote import RemoteEventBus
 
 log = logging.getLogger("eventbus.client")
 
@@ -154,8 +162,7 @@ class RemoteStream:
                     return
                 error = await self._attempt(event, effects)
             if error is None:
-                if effects.events:
-                    self._publish(effects.events)
+                await self._do(effects)
                 return
             is_last = number == policy.max_attempts or isinstance(error, RejectError)
             log.log(
@@ -167,6 +174,19 @@ class RemoteStream:
             if is_last or self.link.is_closing:
                 return
             await asyncio.sleep(policy.delay_s(number))
+
+    async def _do(self, effects: RemoteEffects) -> None:
+        bus, done = cast("RemoteEventBus", self._owner), 0
+        for wanted in effects.cancels:
+            if effects.events[done : wanted.after]:
+                self._publish(effects.events[done : wanted.after])
+            done = wanted.after
+            try:
+                await bus.cancel(wanted.id, source=wanted.source, by=wanted.by)
+            except EventBusError as error:
+                log.error("%s cancels event %s in vain: %s", self._options.name, wanted.id, error)
+        if effects.events[done:]:
+            self._publish(effects.events[done:])
 
     async def _attempt(self, event: Event, effects: RemoteEffects) -> Exception | None:
         handling = Handling(self._options.handler, event, effects, self._pool)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eventbus.actor import name_problem
 from eventbus.errors import (
     ConsumerProtocolError,
     EventValidationError,
@@ -16,16 +17,31 @@ from eventbus.errors import (
 )
 from eventbus.event import Event
 from eventbus.scheduled import read_event
-from eventbus.validation import encode_json, shown
+from eventbus.validation import check_attribute, encode_json, shown
+
+MAX_CANCELS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """What a handler takes back after so many of its events: what is scheduled under ``id``, of
+    ``source`` or of all, in the name ``by``."""
+
+    id: str
+    source: str | None
+    by: str | None
+    after: int
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How the handling of a delivery ended: events to publish with its success, or an error."""
+    """How the handling of a delivery ended: events to publish and schedules to take back with its
+    success, or an error."""
 
     delivery: int
     events: tuple[Event, ...] = ()
     error: Exception | None = None
+    cancels: tuple[Cancel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +90,7 @@ def parse(text: str | bytes, source: str, max_event_bytes: int) -> Answer | Leav
         case {"leave": True}:
             return Leave()
         case {"ack": int(delivery)} if not isinstance(message["ack"], bool):
-            return _ack(delivery, message.get("events", []), source, max_event_bytes)
+            return _ack(delivery, message, source, max_event_bytes)
         case {"nack": int(delivery)} if not isinstance(message["nack"], bool):
             return Answer(delivery, error=_error(message))
     keys = ", ".join(shown(key) for key in list(message)[:5]) or "nothing"
@@ -83,7 +99,8 @@ def parse(text: str | bytes, source: str, max_event_bytes: int) -> Answer | Leav
     )
 
 
-def _ack(delivery: int, items: Any, source: str, max_event_bytes: int) -> Answer:
+def _ack(delivery: int, message: Mapping[str, Any], source: str, max_event_bytes: int) -> Answer:
+    items = message.get("events", [])
     if not isinstance(items, list):
         raise ConsumerProtocolError(f"events must be an array, not {shown(items)}")
     events: list[Event] = []
@@ -93,9 +110,34 @@ def _ack(delivery: int, items: Any, source: str, max_event_bytes: int) -> Answer
             events.append(read_event(item, source=source, max_bytes=max_event_bytes))
         except EventValidationError as error:
             errors += error.under(f"/events/{index}").errors
+    cancels = tuple(_cancels(message.get("cancels", []), len(events), errors))
     if errors:
         return Answer(delivery, error=EventValidationError(errors[:20]))
-    return Answer(delivery, tuple(events))
+    return Answer(delivery, tuple(events), cancels=cancels)
+
+
+def _cancels(items: Any, event_count: int, errors: list[FieldError]) -> Iterator[Cancel]:
+    if not isinstance(items, list) or len(items) > MAX_CANCELS:
+        raise ConsumerProtocolError(f"cancels must be an array of at most {MAX_CANCELS}")
+    before = 0
+    for index, item in enumerate(items):
+        if not isinstance(item, Mapping):
+            raise ConsumerProtocolError(f"cancels must hold objects, not {shown(item)}")
+        id, source, by = item.get("id"), item.get("source"), item.get("by")
+        after = item.get("after", event_count)
+        wrong: list[FieldError] = []
+        check_attribute("id", id, wrong)
+        if source is not None:
+            check_attribute("source", source, wrong)
+        if by is not None and (problem := name_problem(by)):
+            wrong.append(FieldError("/by", problem))
+        if type(after) is not int or not before <= after <= event_count:
+            rule = f"must be from {before} to {event_count}, in the order of cancels"
+            wrong.append(FieldError("/after", f"{rule}, not {shown(after)}"))
+        errors += [FieldError(f"/cancels/{index}{e.pointer}", e.detail) for e in wrong]
+        if not wrong and isinstance(id, str):
+            before = after
+            yield Cancel(id, source, by, after)
 
 
 def _error(message: Mapping[str, Any]) -> Exception:

@@ -53,8 +53,18 @@ class ConsumerGroup:
         self._settle_later(consumer, answer)
         if answer.error is not None:
             raise answer.error
-        if answer.events:
-            self._bus.publish_many(answer.events)
+        self._do(answer)
+
+    def _do(self, answer: Answer) -> None:
+        """What the consumer's handler asked for, in its order, as effects of the delivery."""
+        done = 0
+        for cancel in answer.cancels:
+            if answer.events[done : cancel.after]:
+                self._bus.publish_many(answer.events[done : cancel.after])
+            done = cancel.after
+            self._bus.cancel(cancel.id, source=cancel.source, by=cancel.by)
+        if answer.events[done:]:
+            self._bus.publish_many(answer.events[done:])
 
     def take(self, consumer: Consumer, answer: Answer) -> None:
         """A consumer has answered."""

@@ -103,6 +103,22 @@ def test_a_handler_may_cancel_what_another_has_scheduled(bus: EventBus, clock: F
     assert cancelled.source == "/handlers/payment"
 
 
+def test_a_handler_that_cancels_the_same_twice_has_done_it_once(
+    bus: EventBus, clock: FakeClock
+) -> None:
+    bus.publish("order.expired", {}, id="twice", delay=60)
+
+    async def paid(event: Event) -> None:
+        assert await bus.cancel("twice")
+        assert not await bus.cancel("twice")
+
+    bus.subscribe("order.paid", paid, name="paid")
+    receipt = bus.publish("order.paid", {})
+    (delivery,) = receipt.deliveries(LONG_S)
+    assert (delivery.state, delivery.attempt) == ("succeeded", 1)
+    assert bus.log.schedules.find("twice") == []
+
+
 def test_a_cancellation_by_a_handler_that_fails_does_not_happen(
     bus: EventBus, clock: FakeClock
 ) -> None:
