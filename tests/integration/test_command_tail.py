@@ -89,7 +89,11 @@ def test_it_ends_without_a_word_when_nobody_reads_any_more(server: ServerProcess
     begin_live(process, server, "tail.pipe")
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
-    wait_until(lambda: publish(server, "tail.pipe", range(1)) or process.poll() is not None, "end")
+    wait_until(
+        lambda: publish(server, "tail.pipe", range(1)) or process.poll() is not None,
+        "it ends",
+        60.0,
+    )
     assert (process.returncode, process.stderr.read()) == (141, "")
 
 
