@@ -113,7 +113,7 @@ class Inbox:
             .limit(limit)
         )
         with self._log.reading() as conn:
-            return [(row.error_class, row.count) for row in conn.execute(query)]
+            return [(error_class, number) for error_class, number in conn.execute(query)]
 
     def last(self) -> int:
         """The sequence of the newest item that needs a person; 0 when there is none."""

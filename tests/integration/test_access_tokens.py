@@ -170,6 +170,26 @@ def test_the_client_publishes_and_subscribes_with_a_token(
         RemoteEventBus(shared_server.url, token="two words")
 
 
+def test_what_a_handler_with_a_token_takes_back_is_in_the_tokens_name(
+    shared_server: ServerProcess, admin: Visitor
+) -> None:
+    token = make_token(admin, "cashier", "publish", "read", "consume")
+    with RemoteEventBus(shared_server.url, token=token, linger_s=0.0) as bus:
+        for id in ("expiry-1", "expiry-2"):
+            bus.publish("token.expired", id=id, source="/shop", delay=3_600)
+        assert bus.cancel("expiry-1", by="ann")
+        bus.subscribe("token.paid", lambda _: bus.cancel("expiry-2", by="bob"), name="paid")
+        bus.publish("token.paid")
+        told = "/api/events?type=bus.schedule.cancelled&order=asc"
+        wait_until(lambda: len(admin.get(told).json["events"]) == 2, "both are taken back")
+        bus.unsubscribe("paid")
+    found = [each["data"] for each in admin.get(told).json["events"]]
+    assert [(each["id"], each["by"]) for each in found] == [
+        ("expiry-1", "ann (token cashier)"), ("expiry-2", "bob (token cashier)")
+    ]  # fmt: skip
+    assert all(each["from"] for each in found)
+
+
 def test_a_consumer_cannot_forge_the_audit_trail(
     shared_server: ServerProcess, admin: Visitor
 ) -> None:
