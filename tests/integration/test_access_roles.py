@@ -104,7 +104,7 @@ def test_a_refusal_names_the_role_that_is_needed(people: dict[Role, Visitor]) ->
     assert answer.status == 403
     assert answer.json["detail"] == "this needs the role operator; viewer is viewer"
     page = people["operator"].get("/access")
-    assert page.status == 403 and "this needs the role admin" in page.text
+    assert page.status == 403 and "This needs the role admin" in page.text
     assert role_for("publish") == "operator"
 
 
