@@ -77,17 +77,18 @@ def _on_server(server: Server, check: bool) -> dict[str, Any]:
 
 def _followed(server: Server, began: dict[str, Any]) -> dict[str, Any]:
     """How it ended; says meanwhile how far it is."""
-    shown, seen_at, error = "", time.monotonic(), None
+    shown, seen_at = "", time.monotonic()
+    error: CommandError | None = None
     while True:
         found: dict[str, Any] | None = None
         try:
-            found = server.get("/api/rebuild")["rebuild"]
+            found, error = server.get("/api/rebuild")["rebuild"], None
         except CommandError as problem:  # it may be on its way to be there again
             error = problem
         if found is not None and found["started_at"] == began["started_at"]:
             if found["finished_at"] is not None:
                 return found
-            seen_at, error = time.monotonic(), None
+            seen_at = time.monotonic()
             line = f"{found['state']}: {found['position']:,} of {found['upto']:,}{_speed(found)}"
             if line != shown:
                 click.echo(line, err=True)
