@@ -80,7 +80,7 @@ def test_the_live_page_as_it_was_is_plainly_the_past_and_changes_nothing(
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     page.get_by_role("link", name="One event on").click()  # metrics of what was started
     expect(page.locator("#travel-place")).not_to_contain_text(f"#{story.second} ")
-    page.get_by_label("Time", exact=True).press("End")
+    page.get_by_role("slider", name="Time").press("End")  # which is there when its script is
     expect(page.locator(".head-line")).to_contain_text("completed")
     page.get_by_role("link", name="Evaluations", exact=True).last.click()
     page.wait_for_url(re.compile(r"/evaluations\?at=20"))
