@@ -47,7 +47,7 @@ def place() -> Place | None:
     text = request.args.get(PARAMETER, "").strip()
     if not text:
         return None
-    from app.pages.times import parse_moment, parse_recorded  # the pages import this module
+    from app.pages.times import check_recorded, parse_moment  # the pages import this module
 
     travels = runtime().travels
     if _SEQUENCE.fullmatch(text):
@@ -62,7 +62,7 @@ def place() -> Place | None:
     try:
         # A "+" that was not written as %2B arrives as a space.
         text = re.sub(r" (?=\d\d:?\d\d$)", "+", text)
-        parse_moment(text, now)
+        moment = parse_moment(text, now)
     except ValueError:
         raise ProblemError.parameter(
             PARAMETER,
@@ -70,7 +70,7 @@ def place() -> Place | None:
             f"not {shown(text)}",
         ) from None
     try:
-        when = parse_recorded(text, now)
+        when = check_recorded(moment, text)
     except ValueError as error:
         raise ProblemError.parameter(PARAMETER, str(error)) from None
     if when > now + _AHEAD:

@@ -29,17 +29,20 @@ class Actor(str):
 
 def name_problem(value: Any) -> str | None:
     """What is wrong with a name that somebody gives for who acts; None when nothing is."""
-    is_text = isinstance(value, str) and bool(value.strip()) and value.isprintable()
-    if is_text and len(value) <= MAX_NAME_CHARS:
+    if _names_somebody(value) and len(value) <= MAX_NAME_CHARS:
         return None
     return f"must be 1 to {MAX_NAME_CHARS} printable characters, not {shown(value)}"
 
 
 def check_actor(by: str) -> str:
     """The same name. Raises ActorError for what names nobody."""
-    if not isinstance(by, str) or not by.strip() or not by.isprintable():
+    if not _names_somebody(by):
         raise ActorError(f"by must name who does it, in printable characters, not {shown(by)}")
     return by
+
+
+def _names_somebody(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
 def signed(by: str) -> dict[str, str]:

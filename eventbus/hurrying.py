@@ -16,8 +16,8 @@ from eventbus.operation_steps import ask_loop
 if TYPE_CHECKING:
     from eventbus.bus import EventBus
 
-# Deliveries that the event names; all of them are counted.
-_MOST_NAMED = 100
+MOST_NAMED = 100
+"""Deliveries that an event about many names; all of them are counted."""
 
 
 def hurry(
@@ -29,7 +29,7 @@ def hurry(
     for sequence, name in deliveries:
         wanted[name].add(sequence)
     named = [{"sequence": s, "subscription": name} for name in wanted for s in wanted[name]]
-    data = {**signed(by), "deliveries": named[:_MOST_NAMED], "total": len(named)}
+    data = {**signed(by), "deliveries": named[:MOST_NAMED], "total": len(named)}
     subject = next(iter(wanted)) if len(wanted) == 1 else "retries"
     event = Event.create("bus.retry.requested", data, subject=subject, time=bus.now())
     bus.log.commit(Unit([event]))

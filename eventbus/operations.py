@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from eventbus.actor import check_actor, signed
 from eventbus.errors import BusClosedError, LogWriteError, OperationError
 from eventbus.event import Event
-from eventbus.hurrying import hurry
+from eventbus.hurrying import MOST_NAMED, hurry
 from eventbus.ids import new_id
 from eventbus.log import head
 from eventbus.log import operations as stored
@@ -44,8 +44,6 @@ _IDLE_S = 60.0
 _STOP_WITHIN_S = 5.0
 _POLL_S = 0.1
 _CLOSE_WITHIN_S = 1.0
-# Single deliveries that the event of an operation's start names; the operation has them all.
-_MOST_NAMED = 100
 # Operations that run at the same time; each holds a place in memory.
 _MOST_RUNNING = 100
 
@@ -365,8 +363,8 @@ class Operations:
         self, operation: Operation, what: str, id: str | None = None, **more: object
     ) -> Event:
         selection = operation.selection
-        if len(named := selection.get("deliveries", ())) > _MOST_NAMED:
-            selection = {"deliveries": named[:_MOST_NAMED], "more": len(named) - _MOST_NAMED}
+        if len(named := selection.get("deliveries", ())) > MOST_NAMED:
+            selection = {"deliveries": named[:MOST_NAMED], "more": len(named) - MOST_NAMED}
         data = {
             "operation": operation.id, **signed(operation.by), "reason": operation.reason,
             "selection": selection, "rate": operation.rate, "total": operation.total, **more,

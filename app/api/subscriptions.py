@@ -12,7 +12,6 @@ from app.openapi.fields import Body
 from app.openapi.operation import operation
 from app.problems import ProblemError, upgrade_required
 from app.runtime import runtime
-from eventbus.actor import signed
 from eventbus.errors import SubscriptionError
 from eventbus.statistics import SubscriptionStats
 
@@ -47,15 +46,12 @@ def subscriptions() -> Response:
 )  # fmt: skip
 def end(name: str) -> Response:
     """Forget a durable subscription: what it has not finished is cancelled."""
-    who = signed(by(_END.read())["by"])
-    parts = runtime()
+    who = by(_END.read())["by"]
     found(name)
     try:
-        parts.consumers.forget(name)
+        event = runtime().consumers.forget(name, who).event
     except SubscriptionError as error:
         raise ProblemError(409, "Conflict", str(error)) from None
-    receipt = parts.bus.publish("subscription.ended", {"name": name, **who}, subject=name)
-    event = receipt.event
     return answer({"name": name, "event": {"id": event.id, "sequence": event.sequence}})
 
 

@@ -21,7 +21,6 @@ from app.pages.window import Window
 from app.problems import ProblemError
 from app.runtime import runtime
 from eventbus import Event, Pattern
-from eventbus.actor import signed
 from eventbus.errors import OperationError, SubscriptionError
 from eventbus.log import EventQuery, Operation, Selection
 from eventbus.log.flow_figures import FlowFigures, FlowSeries, Handled
@@ -141,10 +140,9 @@ def end() -> Response:
     if not any(each.name == name and is_left(each) for each in parts.bus.subscriptions()):
         raise ProblemError(409, "Not possible", f"{name[:200]!r} is served again: it is not ended")
     try:
-        parts.consumers.forget(name)
+        parts.consumers.forget(name, who())
     except SubscriptionError as error:
         raise ProblemError(409, "Not possible", str(error)) from None
-    parts.bus.publish("subscription.ended", {"name": name, **signed(who())}, subject=name)
     return redirect("/handlers", 303)
 
 

@@ -123,7 +123,11 @@ def parse_recorded(text: str, now: datetime) -> datetime:
     What is counted by when it was recorded looks some time further back than it was asked for;
     from 1970 on there are always such dates. Raises ValueError.
     """
-    found = parse_moment(text, now)
+    return check_recorded(parse_moment(text, now), text)
+
+
+def check_recorded(found: datetime, text: str) -> datetime:
+    """The same moment. Raises ValueError for one, given as ``text``, that is before 1970."""
     if found < EPOCH:
         raise ValueError(f"must be from 1970-01-01 on, not {text!r}: no log is as old")
     return found

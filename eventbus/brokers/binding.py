@@ -13,7 +13,7 @@ from typing import Any
 from eventbus.brokers.broker import Incoming
 from eventbus.errors import EventValidationError, FieldError, JsonTextError
 from eventbus.event import SPECVERSION, Event
-from eventbus.extensions import RESERVED, allowed, as_text
+from eventbus.extensions import allowed, as_text
 from eventbus.json_reader import read_json
 from eventbus.timestamps import format_time
 from eventbus.validation import JSON_CONTENT_TYPE, is_json_content_type, shown
@@ -130,10 +130,9 @@ def _structured(value: Any, max_bytes: int) -> Event:
 
 def _create(attributes: Mapping[str, Any], data: dict[str, Any], max_bytes: int) -> Event:
     given = {name: attributes[name] for name in _TAKEN if attributes.get(name) is not None}
-    extensions = {name: attributes[name] for name in attributes.keys() - RESERVED - {"data_base64"}}
     depth = str(attributes.get("causationdepth", "0"))
     return Event.create(
-        given.pop("type"), data, **given, extensions=allowed(extensions), max_bytes=max_bytes,
+        given.pop("type"), data, **given, extensions=allowed(attributes), max_bytes=max_bytes,
         depth=min(int(depth), _MAX_DEPTH) if depth.isascii() and depth.isdigit() else 0,
     )  # fmt: skip
 

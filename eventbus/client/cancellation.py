@@ -9,31 +9,13 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
+from eventbus.cancels import Cancel
 from eventbus.client.connection import Connection, described
 from eventbus.client.endpoint import problem_of
 from eventbus.errors import BusUnavailableError, ReceiptTimeoutError
 from eventbus.threads import start_thread
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """What is taken back: the schedules under ``id``, of ``source`` or of all, in the name ``by``.
-
-    In a handler it comes after so many of the handler's events: ``after``.
-    """
-
-    id: str
-    source: str | None = None
-    by: str | None = None
-    after: int = 0
-
-    def to_dict(self) -> dict[str, object]:
-        """As the frame with a handler's success has it."""
-        told = {"id": self.id, "source": self.source, "by": self.by, "after": self.after}
-        return {name: value for name, value in told.items() if value is not None}
 
 
 class RemoteCancellation:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from eventbus.client.cancellation import Cancel
+from eventbus.cancels import Cancel
 from eventbus.errors import EffectError
 from eventbus.event import Event
 from eventbus.ids import derived_id

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from eventbus.actor import check_actor
-from eventbus.client.cancellation import Cancel, RemoteCancellation, cancel_at, is_on_loop
+from eventbus.cancels import Cancel
+from eventbus.client.cancellation import RemoteCancellation, cancel_at, is_on_loop
 from eventbus.client.connection import token_or_default
 from eventbus.client.effects import effects_of
 from eventbus.client.endpoint import Endpoint

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
+from eventbus.cancels import Cancel, in_order
 from eventbus.client.consumer import recorded_event
 from eventbus.client.effects import RemoteEffects
 from eventbus.client.handling import Handling
@@ -176,17 +177,15 @@ class RemoteStream:
             await asyncio.sleep(policy.delay_s(number))
 
     async def _do(self, effects: RemoteEffects) -> None:
-        bus, done = cast("RemoteEventBus", self._owner), 0
-        for wanted in effects.cancels:
-            if effects.events[done : wanted.after]:
-                self._publish(effects.events[done : wanted.after])
-            done = wanted.after
+        bus = cast("RemoteEventBus", self._owner)
+        for each in in_order(effects.events, effects.cancels):
+            if not isinstance(each, Cancel):
+                self._publish(list(each))
+                continue
             try:
-                await bus.cancel(wanted.id, source=wanted.source, by=wanted.by)
+                await bus.cancel(each.id, source=each.source, by=each.by)
             except EventBusError as error:
-                log.error("%s cancels event %s in vain: %s", self._options.name, wanted.id, error)
-        if effects.events[done:]:
-            self._publish(effects.events[done:])
+                log.error("%s cancels event %s in vain: %s", self._options.name, each.id, error)
 
     async def _attempt(self, event: Event, effects: RemoteEffects) -> Exception | None:
         handling = Handling(self._options.handler, event, effects, self._pool)

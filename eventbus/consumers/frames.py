@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventbus.actor import name_problem
+from eventbus.cancels import Cancel
 from eventbus.errors import (
     ConsumerProtocolError,
     EventValidationError,
@@ -20,17 +21,6 @@ from eventbus.scheduled import read_event
 from eventbus.validation import check_attribute, encode_json, shown
 
 MAX_CANCELS = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """What a handler takes back after so many of its events: what is scheduled under ``id``, of
-    ``source`` or of all, in the name ``by``."""
-
-    id: str
-    source: str | None
-    by: str | None
-    after: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from eventbus.bus import EventBus
+from eventbus.cancels import Cancel, in_order
 from eventbus.consumers.consumer import Consumer
 from eventbus.consumers.frames import Answer
 from eventbus.consumers.terms import Terms
@@ -57,14 +58,11 @@ class ConsumerGroup:
 
     def _do(self, answer: Answer) -> None:
         """What the consumer's handler asked for, in its order, as effects of the delivery."""
-        done = 0
-        for cancel in answer.cancels:
-            if answer.events[done : cancel.after]:
-                self._bus.publish_many(answer.events[done : cancel.after])
-            done = cancel.after
-            self._bus.cancel(cancel.id, source=cancel.source, by=cancel.by)
-        if answer.events[done:]:
-            self._bus.publish_many(answer.events[done:])
+        for each in in_order(answer.events, answer.cancels):
+            if isinstance(each, Cancel):
+                self._bus.cancel(each.id, source=each.source, by=each.by)
+            else:
+                self._bus.publish_many(each)
 
     def take(self, consumer: Consumer, answer: Answer) -> None:
         """A consumer has answered."""

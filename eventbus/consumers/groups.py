@@ -12,6 +12,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
+from eventbus.actor import signed
 from eventbus.bus import EventBus
 from eventbus.consumers.consumer import Consumer, Outlet
 from eventbus.consumers.frames import Answer, Leave
@@ -24,6 +25,7 @@ from eventbus.errors import (
     SubscriptionError,
 )
 from eventbus.log.commit import call_soon
+from eventbus.receipt import Receipt
 from eventbus.threads import start_thread
 
 logger = logging.getLogger("eventbus.consumers")
@@ -161,10 +163,11 @@ class ConsumerGroups:
                 counts[seat.group.terms.name] = counts.get(seat.group.terms.name, 0) + 1
             return counts
 
-    def forget(self, name: str) -> None:
+    def forget(self, name: str, by: str) -> Receipt:
         """End a durable subscription for good and send its consumers away.
 
-        Raises SubscriptionError for one that is not known, or served in this process.
+        Recorded as ``subscription.ended``, with who it was. Blocks for the commits. Raises
+        SubscriptionError for one that is not known, or served in this process.
         """
         with self._changed:
             group = self._groups.get(name)
@@ -180,6 +183,8 @@ class ConsumerGroups:
                     if seat.group is group:
                         seat.outlet.end(GONE, "the subscription was ended")
                 self._on_loop(_give_back_all, group)
+        data = {"name": name, **signed(by)}
+        return self._bus.publish("subscription.ended", data, subject=name)
 
     # -- the thread --------------------------------------------------------------------------
 

@@ -21,12 +21,12 @@ FIRST = {**WEB_FIRST, ".py": ('"""', 'r"""')}
 
 # The client's side of the library: what a producer installs, without any dependency.
 CLIENT_SIDE = (
-    "eventbus", "eventbus.__main__", "eventbus.actor", "eventbus.client", "eventbus.cloudevents",
-    "eventbus.command", "eventbus.errors", "eventbus.event", "eventbus.extensions",
-    "eventbus.failures", "eventbus.ids", "eventbus.integrations", "eventbus.json_reader",
-    "eventbus.patterns", "eventbus.scheduled", "eventbus.subscription", "eventbus.threads",
-    "eventbus.timestamps", "eventbus.tone", "eventbus.tracing", "eventbus.validation",
-    "eventbus.workers",
+    "eventbus", "eventbus.__main__", "eventbus.actor", "eventbus.cancels", "eventbus.client",
+    "eventbus.cloudevents", "eventbus.command", "eventbus.errors", "eventbus.event",
+    "eventbus.extensions", "eventbus.failures", "eventbus.ids", "eventbus.integrations",
+    "eventbus.json_reader", "eventbus.patterns", "eventbus.scheduled", "eventbus.subscription",
+    "eventbus.threads", "eventbus.timestamps", "eventbus.tone", "eventbus.tracing",
+    "eventbus.validation", "eventbus.workers",
 )  # fmt: skip
 # Integrations are loaded by what they integrate with, which is then installed.
 # Subscribing needs a WebSocket, publishing does not.
