@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 # How many tests run side by side; each file's own stay together and in order. One more than there
 # are processors, because many wait for servers.
 JOBS   ?= $(shell n=$$(getconf _NPROCESSORS_ONLN) && echo $$((n < 7 ? n + 1 : 8)))
+# A test that fails is run once more, and what failed at first is told at the end; 0: it has failed.
+RERUNS ?= 1
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -54,7 +56,7 @@ browser: $(VENV)/.dev
 test: $(VENV)/.dev
 	@EVENTBUS_TEST_BROWSER="$$($(BIN)/python -m tests.helpers.browser)" && \
 	  export EVENTBUS_TEST_BROWSER && exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
-	    --no-loadscope-reorder $(ARGS)
+	    --no-loadscope-reorder --reruns $(RERUNS) $(ARGS)
 
 test-fast: $(VENV)/.dev
 	@exec $(BIN)/python -m pytest tests/unit $(ARGS)

@@ -16,6 +16,7 @@ from tests.helpers.browser import find_browser
 from tests.helpers.databases import ON_POSTGRESQL, use_postgresql
 from tests.helpers.examples import examples
 from tests.helpers.file_order import file_order
+from tests.helpers.second_run import fail_with_too_many, forbid_second_run, show_first_failures
 from tests.helpers.server import ServerProcess
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and all that they start.
@@ -40,9 +41,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Between workers in another order; with every log in PostgreSQL without SQLite's own tests."""
     if hasattr(config, "workerinput"):
         items.sort(key=file_order([item.path for item in items]))
+    forbid_second_run(items)
     for item in items:
         if ON_POSTGRESQL and item.get_closest_marker("sqlite"):
             item.add_marker(pytest.mark.skip(reason="it is about a log in SQLite"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    fail_with_too_many(session)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    show_first_failures(terminalreporter)
 
 
 @pytest.fixture(scope="module")

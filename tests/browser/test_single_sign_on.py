@@ -80,7 +80,7 @@ def test_signing_out_here_and_at_the_provider(
     expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
     check(page)
     page.unroute(re.compile("/end_session"))
-    page.reload()
+    page.reload(wait_until="commit")  # it leads away, maybe before it is loaded
     expect(page).to_have_url(re.compile(re.escape(f"{issuer}/oauth2/end_session?client_id=bus&")))
     page.locator("form button").first.click()
     expect(page).to_have_url(f"{server.url}/login")
