@@ -20,7 +20,7 @@ help:
 	@echo "make test    every test; 'make test ARGS=\"-k alerts\"' for some of them"
 	@echo "make lint    style, format and types"
 	@echo "make format  let the tools correct style and format"
-	@echo "make bench   measure beside named peers (about ten minutes); writes docs/benchmarks.md"
+	@echo "make bench   measure beside named peers (about twenty minutes); writes docs/benchmarks.md"
 	@echo "make soak    half an hour of steady load, everything checked; ARGS=\"--minutes 3\" for less"
 	@echo "make crash   kill the server at random instructions, ROUNDS=500 times; check what is left;"
 	@echo "             ARGS=--postgresql: processes that share a log there"

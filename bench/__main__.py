@@ -42,7 +42,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(_PARTS)}")
     parser.add_argument("--rounds", type=int, default=3, help="measurements per median (3)")
-    parser.add_argument("--events", type=int, default=1_000_000, help="in the large log (1 M)")
+    parser.add_argument("--events", type=int, default=5_000_000, help="in the large log (5 M)")
+    parser.add_argument(
+        "--travelled", type=int, default=1_000_000, help="in the log of time travel (1 M)"
+    )
     parser.add_argument(
         "--published", type=int, default=1_000_000, help="events before memory is read (1 M)"
     )
@@ -57,7 +60,7 @@ def main() -> None:
     output = options.output or (None if options.parts else document.PATH)
     machine = described()
     print("\n".join(f"{name}: {value}" for name, value in machine), flush=True)
-    sizes = Options(options.rounds, options.events, options.published)
+    sizes = Options(options.rounds, options.events, options.travelled, options.published)
     started = time.monotonic()
     figures: list[Figure] = []
     for name in options.parts or _PARTS:

@@ -26,7 +26,7 @@ _LONG_S = 1.0
 def figures(options: Options) -> list[Figure]:
     """The budget: within a second, wherever in the log."""
     with tempfile.TemporaryDirectory() as folder:
-        fill(folder, options.events, _AT_ONCE)
+        fill(folder, options.travelled, _AT_ONCE)
         with EventBus.open(f"sqlite:///{folder}/events.db") as bus:
             install(bus)
             # At full speed: a server takes its time, and the benchmark would wait for it.
@@ -46,11 +46,11 @@ def figures(options: Options) -> list[Figure]:
                 room = travels.snapshots.count_bytes() / bus.log.path.stat().st_size
             finally:
                 travels.close()
-    many = f"{options.events / 1e6:g} M events"
+    many = f"{options.travelled / 1e6:g} M events"
     return [
         Figure(
             f"the state at a time anywhere in {many}", places.shown(" ms"),
-            f"snapshots: {options.events / made_s:,.0f} events/s with a whole processor, "
+            f"snapshots: {options.travelled / made_s:,.0f} events/s with a whole processor, "
             f"of which a server gives {SHARE:.0%}; {room:.2f} × the log's size",
             budget="all < 1,000 ms", is_met=max(places.values) < _LONG_S * 1000,
         ),
