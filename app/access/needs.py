@@ -20,6 +20,7 @@ _NEEDS: Mapping[str, Mapping[Need, str]] = {
     "attention": {"read": "now"},
     "views_page": {"read": "menu", "operate": "save rename delete"},
     "events_page": {"read": "events"},
+    "events_news": {"read": "news"},
     "event_page": {"read": "event event_at payload progress raw take test"},
     "evaluations_page": {"read": "evaluations"},
     "evaluation_page": {"read": "evaluation evaluation_by_id", "operate": "change"},

@@ -15,6 +15,7 @@ from app.pages import (
     evaluations,
     event,
     events,
+    events_news,
     flow,
     handlers,
     inbox_decisions,
@@ -38,9 +39,8 @@ def register(app: Flask) -> None:
     register_filters(app)
     app.jinja_env.filters["markdown_line"] = reference.line
     for module in (
-        live, events, event, evaluations, compare, evaluation, retries, inbox_decisions,
-        dead_letters, operations, alerts, attention, channels, flow, handlers, catalogue, publish,
-        reference, scheduled, transfers, views,
-        webhooks,
+        live, events, events_news, event, evaluations, compare, evaluation, retries,
+        inbox_decisions, dead_letters, operations, alerts, attention, channels, flow, handlers,
+        catalogue, publish, reference, scheduled, transfers, views, webhooks,
     ):  # fmt: skip
         app.register_blueprint(module.blueprint)

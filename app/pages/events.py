@@ -13,7 +13,7 @@ from app.runtime import runtime
 from eventbus.errors import CursorError
 from eventbus.lens import lens
 from eventbus.log.search import histogram
-from eventbus.log.values import EventPage
+from eventbus.log.values import EventPage, EventQuery
 
 _BARS = 80
 # A page says that the index is behind once searching the rest row by row can be felt.
@@ -22,6 +22,11 @@ _MUCH = 20_000
 _TYPES = 200
 
 blueprint = Blueprint("events_page", __name__)
+
+
+def _is_newest(query: EventQuery) -> bool:
+    """Whether what is recorded from now on comes at the top of the page."""
+    return query.cursor is None and query.order == "desc" and query.until is None
 
 
 @blueprint.get("/events")
@@ -37,6 +42,7 @@ def events() -> str | Response | tuple[str, int]:
     query = form.query(cursor)
     page = EventPage([], None)
     bars = None
+    position = log.last_sequence
     if not form.errors:
         try:
             page = log.query(query)
@@ -55,6 +61,8 @@ def events() -> str | Response | tuple[str, int]:
         next_href=form.href(cursor=page.next) if page.next else None,
         previous_href=form.href(cursor=page.previous) if page.previous else None,
         first_href=form.href() if query.cursor else None,
+        news_href=form.href("/events/news") if _is_newest(query) and not form.errors else None,
+        position=max([position, *(event.sequence or 0 for event in page.events)]),
         export_href=None if form.errors else form.href("/events/export", order=None),
         chart=columns(bars, form) if bars else None,
         has_words=state.has_words,

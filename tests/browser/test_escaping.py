@@ -66,7 +66,8 @@ def hostile(start_server: Callable[..., ServerProcess]) -> ServerProcess:
 _NOT_LINKED = {
     "attention.now", "views_page.menu", "publish_page.example", "publish_page.receipt",
     "publish_page.waiting", "event_page.payload", "event_page.progress", "event_page.raw",
-    "event_page.take", "event_page.test", "evaluation_page.evaluation_by_id",
+    "event_page.take", "event_page.test", "events_news.news",
+    "evaluation_page.evaluation_by_id",
     "handlers_page.handler_by_name", "transfers_page.progress", "live.rows",
     "health.healthz", "health.readyz", "metrics.metrics", "people.confirm",
     "oidc.begin", "oidc.finish", "oidc.signed_out",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.helpers.pages import Visit
 from tests.helpers.server import ServerProcess
+from tests.helpers.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -278,6 +279,73 @@ def test_a_file_is_imported_and_what_became_of_it_is_told(
     told = history.new_api().get("/api/events", type="bus.events.imported").json["events"][0]
     assert told["data"]["name"] == "some.ndjson"
     assert told["data"]["by"] == "dashboard"
+
+
+def test_what_comes_meanwhile_is_told_and_brought_in_on_demand(
+    start_server: Callable[..., ServerProcess], visit: Visit
+) -> None:
+    server = start_server()
+    publish = server.new_api().publish
+    for n in range(120):
+        publish("shop.sold", {"n": n}, subject="a")
+    page = visit(server, "/events?type=shop.*&subject=a")
+    before = _sequences(page)
+    page.get_by_label("Text", exact=True).fill("half typ")
+    for subject in ("a", "b", "a", "a"):
+        publish("shop.sold", {}, subject=subject)
+    new = page.locator("[data-news]")
+    expect(new).to_have_text("+3 new")
+    expect(page.locator("[data-news-said]")).to_have_text("New events match.")
+    assert _sequences(page) == before, "rows move for nobody who did not ask"
+    page.evaluate("scrollTo(0, 150)")
+    new.press("Enter")
+    first = page.locator(".rows .row-link").first
+    expect(first).to_be_focused()
+    expect(new).to_be_hidden()
+    newest = server.new_api().get("/api/events", subject="a", limit=3).json["events"]
+    assert _sequences(page) == [*(each["sequence"] for each in newest), *before[:97]]
+    expect(page.locator(".rows .row[data-fresh]")).to_have_count(3)
+    expect(page.locator("[data-said]")).to_contain_text("123 events")
+    expect(page.get_by_label("Text", exact=True)).to_have_value("half typ")
+    assert page.evaluate("scrollY") == 150
+    assert page.url.endswith("/events?type=shop.*&subject=a")
+    publish("shop.sold", {}, subject="a")
+    expect(new).to_have_text("+1 new")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    new.click()
+    expect(first).to_be_focused()
+    expect(first).to_be_in_viewport()
+
+
+def test_only_whoever_looks_at_the_newest_events_asks_for_more(
+    history: ServerProcess, visit: Visit
+) -> None:
+    page = visit(history, "/events?subject=subject-1")
+    asked: list[str] = []
+    page.on("request", lambda request: "/news" in request.url and asked.append(request.url))
+    page.clock.install(time=0)
+    page.clock.pause_at(60_000)
+    page.goto("/events?subject=subject-1")
+    with page.expect_response("**/events/news*"):
+        page.clock.run_for(2_000)
+    page.evaluate("Object.defineProperty(document, 'hidden', {configurable: true, value: true})")
+    asked.clear()
+    page.clock.run_for(20_000)
+    assert page.evaluate("fetch('/healthz').then(({status}) => status)") == 200
+    assert asked == [], "a tab that nobody sees rests"
+    page.evaluate("delete document.hidden")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    wait_until(lambda: page.clock.run_for(2_000) or asked, "it asks when it is seen again")
+    for older in ("order=asc", "until=2026-01-01T01:00:00Z", "at=200", "cursor=MTAw", "type=ev*"):
+        page.goto(f"/events?{older}")
+        expect(page.locator("[data-news]")).to_have_count(0)
+
+
+@pytest.mark.parametrize("wrong", ["after=-1", "after=", "after=1&type=a..b", "after=1&since=x"])
+def test_news_of_a_wrong_filter_are_refused(history: ServerProcess, wrong: str) -> None:
+    answer = history.new_api().get(f"/events/news?{wrong}")
+    assert answer.status == 400
+    assert answer.json["errors"][0]["parameter"] in ("after", "type", "since")
 
 
 def _follow(page: Page, link: str) -> None:
