@@ -10,21 +10,21 @@ from eventbus.clock import Clock
 from eventbus.due import DueQueue
 from eventbus.effects import Effects
 from eventbus.errors import (
-    CrashedAttemptError,
     DeliveryReturnedError,
     DeliveryTakenError,
-    HandlerTimeoutError,
     LogWriteError,
     RejectError,
     RetryLaterError,
 )
+from eventbus.failed_attempt import kind_of, log_failure
 from eventbus.failures import describe
 from eventbus.handover import Handover
 from eventbus.lane import Job, Lane
 from eventbus.lane_reader import LaneReader
+from eventbus.log.deliveries import Unfinished
 from eventbus.log.eventlog import EventLog
 from eventbus.log.unit import Outcome, Success, Unit
-from eventbus.log.values import AttemptOutcome, DeliveryState
+from eventbus.log.values import DeliveryState
 from eventbus.log.writer import Deliveries
 from eventbus.retries import Retries
 from eventbus.returning import Returns
@@ -35,12 +35,12 @@ from eventbus.workers import WorkerPool
 logger = logging.getLogger("eventbus.dispatcher")
 
 _STORAGE_RETRY_S = 1.0
+_TAKEN_RETRY_US = 1_000_000
 _DETACH_POLL_S = 0.005
 # How long a success with no effects waits for a commit that something else asks for: nobody waits
 # for it, and a commit of its own would cost as much as that of an event.
 _PATIENCE_S = 0.004
 _MOST_PATIENT = 1_000
-_LOGGED_CHARS = 2_000  # of a payload, where payloads are logged at all
 
 
 class Dispatcher:
@@ -220,23 +220,39 @@ class Dispatcher:
                 token=job, owns_events=unit.owns_events,
             )  # fmt: skip
             self._loop.call_later(_STORAGE_RETRY_S, self._log.submit, again)
-        elif unit.error is not None and not isinstance(unit.error, DeliveryTakenError):
+        elif isinstance(unit.error, DeliveryTakenError):
+            self._reader.look_up(job, self._taken)
+        elif unit.error is not None:
             started_us, duration_us = unit.attempt_time(self._clock.time_ns() // 1_000)
             self._failed(job, unit.error, started_us, duration_us)
-        elif outcome is None or unit.error is not None:
-            lane.succeeded += unit.error is None
-            lane.release(job)
-            self.returns.finished(lane, job.sequence)
-            self._watch.notify(job.sequence)
+        elif outcome is None:
+            lane.succeeded += 1
+            self._over(job, None)
         else:
             job.attempt = outcome.attempt
-            if outcome.due_us is None:
-                lane.release(job)
-                self.returns.finished(lane, job.sequence)
-            else:
-                self.retries.later(job, outcome.due_us)
-            self._watch.notify(job.sequence)
+            self._over(job, outcome.due_us)
         return lane
+
+    def _taken(self, job: Job, found: Unfinished | None) -> None:
+        """How an attempt ended here does not count: go on from what the log has, if anything."""
+        due_us = None
+        if found is not None:
+            job.attempt = found.attempt
+            # By then a process that has lost the lease knows it, and does not begin.
+            soon_us = self._clock.time_ns() // 1_000 + _TAKEN_RETRY_US
+            due_us = max(found.due_us or 0, soon_us)
+        self._over(job, due_us)
+        self._pump(job.lane)
+        self._check_idle()
+
+    def _over(self, job: Job, due_us: int | None) -> None:
+        """An attempt has ended, and that is in the log; ``due_us`` is of the next one."""
+        if due_us is not None:
+            self.retries.later(job, due_us)
+        else:
+            job.lane.release(job)
+            self.returns.finished(job.lane, job.sequence)
+        self._watch.notify(job.sequence)
 
     # -- how attempts end --------------------------------------------------------------------
 
@@ -272,9 +288,7 @@ class Dispatcher:
         if lane.id is None:
             self._submit_effects(job, effects, ())
             return
-        success = (
-            job.attempt + 1, run.started_us + duration_us, duration_us, job.sequence, lane.id
-        )  # fmt: skip
+        success = (run.started_us + duration_us, duration_us, job.sequence, lane.id)
         if has_effects:
             self._submit_effects(job, effects, (success,))
             return
@@ -316,7 +330,7 @@ class Dispatcher:
 
     def _failed(self, job: Job, error: BaseException, started_us: int, duration_us: int) -> None:
         """Count a failed attempt: the delivery is retried later, or dead."""
-        lane, event = job.lane, job.event
+        lane = job.lane
         policy = lane.subscription.policy
         number = job.attempt + 1
         error_class, message, trace = describe(error)
@@ -326,32 +340,19 @@ class Dispatcher:
         if isinstance(error, RetryLaterError):
             delay_s = max(delay_s, min(error.retry_after_s, policy.max_delay_s))
         due_us = None if is_dead else now_us + int(delay_s * 1e6)
-        kind: AttemptOutcome = "timeout" if isinstance(error, HandlerTimeoutError) else "failed"
-        if isinstance(error, CrashedAttemptError):
-            kind = "crashed"
         lane.failures += 1
         lane.died += is_dead
         lane.durations_ms.append(duration_us / 1_000)
         lane.took_us.count(duration_us)
         if self.on_failure is not None:
             self.on_failure(job, error)
-        logger.log(
-            logging.ERROR if is_dead else logging.WARNING,
-            "%s failed for %s event %s, attempt %d of %d, %s: %s: %s",
-            lane.subscription.name, event.type, event.id, number, policy.max_attempts,
-            "dead letter" if is_dead else "will be retried", error_class, message,
-            extra={
-                "event_id": event.id, "correlation_id": event.correlationid,
-                "subscription": lane.subscription.name, "attempt": number,
-                "payload": event.data_json[:_LOGGED_CHARS] if self.logs_payloads else None,
-            },
-        )  # fmt: skip
+        log_failure(job, error_class, message, is_dead=is_dead, has_payload=self.logs_payloads)
         if lane.id is not None:
             state: DeliveryState = "dead" if is_dead else "retrying"
             self._submit_successes()
             self._log.submit(Unit(token=job, outcome=Outcome(
                 job.sequence, lane.id, state, number, started_us, started_us + duration_us,
-                due_us, kind, error_class, message, trace,
+                due_us, kind_of(error), error_class, message, trace,
             )))  # fmt: skip
         elif due_us is not None:
             job.attempt = number

@@ -53,6 +53,16 @@ class LaneReader:
         if lane.wants_page():
             self._read_page(lane)
 
+    def look_up(self, job: Job, take: Callable[[Job, Unfinished | None], None]) -> None:
+        """Give ``take`` what the log has to be done of a durable delivery; None for nothing."""
+        lane = job.lane
+
+        def read() -> Callable[[], None]:
+            found, _ = self._deliveries(lane, [job.sequence])
+            return lambda: None if lane.is_closed else take(job, found[0] if found else None)
+
+        self._in_thread(lane, f"{job.sequence} again", read, lambda: self.look_up(job, take))
+
     def _in_thread(
         self, lane: Lane, what: str, read: Callable[[], Callable[[], None]],
         failed: Callable[[], None],

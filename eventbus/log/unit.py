@@ -35,8 +35,8 @@ class Outcome:
     traceback: str | None = None
 
 
-Success = tuple[int, int, int, int, int]
-"""A delivery that succeeded: attempt, finished (µs since the epoch), duration in µs, sequence,
+Success = tuple[int, int, int, int]
+"""A delivery that succeeded: finished (µs since the epoch), duration in µs, sequence,
 subscription; in the order in which the writer's statement takes them."""
 
 
@@ -101,6 +101,6 @@ class Unit:
         """When the attempt began whose outcome or effects this has, and for how long it ran."""
         if self.outcome is not None:
             return self.outcome.started_us, self.outcome.finished_us - self.outcome.started_us
-        for _, finished_us, duration_us, _, _ in self.successes:
+        for finished_us, duration_us, _, _ in self.successes:
             return finished_us - duration_us, duration_us
         return now_us, 0

@@ -45,15 +45,18 @@ _INSERT_ATTEMPT = ManyRows(
 _KEY = ("sequence", "subscription")
 # Not one that was unsubscribed while it ran, nor one that another process has finished since.
 _UNFINISHED = "deliveries.state IN ('pending', 'retrying')"
+# The first that ends counts, also of an attempt that was taken for cut off meanwhile: its number
+# follows those that are counted.
 _SUCCEED = update_rows(
-    _deliveries, ("attempt", "finished_us", "duration_us"), _KEY, only=_UNFINISHED,
-    fixed="state = 'succeeded', due_us = NULL, error_class = NULL, error_message = NULL",
+    _deliveries, ("finished_us", "duration_us"), _KEY, only=_UNFINISHED,
+    fixed="state = 'succeeded', attempt = deliveries.attempt + 1, due_us = NULL, "
+    "error_class = NULL, error_message = NULL",
 )  # fmt: skip
 _FAIL = update_rows(
     _deliveries,
     ("state", "attempt", "due_us", "finished_us", "duration_us", "error_class", "error_message"),
     _KEY,
-    only=_UNFINISHED,
+    only=f"{_UNFINISHED} AND deliveries.attempt = given.column2 - 1",  # each is counted once
 )
 _ID_LOOKUP = 500
 _STUCK = "25P03"  # the server ended a transaction in which nothing was done for long
@@ -313,7 +316,7 @@ class Writer:
             ]  # fmt: skip
             met = _FAIL.run_flat(self._conn, rows)
             if self._database.channel and met != len(outcomes):
-                raise DeliveryTakenError("the delivery was finished, or taken back, elsewhere")
+                raise DeliveryTakenError("the attempt was counted, or ended, elsewhere")
             _INSERT_ATTEMPT.run(self._conn, [
                 (
                     o.sequence, o.subscription, o.started_us, o.finished_us - o.started_us,
