@@ -12,8 +12,8 @@ from flask import Flask, request
 from app.config import Settings
 from eventbus import Event, EventBus
 from eventbus.errors import EventBusError, FieldError
-from eventbus.tracing import with_traceparent
-from eventbus.validation import check_traceparent
+from eventbus.tracing import with_trace
+from eventbus.validation import check_traceparent, is_tracestate
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -52,10 +52,10 @@ class Tracing:
 
 
 def carried(events: Sequence[Event], bus: EventBus) -> list[Event]:
-    """The events of this request, with its traceparent where they have none of their own.
+    """The events of this request, in its trace where they have no traceparent of their own.
 
-    With OpenTelemetry on, the bus does that, by its spans. One that is not in the form of W3C
-    Trace Context is ignored, as §3.2 wants it.
+    With OpenTelemetry on, the bus does that, by its spans. A header that is not in the form of W3C
+    Trace Context is ignored, as §3.2 and §3.3 want it.
     """
     header = request.environ.get("HTTP_TRACEPARENT")
     if header is None or bus.log.tracing is not None:
@@ -64,8 +64,10 @@ def carried(events: Sequence[Event], bus: EventBus) -> list[Event]:
     check_traceparent(header, errors)
     if errors:
         return list(events)
+    state = request.environ.get("HTTP_TRACESTATE")
+    state = state if state is not None and is_tracestate(state) else None
     return [
-        event if event.traceparent is not None else with_traceparent(event, header)
+        event if event.traceparent is not None else with_trace(event, header, state)
         for event in events
     ]
 

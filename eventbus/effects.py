@@ -11,7 +11,7 @@ from eventbus.errors import EffectError, EventLoopError, RejectError, TooManyEff
 from eventbus.event import Event
 from eventbus.ids import derived_id
 from eventbus.log.unit import Apply
-from eventbus.tracing import Attempt
+from eventbus.tracing import Attempt, in_trace_of
 
 logger = logging.getLogger("eventbus")
 
@@ -74,6 +74,8 @@ class Effects:
             check(event)
         if self.trace is not None:
             event = self.trace.created(event)
+        elif "traceparent" not in given:
+            event = in_trace_of(cause, event)
         self._check(event)
         self.events.append(event)
         return event
@@ -107,6 +109,8 @@ class Effects:
         )
         if self.trace is not None:
             adopted = self.trace.created(adopted)
+        elif event.traceparent is None:
+            adopted = in_trace_of(cause, adopted)
         self._check(adopted)
         return adopted
 

@@ -2,7 +2,7 @@
 
 The library knows OpenTelemetry by this protocol alone; eventbus/integrations/opentelemetry.py is
 what it is in practice. Without any, ``traceparent`` is still carried from an event to those that
-its handlers publish.
+its handlers publish, and ``tracestate`` with it (W3C Trace Context §3.3).
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from eventbus.event import Event
+from eventbus.extensions import MAX_EXTENSIONS
 from eventbus.scheduled import ScheduledEvent
+from eventbus.validation import encode_json
+
+TRACESTATE = "tracestate"
 
 
 class Recording(Protocol):
@@ -50,9 +54,33 @@ class Tracing(Protocol):
         """A handler runs within the block; what it raises is its failure."""
 
 
-def with_traceparent(event: Event, traceparent: str) -> Event:
-    """The same event as part of a trace (CloudEvents extension "Distributed Tracing")."""
-    changed = event.evolve(traceparent=traceparent)
+def with_trace(event: Event, traceparent: str | None, tracestate: str | None = None) -> Event:
+    """The same event as part of a trace (CloudEvents extension "Distributed Tracing").
+
+    A tracestate that the publisher gave it stays, and one beyond the extensions that an event may
+    have is left out.
+    """
+    extensions_json = event.extensions_json
+    if tracestate is not None:
+        extensions = event.extensions
+        if TRACESTATE not in extensions and len(extensions) < MAX_EXTENSIONS:
+            extensions[TRACESTATE] = tracestate
+            extensions_json = encode_json(dict(sorted(extensions.items())))
+    changed = event.evolve(traceparent=traceparent, extensions_json=extensions_json)
     if isinstance(event, ScheduledEvent):
         return ScheduledEvent.of(changed, delay=event.delay, at=event.at, is_timed=event.is_timed)
     return changed
+
+
+def tracestate_of(event: Event) -> str | None:
+    """What goes with its traceparent, if it has both."""
+    if event.traceparent is None or event.extensions_json is None:
+        return None
+    found = event.extensions.get(TRACESTATE)
+    return found if isinstance(found, str) and found else None
+
+
+def in_trace_of(cause: Event, event: Event) -> Event:
+    """A further event that has the cause's traceparent, with what goes with it."""
+    tracestate = tracestate_of(cause)
+    return event if tracestate is None else with_trace(event, cause.traceparent, tracestate)

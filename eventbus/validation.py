@@ -21,6 +21,10 @@ MAX_NESTING = 64
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACESTATE_MEMBER = re.compile(
+    r"[a-z0-9][a-z0-9_\-*/@]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+_MOST_VENDORS = 32
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 encode_json = _ENCODER.encode
 _PLAIN = frozenset({str, int, float, bool, type(None)})
@@ -94,6 +98,16 @@ def check_traceparent(value: Any, errors: list[FieldError]) -> None:
     if not (isinstance(value, str) and _TRACEPARENT.fullmatch(value)):
         rule = "must be a W3C traceparent like 00-<32 hex>-<16 hex>-<2 hex>"
         errors.append(FieldError("/traceparent", f"{rule}, not {shown(value)}"))
+
+
+def is_tracestate(text: str) -> bool:
+    """W3C Trace Context §3.3.1: up to 32 ``key=value``, of which some may be empty."""
+    members = [member for part in text.split(",") if (member := part.strip(" \t"))]
+    return (
+        0 < len(members) <= _MOST_VENDORS
+        and len(text) <= MAX_ATTRIBUTE_CHARS
+        and all(map(_TRACESTATE_MEMBER.fullmatch, members))
+    )
 
 
 def checked_time(value: Any, errors: list[FieldError]) -> datetime:

@@ -11,7 +11,7 @@ from eventbus.errors import EffectError
 from eventbus.event import Event
 from eventbus.ids import derived_id
 from eventbus.scheduled import ScheduledEvent
-from eventbus.tracing import Attempt
+from eventbus.tracing import Attempt, in_trace_of
 
 
 class RemoteEffects:
@@ -54,6 +54,8 @@ class RemoteEffects:
         event = Event.create(type, data, **{**defaults, **given})
         if self.trace is not None:
             event = self.trace.created(event)
+        elif "traceparent" not in given:
+            event = in_trace_of(cause, event)
         self.events.append(event)
         return event
 
@@ -79,6 +81,8 @@ class RemoteEffects:
         )
         if self.trace is not None:
             adopted = self.trace.created(adopted)
+        elif event.traceparent is None:
+            adopted = in_trace_of(cause, adopted)
         if isinstance(event, ScheduledEvent):
             adopted = ScheduledEvent.of(
                 adopted, delay=event.delay, at=event.at, is_timed=event.is_timed

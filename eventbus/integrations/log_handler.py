@@ -21,6 +21,8 @@ from eventbus.integrations.pacing import Pacer
 from eventbus.integrations.plain import plain, text
 from eventbus.integrations.rate_cap import RateCap
 from eventbus.integrations.type_template import TypeTemplate
+from eventbus.tracing import TRACESTATE
+from eventbus.validation import is_tracestate
 
 URL_VARIABLE = "EVENTBUS_URL"
 SOURCE = "/logging"
@@ -145,6 +147,9 @@ class EventBusHandler(logging.Handler):
         for name in ("correlationid", "causationid", "traceparent"):
             if isinstance(value := extra.get(name), str):
                 envelope[name] = value
+        state = extra.get(TRACESTATE)
+        if "traceparent" in envelope and isinstance(state, str) and is_tracestate(state):
+            envelope["extensions"] = {TRACESTATE: state}
         try:
             self._bus.publish(type, data, **envelope)
         except EventValidationError:

@@ -19,7 +19,7 @@ from eventbus.client.remote import RemoteEventBus
 from eventbus.errors import HandlerTimeoutError, MissingPackageError
 from eventbus.event import SPECVERSION, Event
 from eventbus.scheduled import ScheduledEvent
-from eventbus.tracing import Recording, with_traceparent
+from eventbus.tracing import Recording, tracestate_of, with_trace
 
 try:
     from opentelemetry import trace as api
@@ -34,6 +34,7 @@ try:
         TraceFlags,
         Tracer,
         TracerProvider,
+        TraceState,
     )
 except ImportError as error:
     raise MissingPackageError(
@@ -120,7 +121,7 @@ class OpenTelemetryTracing:
             return
         if len(events) > 1:
             unit.events = events = [self.created(event) for event in events]
-        contexts = [_context_of(event.traceparent) for event in events]
+        contexts = [_context_of(event) for event in events]
         parent: Context | None = None
         if len(events) == 1 and not api.get_current_span().get_span_context().is_valid:
             parent = _as_context(contexts[0])
@@ -173,7 +174,7 @@ class OpenTelemetryTracing:
         span = self.tracer.start_span(
             f"process {event.type}",
             # Never of what happens to be current on the bus's loop.
-            context=_as_context(_context_of(event.traceparent)) or Context(),
+            context=_as_context(_context_of(event)) or Context(),
             kind=SpanKind.CONSUMER, attributes=attributes,
         )  # fmt: skip
         try:
@@ -230,17 +231,19 @@ def _carrying(event: Event, span: Span) -> Event:
         return event
     flags = context.trace_flags & 0xFF
     traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}"
-    return with_traceparent(event, traceparent)
+    return with_trace(event, traceparent, context.trace_state.to_header() or None)
 
 
-def _context_of(traceparent: str | None) -> SpanContext | None:
+def _context_of(event: Event) -> SpanContext | None:
     """W3C Trace Context §3.2; a version above 00 may have more fields."""
+    traceparent = event.traceparent
     found = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
     if found is None:
         return None
     context = SpanContext(
         int(found[2], 16), int(found[3], 16), is_remote=True,
         trace_flags=TraceFlags(int(found[4], 16)),
+        trace_state=TraceState.from_header([tracestate_of(event) or ""]),
     )  # fmt: skip
     return context if context.is_valid else None
 

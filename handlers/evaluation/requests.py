@@ -8,7 +8,9 @@ from typing import Any
 from eventbus import EventBus
 from eventbus.actor import signed
 from eventbus.bus import Receipt
+from eventbus.event import SPECVERSION
 from eventbus.receipt import BatchReceipt
+from eventbus.tracing import TRACESTATE, tracestate_of
 from handlers.evaluation.evaluations import Evaluation
 from handlers.evaluation.retry import RETRY, RETRY_SOURCE, retry_id
 from handlers.settings import MAX_ATTEMPT
@@ -72,6 +74,8 @@ def _retry(bus: EventBus, evaluation: Evaluation, by: str) -> dict[str, Any]:
                 asked["causationid"] = scheduled.causationid
             if scheduled.traceparent is not None:
                 asked["traceparent"] = scheduled.traceparent
+            if (tracestate := tracestate_of(scheduled)) is not None:
+                asked |= {"specversion": SPECVERSION, TRACESTATE: tracestate}
     return asked
 
 

@@ -40,6 +40,11 @@ def traceparents(server: ServerProcess) -> set[str | None]:
     return {event.get("traceparent") for event in events}
 
 
+def tracestates(server: ServerProcess) -> set[str | None]:
+    events = server.api.get("/api/events").json["events"]
+    return {event.get("tracestate") for event in events}
+
+
 def test_the_requests_trace_goes_on_in_events_and_handlers_and_is_sent(
     start_server: StartServer, receiver: OtlpReceiver
 ) -> None:
@@ -72,17 +77,20 @@ def test_spans_that_nobody_takes_hold_up_neither_publishing_nor_the_end(
     assert server.stop() < within(4.0)
 
 
-def test_without_opentelemetry_the_header_is_carried_on(server: ServerProcess) -> None:
-    publish(server, TRACEPARENT)
+def test_without_opentelemetry_the_headers_are_carried_on(server: ServerProcess) -> None:
+    publish(server, TRACEPARENT, tracestate="vendor=1, other@tenant=a b")
     wait_until(
         lambda: len(server.api.get("/api/events").json["events"]) == 2, "the handler published"
     )
     assert traceparents(server) == {TRACEPARENT}
+    assert tracestates(server) == {"vendor=1, other@tenant=a b"}
 
 
-def test_a_header_that_is_no_traceparent_is_ignored(server: ServerProcess) -> None:
-    publish(server, "00-nonsense")
-    assert traceparents(server) == {None}
+def test_headers_that_are_no_traceparent_or_tracestate_are_ignored(server: ServerProcess) -> None:
+    publish(server, "00-nonsense", tracestate="vendor=1")
+    assert (traceparents(server), tracestates(server)) == ({None}, {None})
+    publish(server, TRACEPARENT, tracestate="nonsense")
+    assert (traceparents(server), tracestates(server)) == ({None, TRACEPARENT}, {None})
 
 
 def test_a_wrong_exporter_stops_the_start(start_server: StartServer) -> None:

@@ -15,6 +15,7 @@ from eventbus import Event, EventBus
 from eventbus.errors import EffectError
 from eventbus.ids import derived_id
 from tests.helpers.bus import LONG_S, Recorder
+from tests.helpers.waiting import wait_until
 
 
 def create_counters(conn: Connection) -> None:
@@ -182,6 +183,37 @@ def test_a_further_event_knows_its_cause(bus: EventBus) -> None:
     assert second.subject == "e"
     assert third.id == "mine"
     assert (fourth.causationid, fourth.correlationid) == ("own", "own")
+
+
+def test_a_further_event_inherits_the_whole_trace_or_nothing_of_it(bus: EventBus) -> None:
+    trace, own = (f"00-{digit * 32}-{digit * 16}-01" for digit in "ab")
+    state, full = {"tracestate": "v=1"}, {f"x{number}": number for number in range(32)}
+
+    async def handle(event: Event) -> None:
+        await bus.publish("further", {"n": 0}, extensions={"shard": 3})
+        await bus.publish("further", {"n": 1}, traceparent=own)
+        await bus.publish("further", {"n": 2}, extensions={"tracestate": "mine=1"})
+        await bus.publish_event(Event.create("further", {"n": 3}))
+        await bus.publish_event(Event.create("further", {"n": 4}, traceparent=own))
+        await bus.publish("further", {"n": 5}, extensions=full)
+        await bus.publish("further", {"n": 6}, delay=0.01)
+
+    bus.subscribe("first", handle, name="mine")
+    bus.publish("first", traceparent=trace, extensions={**state, "partitionkey": "p"})
+    assert bus.drain(LONG_S)
+    wait_until(lambda: bus.log.last_sequence == 8, "the last one is due")
+    found = [(event.traceparent, event.extensions) for event in bus.log.read(1).events]
+    assert found == [
+        (trace, {"shard": 3, **state}), (own, {}), (trace, {"tracestate": "mine=1"}),
+        (trace, state), (own, {}), (trace, full), (trace, state),
+    ]  # fmt: skip
+
+
+def test_a_tracestate_without_a_trace_is_not_handed_on(bus: EventBus) -> None:
+    bus.subscribe("first", lambda event: bus.publish("second"), name="mine")
+    bus.publish("first", extensions={"tracestate": "v=1"})
+    assert bus.drain(LONG_S)
+    assert bus.log.read(1).events[0].extensions == {}
 
 
 def test_ids_of_further_events_are_derived_and_the_same_after_a_redelivery(

@@ -84,6 +84,18 @@ def test_any_other_retry_takes_the_scheduled_one_back(
     assert (found(handlers).state, found(handlers).attempt) == ("retrying", 2)
 
 
+def test_a_retry_that_comes_now_stays_in_the_trace_of_the_failure(
+    bus: EventBus, clock: FakeClock, handlers: Handlers
+) -> None:
+    trace, state = f"00-{'a' * 32}-{'b' * 16}-01", {"tracestate": "v=1"}
+    tell(bus, clock, "started")
+    data = {"eval_id": "e", "error": "x", "task": "slow"}
+    bus.publish("evaluation.failed", data, traceparent=trace, extensions=state)
+    clock.advance(0)
+    event = retry_now(bus, found(handlers), "ana").event
+    assert (event.traceparent, event.extensions) == (trace, state)
+
+
 def test_the_handlers_retry_and_a_persons_are_the_same_one(
     bus: EventBus, clock: FakeClock, handlers: Handlers
 ) -> None:

@@ -154,6 +154,15 @@ def test_an_extra_that_is_no_correlation_does_not_cost_the_message(bus, logger) 
     assert event["data"]["is_cut"]
 
 
+def test_a_trace_is_the_events_with_its_tracestate(bus, logger) -> None:
+    handler = log_to(bus, logger)
+    trace = f"00-{'1' * 32}-{'2' * 16}-01"
+    logger.info("in a trace", extra={"traceparent": trace, "tracestate": "v=1"})
+    logger.info("in none", extra={"tracestate": "v=1"})
+    found = [(each.get("traceparent"), each.get("tracestate")) for each in published(handler, bus)]
+    assert found == [(trace, "v=1"), (None, None)]
+
+
 def test_the_clients_own_records_are_never_published(bus) -> None:
     root = logging.getLogger()
     handler = EventBusHandler(bus.url)

@@ -189,6 +189,18 @@ def test_a_scheduled_event_keeps_its_trace_until_it_is_due(bus: EventBus, spans:
     assert parent_of(spans.one("process a.b")) == id_of(created)
 
 
+def test_what_its_sampler_makes_of_the_tracestate_is_the_further_events(
+    bus: EventBus, spans: Spans
+) -> None:
+    bus.subscribe("a.b", lambda event: bus.publish("a.c", {}), name="first")
+    bus.publish("a.b", {}, traceparent=TRACEPARENT, extensions={"tracestate": "v=1"})
+    assert bus.drain(10)
+    create = spans.one("create a.c")
+    assert create.context is not None
+    assert create.context.trace_state.to_header() == "v=1"
+    assert [event.extensions for event in bus.log.read(0).events] == [{"tracestate": "v=1"}] * 2
+
+
 def test_an_event_that_is_refused_leaves_no_span(bus: EventBus, spans: Spans) -> None:
     with pytest.raises(EventValidationError):
         bus.publish("a.*", {})
