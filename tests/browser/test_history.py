@@ -317,6 +317,36 @@ def test_what_comes_meanwhile_is_told_and_brought_in_on_demand(
     expect(first).to_be_in_viewport()
 
 
+@pytest.mark.parametrize("way", ["back", "link"])
+def test_back_from_an_event_its_row_is_found_though_newer_ones_pushed_it_off_the_page(
+    start_server: Callable[..., ServerProcess], visit: Visit, way: str
+) -> None:
+    server = start_server()
+    batch = [{"type": "shop.sold", "subject": "a"}, {"type": "shop.sold", "subject": "b"}] * 110
+    server.new_api().post("/api/events", batch)
+    page = visit(server, "/events")
+    page.route("**/events?*", lambda route: route.continue_())  # keeps no page of before
+    page.goto("/events?subject=a")
+    row = page.locator(".rows .row-link").nth(40)
+    for older in (False, True):
+        if older:
+            page.goto("/events?subject=a")
+            _follow(page, "Next page")
+            row = page.locator(".rows .row-link").nth(3)
+        href = row.get_attribute("href") or ""
+        row.press("Enter")
+        page.wait_for_url(f"**{href}")
+        server.new_api().post("/api/events", batch)
+        if way == "back":
+            page.go_back(wait_until="commit")
+        else:
+            page.get_by_role("navigation", name="Breadcrumb").get_by_role("link").click()
+        focused = page.locator(f".rows .row-link[href='{href}']")
+        expect(focused).to_be_focused()
+        expect(focused).to_be_in_viewport()
+        expect(page.get_by_label("Subject")).to_have_value("a")
+
+
 def test_only_whoever_looks_at_the_newest_events_asks_for_more(
     history: ServerProcess, visit: Visit
 ) -> None:
