@@ -1,4 +1,4 @@
-"""What may be published from outside by whoever makes the current request, and in whose name."""
+"""What the current request may publish or take back from outside, and in whose name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from app.access.audit import AUDIT_TYPES
 from app.access.guard import actor, principal
 from app.access.principal import Principal
 from app.problems import ProblemError
+from app.runtime import runtime
 from eventbus import Event
 from eventbus.actor import Actor, name_problem
 from eventbus.errors import EventValidationError, FieldError
@@ -25,6 +26,20 @@ def check_types(events: Iterable[Event]) -> None:
         if known.pattern is not None and not known.pattern.matches(event.type):
             why = f"the token is for the types {known.pattern.text} alone"
             raise _refused(event.type, "/type", why)
+
+
+def check_cancel(id: str, source: str | None) -> None:
+    """Raise the 403 where what is scheduled under an id is outside of the token's pattern."""
+    pattern = principal().pattern
+    if pattern is None:
+        return
+    found = runtime().bus.log.schedules.find(id, source)
+    if not all(pattern.matches(event.type) for event in found):
+        # Not of which type it is: the token may not read.
+        why = f"the token is for the types {pattern.text} alone, and this is of another"
+        raise ProblemError(
+            403, "Forbidden", f"{id[:100]}: {why}; nothing was cancelled", [FieldError("/id", why)]
+        )
 
 
 def in_own_name(events: Sequence[Event], *, is_batch: bool = False) -> list[Event]:

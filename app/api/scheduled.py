@@ -6,6 +6,7 @@ import json
 
 from flask import Blueprint, Response
 
+from app.access.publishing import check_cancel
 from app.api.alerts import by
 from app.api.answers.events import CloudEvent, ScheduleCancelled, ScheduledPage
 from app.api.common import BY, CURSOR, EVENT_ID, LIMIT, SOURCE
@@ -51,9 +52,13 @@ def one(event_id: str) -> Response:
     answers={200: ScheduleCancelled}, problems=_NOTHING,
 )  # fmt: skip
 def cancel(event_id: str) -> Response:
-    """Cancel what is scheduled under an id; only of ``source`` when it is given."""
-    named = by(_BODY.read())["by"]
-    cancelled = runtime().bus.cancel(event_id, source=SOURCE.read(), by=named)
+    """Cancel what is scheduled under an id; only of ``source`` when it is given.
+
+    A token that is bound to types takes back only what it may publish.
+    """
+    named, source = by(_BODY.read())["by"], SOURCE.read()
+    check_cancel(event_id, source)
+    cancelled = runtime().bus.cancel(event_id, source=source, by=named)
     if not cancelled.wait(COMMIT_TIMEOUT_S):
         raise _not_scheduled(event_id)
     return answer({"id": event_id, "cancelled": True})

@@ -12,7 +12,7 @@ from wsproto.utilities import RemoteProtocolError
 
 from app.access.audit import AUDIT_TYPES
 from app.access.guard import actor
-from app.access.publishing import check_types, in_own_name
+from app.access.publishing import check_cancel, check_types, in_own_name
 from app.consume.connection import INTERNAL_ERROR, VIOLATION, Connection
 from app.live.admission import admit_socket, give_back_slot, refuse_handshake
 from app.live.routes import sockets
@@ -127,6 +127,8 @@ def _admitted(answer: Answer) -> Answer:
     """With its events as they may be published; what may not be is the handler's failure."""
     try:
         check_types(answer.events)
+        for each in answer.cancels:
+            check_cancel(each.id, each.source)
         cancels = tuple(replace(each, by=actor(each.by or "") or None) for each in answer.cancels)
         events = tuple(in_own_name(answer.events, is_batch=True))
         return replace(answer, events=events, cancels=cancels)

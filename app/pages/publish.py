@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.access.acts import is_own
 from app.access.guard import actor
-from app.access.publishing import check_types, in_own_name
+from app.access.publishing import check_cancel, check_types, in_own_name
 from app.api.preview import foresee
 from app.pages import foresight
 from app.pages.chain import chain_of
@@ -104,6 +104,7 @@ def waiting() -> str:
 def cancel() -> str | AnyResponse:
     """Take back what is scheduled; the log then has who did it."""
     id, source = request.form.get("scheduled", ""), request.form.get("source") or None
+    check_cancel(id, source)
     runtime().bus.cancel(id, source=source, by=actor("publish page")).wait(COMMIT_TIMEOUT_S)
     where = {"scheduled": id, "source": source or ""}
     if not is_htmx():

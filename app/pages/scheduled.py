@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from app.access.publishing import check_cancel
 from app.pages.frame import is_htmx, render, with_query
 from app.pages.who import who
 from app.problems import ProblemError
@@ -32,6 +33,7 @@ def cancel() -> str | Response:
     if not id or not source:
         detail = f"{'source' if id else 'id'} must be given: it names what is taken back"
         raise ProblemError(400, "Wrong form", detail)
+    check_cancel(id, source)
     is_done = runtime().bus.cancel(id, source=source, by=who()).wait(_COMMIT_TIMEOUT_S)
     if not is_htmx():
         return redirect(with_query(_PATH, cursor=request.args.get("cursor")), 303)

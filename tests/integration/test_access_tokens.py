@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from eventbus import RemoteEventBus
+from eventbus.errors import BusUnavailableError
 from tests.helpers.people import Visitor, add_first, make_token, signed_in
 from tests.helpers.raw_websocket import RawWebSocket, handshake
 from tests.helpers.server import ServerProcess
@@ -50,6 +51,29 @@ def test_a_pattern_bounds_what_may_be_published(
         "/api/access/tokens", {"name": "x", "scopes": ["operate", "publish"], "pattern": "a.*"}
     )
     assert refused.json["errors"][0]["pointer"] == "/pattern"
+
+
+def test_a_pattern_bounds_what_may_be_cancelled(
+    shared_server: ServerProcess, admin: Visitor
+) -> None:
+    token = make_token(admin, "canceller", "publish", pattern="evaluation.*")
+    producer = Visitor(shared_server, token)
+    for id, type, source in (("c-1", "evaluation.noted", "/a"), ("c-1", "alert.noted", "/b"),
+                             ("c-2", "alert.noted", "/a")):  # fmt: skip
+        event = {"type": type, "id": id, "source": source, "delay": 3600}
+        assert admin.post("/api/events", event).status == 202
+    for path in ("c-1", "c-2", "c-1?source=/b"):
+        refused = producer.request("DELETE", f"/api/scheduled/{path}")
+        assert refused.status == 403
+        assert "for the types evaluation.* alone" in refused.json["detail"]
+        assert "alert.noted" not in refused.text
+    with RemoteEventBus(shared_server.url, token=token) as bus:
+        with pytest.raises(BusUnavailableError, match=r"403: c-2: the token is for the types"):
+            bus.cancel("c-2")
+        assert bus.cancel("c-1", source="/a")
+    assert producer.request("DELETE", "/api/scheduled/c-3").status == 404
+    left = [(each["id"], each["source"]) for each in admin.get("/api/scheduled").json["scheduled"]]
+    assert left == [("c-1", "/b"), ("c-2", "/a")]
 
 
 def test_a_token_is_told_once_and_kept_as_a_digest(
@@ -180,7 +204,7 @@ def test_what_a_handler_with_a_token_takes_back_is_in_the_tokens_name(
         assert bus.cancel("expiry-1", by="ann")
         bus.subscribe("token.paid", lambda _: bus.cancel("expiry-2", by="bob"), name="paid")
         bus.publish("token.paid")
-        told = "/api/events?type=bus.schedule.cancelled&order=asc"
+        told = "/api/events?type=bus.schedule.cancelled&order=asc&subject=token.expired"
         wait_until(lambda: len(admin.get(told).json["events"]) == 2, "both are taken back")
         bus.unsubscribe("paid")
     found = [each["data"] for each in admin.get(told).json["events"]]
