@@ -8,7 +8,8 @@ from app.api.alerts import by
 from app.api.answers.system import SubscriptionEnded, SubscriptionPaused, Subscriptions
 from app.api.common import BY, REASON, SUBSCRIPTION_NAME
 from app.api.shapes import answer, record
-from app.openapi.fields import Body
+from app.openapi import kinds
+from app.openapi.fields import Body, Field
 from app.openapi.operation import operation
 from app.problems import ProblemError, upgrade_required
 from app.runtime import runtime
@@ -18,6 +19,10 @@ from eventbus.statistics import SubscriptionStats
 _TAG = "Subscriptions"
 _END = Body((BY,), {"with a name": {"by": "ann"}})
 _PAUSE = Body((BY, REASON), {"with a reason": {"by": "ann", "reason": "the report store moves"}})
+_FORCE = Field(
+    "force", kinds.flag(), "End it also while consumers or another process serve it.",
+    default=False,
+)  # fmt: skip
 _PROBLEMS = {404: "No subscription has this name.", 409: "This one cannot."}
 
 blueprint = Blueprint("subscriptions", __name__)
@@ -41,15 +46,19 @@ def subscriptions() -> Response:
 
 @blueprint.delete("/subscriptions/<path:name>")
 @operation(
-    "endSubscription", _TAG, path=(SUBSCRIPTION_NAME,), body=_END,
+    "endSubscription", _TAG, path=(SUBSCRIPTION_NAME,), query=(_FORCE,), body=_END,
     answers={200: SubscriptionEnded}, problems=_PROBLEMS,
 )  # fmt: skip
 def end(name: str) -> Response:
-    """Forget a durable subscription: what it has not finished is cancelled."""
+    """Forget a durable subscription that nothing serves: what it has not finished is cancelled.
+
+    With ``force=true`` also one that consumers or another process of the bus serve; it is ended
+    for all of them. What this process serves itself cannot be ended.
+    """
     who = by(_END.read())["by"]
     found(name)
     try:
-        event = runtime().consumers.forget(name, who).event
+        event = runtime().consumers.forget(name, who, is_forced=_FORCE.read()).event
     except SubscriptionError as error:
         raise ProblemError(409, "Conflict", str(error)) from None
     return answer({"name": name, "event": {"id": event.id, "sequence": event.sequence}})

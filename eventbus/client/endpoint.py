@@ -97,8 +97,12 @@ class Endpoint:
 
 
 def delete_subscription(url: str, name: str, timeout_s: float, token: str | None = None) -> None:
-    """End a durable subscription at the bus. Raises SubscriptionError, BusUnavailableError."""
-    reason = Endpoint(url, timeout_s, token).delete(f"/api/subscriptions/{quote(name, safe='')}")
+    """End a durable subscription at the bus, whoever serves it.
+
+    Raises SubscriptionError, BusUnavailableError.
+    """
+    path = f"/api/subscriptions/{quote(name, safe='')}?force=true"
+    reason = Endpoint(url, timeout_s, token).delete(path)
     if reason is not None:
         raise SubscriptionError(f"the subscription {name!r} was not ended: {reason}")
 

@@ -163,17 +163,25 @@ class ConsumerGroups:
                 counts[seat.group.terms.name] = counts.get(seat.group.terms.name, 0) + 1
             return counts
 
-    def forget(self, name: str, by: str) -> Receipt:
-        """End a durable subscription for good and send its consumers away.
+    def forget(self, name: str, by: str, *, is_forced: bool = False) -> Receipt:
+        """End a durable subscription for good.
 
-        Recorded as ``subscription.ended``, with who it was. Blocks for the commits. Raises
-        SubscriptionError for one that is not known, or served in this process.
+        One that consumers or another process of the log serve is ended only when that
+        ``is_forced``; its consumers are sent away then. Recorded as ``subscription.ended``, with
+        who it was. Blocks for the commits. Raises SubscriptionError for one that is not known, or
+        served; LogReadError.
         """
         with self._changed:
             group = self._groups.get(name)
             if group is None and name in self._bus.served():
                 raise SubscriptionError(
                     f"the subscription {name!r} is served by the process of the bus itself"
+                )
+            if not is_forced and (group is not None or self._bus.serving.elsewhere([name])):
+                by_whom = "another process of the bus" if group is None else "its consumers"
+                raise SubscriptionError(
+                    f"the subscription {name!r} is served by {by_whom} now: stop what serves it "
+                    "first, or force its end"
                 )
             self._bus.unsubscribe(name)
             if group is not None:

@@ -356,7 +356,9 @@ def test_a_remote_consumer_cannot_take_over_a_local_handler(server) -> None:
         answer, _ = handshake(server.port, consume_path(taken, "a.b"))
         assert answer.status == 409
         assert taken in answer.json["detail"]
-        assert server.api.request("DELETE", f"/api/subscriptions/{taken}").status == 409
+        for query in ("", "?force=true"):
+            refused = server.api.request("DELETE", f"/api/subscriptions/{taken}{query}")
+            assert refused.status == 409
 
 
 def test_consumers_with_other_terms_are_refused_while_the_first_are_there(server, name) -> None:
@@ -380,8 +382,11 @@ def test_a_subscription_that_is_ended_is_forgotten_and_that_is_on_record(server,
     with ConsumerSocket(server, name, f"{name}.*") as consumer:
         (event_id,) = publish(server, f"{name}.a", "s")
         consumer.receive()
+        refused = server.api.request("DELETE", f"/api/subscriptions/{name}")
+        assert (refused.status, subscription(server, name)["is_active"]) == (409, True)
+        assert "served by its consumers now" in refused.json["detail"]
         answer = server.api.request(
-            "DELETE", f"/api/subscriptions/{name}", b'{"by": "ann"}',
+            "DELETE", f"/api/subscriptions/{name}?force=true", b'{"by": "ann"}',
             {"Content-Type": "application/json"},
         )  # fmt: skip
         assert answer.status == 200

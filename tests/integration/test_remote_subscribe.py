@@ -335,7 +335,7 @@ def test_a_name_of_the_bus_itself_is_refused_and_so_are_functions_of_a_script(cl
 
 def test_a_subscription_that_a_person_ends_is_not_taken_up_again(server, client, caplog) -> None:
     subscription = client.subscribe("a.b", Recorder(), name="ended")
-    assert server.api.request("DELETE", "/api/subscriptions/ended").status == 200
+    assert server.api.request("DELETE", "/api/subscriptions/ended?force=true").status == 200
     wait_until(lambda: messages(caplog, "is served no more"), "the client says so")
     assert not subscription.is_ready
     names = [s["name"] for s in server.api.get("/api/subscriptions").json["subscriptions"]]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from eventbus import EventBus
+from tests.helpers.consumer_socket import ConsumerSocket
 from tests.helpers.databases import schemas
 from tests.helpers.people import Visitor, add_first, add_user, make_token, signed_in
 from tests.helpers.raw_websocket import RawWebSocket
@@ -329,6 +330,19 @@ def test_when_the_one_that_works_is_killed_another_does_and_nothing_is_lost_or_d
     assert not works(worker), "who works goes on with it"
     started = found(other, "bus.started")[-1]["data"]
     assert (started["previous"], started["number"]) == ("crashed", 1), started
+
+
+def test_what_consumers_at_another_process_serve_is_ended_by_force_alone(
+    worker: ServerProcess, other: ServerProcess
+) -> None:
+    path = "/api/subscriptions/there"
+    with ConsumerSocket(worker, "there", "there.*"):
+        wait_until(lambda: subscription(worker, "there")["is_active"], "it is served", SOON_S)
+        refused = other.api.request("DELETE", path)
+        assert refused.status == 409
+        assert "served by another process of the bus now" in refused.json["detail"]
+        assert other.api.request("DELETE", f"{path}?force=true").status == 200
+        in_step(worker, other)
 
 
 def task(id: str) -> dict[str, Any]:
