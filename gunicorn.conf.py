@@ -42,7 +42,7 @@ BOOT_ERROR = 3  # gunicorn's own number for "stop instead of trying again" (Arbi
 try:
     settings = Settings.from_environment(os.environ)
 except SettingsError as error:
-    print(error, file=sys.stderr)
+    print(logs.said(str(error), logging.ERROR, error.log_format), file=sys.stderr)
     sys.exit(BOOT_ERROR)
 
 # Taken from gunicorn, which says "ready" as soon as it listens; post_worker_init says it.
@@ -231,11 +231,8 @@ def worker_exit(server, worker: BusWorker) -> None:
 
 def say(text: str, stream) -> None:
     """What is said whatever the log's level is."""
-    if settings.log_format == "json":
-        level = logging.ERROR if stream is sys.stderr else logging.INFO
-        record = logging.LogRecord("eventbus", level, "", 0, text, (), None)
-        text = logs.JsonFormatter().format(record)
-    print(text, file=stream, flush=True)
+    level = logging.ERROR if stream is sys.stderr else logging.INFO
+    print(logs.said(text, level, settings.log_format), file=stream, flush=True)
 
 
 def tell_systemd(state: str, logger) -> None:

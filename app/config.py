@@ -45,10 +45,14 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 class SettingsError(Exception):
-    """Environment variables that cannot be used; ``problems`` has one sentence for each."""
+    """Environment variables that cannot be used; ``problems`` has one sentence for each.
 
-    def __init__(self, problems: tuple[str, ...]) -> None:
+    ``log_format`` is how the log was to look, as far as that was right.
+    """
+
+    def __init__(self, problems: tuple[str, ...], log_format: str = "text") -> None:
         self.problems = problems
+        self.log_format = log_format
         super().__init__("Event Bus cannot start:\n" + "\n".join(f"  {p}" for p in problems))
 
 
@@ -160,7 +164,7 @@ class Settings:
         settings = cls(**values)
         problems += settings._contradictions()
         if problems:
-            raise SettingsError(tuple(problems))
+            raise SettingsError(tuple(problems), settings.log_format)
         if "allowed_hosts" not in values:
             own = settings.bind.rpartition(":")[0]
             names = dict.fromkeys((*LOOPBACK_NAMES, own))  # each once, in this order

@@ -85,6 +85,13 @@ def configure(level: str, format: Format = "text") -> None:
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 
 
+def said(text: str, level: int, format: str) -> str:
+    """What a process says beside its log, whatever the level of that, in the log's format."""
+    if format != "json":
+        return text
+    return JsonFormatter().format(logging.LogRecord("eventbus", level, "", 0, text, (), None))
+
+
 def handler(format: Format) -> logging.Handler:
     """A handler that writes to standard error in one of the two formats."""
     made = logging.StreamHandler(sys.stderr)

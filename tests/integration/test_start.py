@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.server import ServerProcess
+from tests.helpers.server import ROOT, ServerProcess, clean_environment
 from tests.helpers.waiting import wait_until
 
 
@@ -70,6 +72,24 @@ def test_all_wrong_variables_are_told_at_once(tmp_path: Path) -> None:
     assert "PORT='http' is wrong; allowed: a whole number from 0 to 65535" in output
     assert "EVENTBUS_MAX_ATTEMPTS='none'" in output
     assert "Traceback" not in output
+
+
+def test_wrong_variables_are_one_json_line_where_the_log_is_json(tmp_path: Path) -> None:
+    code, output = refusal(tmp_path, EVENTBUS_LOG_FORMAT="json", PORT="http", EVENTBUS_TRACING="x")
+    line = json.loads(output)
+    assert (code, line["level"]) == (3, "error")
+    assert "PORT='http' is wrong" in line["message"]
+    assert "EVENTBUS_TRACING='x' is wrong" in line["message"]
+    environment = clean_environment(EVENTBUS_LOG_FORMAT="json", PORT="http")
+    other = subprocess.run(  # as another WSGI server has it
+        [sys.executable, "-c", "import wsgi"], cwd=ROOT, env=environment, text=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert other.returncode == 1
+    said = json.loads(other.stderr)["message"]
+    assert said.startswith("Event Bus cannot start:\n  PORT='http' is wrong; allowed: a whole")
+    _, output = refusal(tmp_path, EVENTBUS_LOG_FORMAT="xml", PORT="http")
+    assert output.splitlines()[1] == "Event Bus cannot start:", "as it is by default"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="for systemd")
