@@ -145,6 +145,7 @@ def paths(visitor: Visitor) -> dict[str, list[str]]:
         "live.rows": [f"/live/rows?after=0&upto={last}"],
         "live_page.live": ["/", "/?type=vendor.*", f"/?at={last}"],
         "events_page.events": ["/events", "/events?type=vendor.*&since=1h"],
+        "events_news.news": ["/events/news?after=0", "/events/news?type=vendor.*&after=0"],
         "event_page.event": [f"/events/{id}" for id in own],
         "event_page.event_at": [
             f"/events/at/{sequence(visitor, type)}"
