@@ -79,8 +79,7 @@ def _known(event_type: str, data: Mapping[str, Any]) -> list[str]:
         name = _text(data.get("metric", data.get("name", "?")))
         return [f"{name} = {_text(data.get('value'))} {_text(data.get('unit', ''))}".rstrip()]
     if event_type == "monitoring.metric.incremented":
-        name, by = _text(data.get("metric", "?")), data.get("by", 1)
-        return [f"{name} {by:+g}" if isinstance(by, int | float) else f"{name} {_text(by)}"]
+        return [f"{_text(data.get('metric', '?'))} {_change(data.get('by', 1))}"]
     if event_type == "evaluation.started":
         total = f"{_text(data['total'])} samples" if "total" in data else ""
         named = [_text(data.get(name) or "") for name in ("task", "model")]
@@ -129,6 +128,13 @@ def _attempt(data: Mapping[str, Any]) -> str:
     if isinstance(count, int) and not isinstance(count, bool):
         return f"attempt {count + 1}" if count else ""
     return f"retry {_text(count)}" if count else ""
+
+
+def _change(by: Any) -> str:
+    """What is added, with a sign as wide as the plus."""
+    if isinstance(by, bool) or not isinstance(by, int | float):
+        return _text(by)
+    return f"{'−' if by < 0 else '+'}{_text(abs(by))}"
 
 
 def _pairs(data: Mapping[str, Any], subject: str) -> list[str]:

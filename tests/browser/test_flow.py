@@ -102,6 +102,7 @@ def test_a_graph_that_is_wider_than_the_screen_says_so(
 ) -> None:
     page = visit(flowing, "/flow", viewport={"width": 360, "height": 740})
     expect(page.get_by_text("The graph is wider than this screen")).to_be_visible()
+    expect(page.locator(".flow-table").first.locator("[data-label=last]").first).to_be_visible()
     graph = page.locator("[data-flow]")
     expect(graph).to_have_class(re.compile("is-more-right"))
     graph.evaluate("graph => { graph.scrollLeft = graph.scrollWidth; }")
