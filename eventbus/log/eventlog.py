@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,7 +25,6 @@ from eventbus.log.delivery_lists import DeliveryLists
 from eventbus.log.feed import Feed, Listener
 from eventbus.log.fold import remove_leftovers
 from eventbus.log.folding_lock import FoldingLock
-from eventbus.log.head import REMOVED
 from eventbus.log.history import HistoryReader
 from eventbus.log.inflight import InFlight
 from eventbus.log.integrity import IntegrityReport
@@ -121,6 +121,7 @@ class EventLog:
         """Grows with every commit of any kind: whether anything changed."""
         self.removed_upto: int = removed
         """The newest event of which retention has removed something; 0 for none."""
+        self.id: str = uuid4().hex[:12]
         self.removed_count: int = gone
         """How many events retention has removed."""
         self._reader = Reader(self._database, lambda: self.last_sequence, self.known_types)
@@ -342,10 +343,8 @@ class EventLog:
                 last, gone = removals_so_far(conn)
             if gone > self.removed_count:
                 self.removed([last], gone - self.removed_count)
-        for topic in topics:
-            if topic.startswith(REMOVED):
-                first, last, count = map(int, topic.removeprefix(REMOVED).split(":"))
-                self.removed([first, last], count)
+        for sequences, count in head.removals(topics, but_by=self.id):
+            self.removed(sequences, count)
         self.version += 1
         for listener in self.change_listeners:
             try:

@@ -6,6 +6,7 @@ order: whoever sees one sees all before it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -44,8 +45,7 @@ _NOTIFY = text("SELECT pg_notify(:channel, :topic)")
 EVENTS = ""
 """The topic of a commit with events; the others are named for what has changed."""
 SUBSCRIPTIONS = "subscriptions"
-REMOVED = "removed:"
-"""With the first and the last sequence of which something was removed, and how many events."""
+_REMOVED = "removed:"  # as ``removal`` has it
 MISSED = "missed"
 """Told by the follower alone, when topics may have come while it had no connection."""
 
@@ -109,6 +109,23 @@ def subscriptions_changed(conn: Connection, channel: str) -> None:
 def tell(conn: Connection, channel: str, topic: str) -> None:
     """Wake the followers of all processes when this transaction is committed."""
     conn.execute(_NOTIFY, {"channel": channel, "topic": topic})
+
+
+def removal(first: int, last: int, count: int, by: str) -> str:
+    """The topic of a commit that has removed something of these sequences, ``count`` events.
+
+    ``by`` is the id of the log that did: the server tells it, too, and it knows.
+    """
+    return f"{_REMOVED}{first}:{last}:{count}:{by}"
+
+
+def removals(topics: Iterable[str], but_by: str) -> Iterator[tuple[list[int], int]]:
+    """The first and last sequence and the count of each removal, but for those by one log."""
+    for topic in topics:
+        if topic.startswith(_REMOVED):
+            first, last, count, by = topic.removeprefix(_REMOVED).split(":")
+            if by != but_by:
+                yield [int(first), int(last)], int(count)
 
 
 def concerns(topics: set[str], topic: str) -> bool:

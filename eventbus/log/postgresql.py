@@ -155,10 +155,9 @@ class PostgresqlDatabase:
         """
         import psycopg
 
-        url = self._address.set(drivername="postgresql")
-        driver = psycopg.connect(
-            url.render_as_string(hide_password=False), autocommit=True, **_CONNECT
-        )
+        # Not by its URL: a space among the options is "+" there, which libpq does not read as one.
+        words, options = self._write_engine.dialect.create_connect_args(self._address)
+        driver = psycopg.connect(*words, **{**options, **_CONNECT}, autocommit=True)
         driver.execute(_KEEPALIVE)
         if most_idle_s and driver.info.server_version >= _IDLE_SINCE:
             driver.execute(f"SET idle_session_timeout = {most_idle_s * 1e3:.0f}")

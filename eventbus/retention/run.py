@@ -13,7 +13,7 @@ from typing import Any
 
 from eventbus.log import removals, space
 from eventbus.log.eventlog import EventLog
-from eventbus.log.head import REMOVED
+from eventbus.log.head import removal
 from eventbus.log.removals import Candidate, What
 from eventbus.log.unit import Unit
 from eventbus.replay import ReplayBus
@@ -297,8 +297,8 @@ class Retention:
             if going:
                 removals.remove(conn, what, going)
                 count = len(going) if what == "event" else 0
-                told = f"{REMOVED}{going[0].sequence}:{going[-1].sequence}:{count}"
-                self._log.tell_others(conn, told)
+                first, last = going[0].sequence, going[-1].sequence
+                self._log.tell_others(conn, removal(first, last, count, self._log.id))
 
         def then() -> None:
             if going:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     FromClause,
@@ -68,6 +69,7 @@ _KEYS: dict[Sort, ColumnElement[Any]] = {
             else_=_c.finished_at - _c.started_at,
         ),
         -1,
+        type_=BigInteger(),  # PostgreSQL is told the type of what it is compared with
     ),
 }
 
@@ -175,7 +177,7 @@ def _behind(conn: Connection, query: EvaluationQuery) -> ColumnElement[bool]:
     stored, at = decode_cursor(query.cursor, 2)
     value: Any
     if query.sort in ("attempt", "elapsed"):
-        value = stored - 1
+        value = literal(stored - 1, BigInteger())  # a cursor may have any number
     elif query.sort == "state":
         value = STATES[stored] if stored < len(STATES) else None
     else:  # of texts the cursor names the row, which keeps them

@@ -19,11 +19,16 @@ from sqlalchemy import make_url
 
 from eventbus.log import EventLog, eventlog
 from eventbus.log.database import Database
+from handlers.migrations import MIGRATIONS
+from handlers.subscriptions import COMPONENT
 from tests.services import ROOT, Postgresql
 
 ON_POSTGRESQL = os.environ.get("EVENTBUS_TEST_DATABASE") == "postgresql"
 # A test that did not close its log may leave locks; then its schema is not used again.
 _LOCK_TIMEOUT_MS = 500
+# No test cuts this server's power, and a disk may take 4 ms for each commit. Only for tests of one
+# process: others find out by what is on the disk that something was committed.
+_UNSYNCHRONISED = "-csynchronous_commit=off"
 
 
 def running_postgresql() -> Postgresql:
@@ -50,13 +55,16 @@ def own_postgresql(folder: Path, also_at: str | None = None) -> Iterator[Postgre
 class Schemas:
     """This process's schemas in the server's database, which tests use one after the other.
 
-    Making the tables takes a third of a second, emptying them a hundredth.
+    Making the tables takes a third of a second, those of the read models as long again; emptying
+    them takes a hundredth.
     """
 
-    def __init__(self, server: Postgresql) -> None:
+    def __init__(self, server: Postgresql, *, have_read_models: bool) -> None:
+        """``have_read_models``: whether the tables of the read models are there already."""
         import psycopg
 
         self._server = server
+        self._have_read_models = have_read_models
         self._conn = psycopg.connect(server.url, autocommit=True)
         self._conn.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}")
         self._made: list[str] = []
@@ -78,23 +86,27 @@ class Schemas:
             self._free.append(name)
 
     @contextmanager
-    def lent(self) -> Iterator[str]:
-        """The URL of an empty log for as long as this lasts."""
+    def lent(self, *options: str) -> Iterator[str]:
+        """The URL of an empty log for as long as this lasts, with options of the server's."""
         name = self.lend()
         try:
-            yield self.url(name)
+            yield self.url(name, *options)
         finally:
             self.take_back(name)
 
-    def url(self, name: str) -> str:
-        return self._server.url_in(name)
+    def url(self, name: str, *options: str) -> str:
+        return self._server.url_in(name, *options)
 
     def _make(self) -> str:
-        name = f"test_{os.getpid()}_{len(self._made)}"
+        kind = "models" if self._have_read_models else "log"
+        name = f"test_{os.getpid()}_{kind}_{len(self._made)}"
         self._conn.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
         self._conn.execute(f"CREATE SCHEMA {name}")
         self._made.append(name)
-        EventLog(self.url(name)).close()
+        log = EventLog(self.url(name))
+        if self._have_read_models:
+            log.migrate(COMPONENT, MIGRATIONS)
+        log.close()
         if not self._first:
             for table in self._tables(name):
                 rows = self._conn.execute(f"TABLE {name}.{table}").fetchall()
@@ -136,17 +148,22 @@ class Schemas:
         self._conn.close()
 
 
-@cache
-def schemas() -> Schemas:
+def schemas(*, have_read_models: bool = False) -> Schemas:
     """Those of this process; skips the test when there is no server."""
-    return Schemas(running_postgresql())
+    return _schemas(have_read_models)
+
+
+@cache
+def _schemas(have_read_models: bool) -> Schemas:
+    return Schemas(running_postgresql(), have_read_models=have_read_models)
 
 
 @contextmanager
-def fresh_url(kind: str) -> Iterator[str]:
+def fresh_url(kind: str, *options: str, has_read_models: bool = False) -> Iterator[str]:
     """The URL of a database that nobody has used, ``kind`` "sqlite" or "postgresql".
 
-    It is gone afterwards, with the files beside it.
+    It is gone afterwards, with the files beside it. ``has_read_models``: PostgreSQL may have their
+    tables already, which saves time. ``options`` are PostgreSQL's for whoever uses the URL.
     """
     with tempfile.TemporaryDirectory() as folder:
         if kind == "sqlite":
@@ -155,7 +172,7 @@ def fresh_url(kind: str) -> Iterator[str]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(tempfile, "tempdir", folder)
             patch.setenv("TMPDIR", folder)  # of the processes that the test starts
-            with schemas().lent() as url:
+            with schemas(have_read_models=has_read_models).lent(*options) as url:
                 yield url
 
 
@@ -173,12 +190,14 @@ def on_both(metafunc: pytest.Metafunc, files: Set[str], on_one: Set[str] = froze
 
 
 @contextmanager
-def url_for(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+def url_for(
+    request: pytest.FixtureRequest, folder: Path, *, has_read_models: bool = False
+) -> Iterator[str]:
     """The URL of a database that nobody has used, as ``on_both`` says; a file is in ``folder``."""
     if not ON_POSTGRESQL and getattr(request, "param", "sqlite") == "sqlite":
         yield f"sqlite:///{folder / 'events.db'}"
         return
-    with fresh_url("postgresql") as url:
+    with fresh_url("postgresql", _UNSYNCHRONISED, has_read_models=has_read_models) as url:
         yield url
 
 

@@ -15,6 +15,7 @@ from app.config import Settings
 from eventbus.errors import LogError
 from eventbus.log import EventLog
 from tests.helpers.api import Api
+from tests.helpers.bus import open_bus
 from tests.helpers.databases import running_postgresql, schemas
 from tests.helpers.proxy import Proxy
 from tests.helpers.server import ServerProcess
@@ -125,6 +126,16 @@ def test_a_database_without_utf8_is_refused(tmp_path: Path) -> None:
             EventLog(server.url_of(name), tmp_path)
     finally:
         server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_url_may_have_several_options_of_the_server() -> None:
+    with (
+        schemas().lent("-cstatement_timeout=600000") as url,
+        open_bus(url) as bus,
+        open_bus(url) as other,
+    ):
+        sequence = other.publish("a").wait().sequence
+        wait_until(lambda: bus.log.last_sequence == sequence, "it follows the log")
 
 
 def test_a_schema_that_is_not_there_is_named_and_not_taken_for_one_in_use(tmp_path: Path) -> None:

@@ -55,9 +55,10 @@ class Postgresql:
         """The URL of another database of this cluster."""
         return f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}"
 
-    def url_in(self, schema: str) -> str:
-        """The URL of a schema of the database."""
-        return f"{self.url}?options={quote(f'-csearch_path={schema}')}"
+    def url_in(self, schema: str, *options: str) -> str:
+        """The URL of a schema of the database; ``options`` of the server's hold for who uses it."""
+        said = " ".join([*options, f"-csearch_path={schema}"])
+        return f"{self.url}?options={quote(said)}"
 
     @contextmanager
     def schema(self, prefix: str) -> Iterator[str]:

@@ -9,17 +9,19 @@ import pytest
 
 from eventbus import EventBus
 from eventbus.errors import CursorError
+from eventbus.log.cursor import encode_cursor
 from handlers import Handlers, install
 from handlers.evaluation import EvaluationQuery
 from handlers.evaluation.listing import SORTS, Order, Sort
 from tests.helpers.bus import LONG_S, open_bus
+from tests.helpers.databases import fresh_url
 
 COUNT = 24
 
 
-@pytest.fixture(scope="module")
-def handlers() -> Iterator[Handlers]:
-    with open_bus("sqlite://") as bus:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def handlers(request: pytest.FixtureRequest) -> Iterator[Handlers]:
+    with fresh_url(request.param, has_read_models=True) as url, open_bus(url) as bus:
         found = install(bus)
         _fill(bus)
         yield found
@@ -105,6 +107,12 @@ def test_a_text_is_found_in_ids_and_errors_letter_by_letter(
 
 def test_the_names_to_choose_from_are_those_that_there_are(handlers: Handlers) -> None:
     assert handlers.evaluations.names() == {"task": ["t0", "t1"], "model": ["m0", "m1", "m2"]}
+
+
+@pytest.mark.parametrize("sort", ["attempt", "elapsed"])
+def test_a_cursor_beyond_all_numbers_of_the_list_is_its_end(handlers: Handlers, sort: Sort) -> None:
+    beyond = encode_cursor(2**63 - 1, 1)
+    assert _ids(handlers, sort=sort, order="asc", cursor=beyond) == []
 
 
 @pytest.mark.parametrize("cursor", ["x", "MQ", "MS4xLjE", "OTk5OTk5OTk5OS4x"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,8 +25,8 @@ QUICK = RetryPolicy(max_attempts=5, base_delay_s=0.01, max_delay_s=0.05)
 
 
 @pytest.fixture
-def bus(tmp_path: Path) -> Iterator[EventBus]:
-    with open_bus(f"sqlite:///{tmp_path}/events.db", retry=QUICK) as bus:
+def bus(url: str) -> Iterator[EventBus]:
+    with open_bus(url, retry=QUICK) as bus:
         yield bus
 
 
@@ -175,10 +174,10 @@ def test_what_is_refused_or_never_taken_is_a_dead_letter_that_can_be_redriven(
 
 
 def test_over_the_limit_changes_are_held_and_summed_up_exactly_once(
-    tmp_path: Path, http: HttpReceiver
+    url: str, http: HttpReceiver
 ) -> None:
     clock = FakeClock(datetime.now(UTC))
-    with open_bus(f"sqlite:///{tmp_path}/limit.db", clock=clock) as bus:
+    with open_bus(url, clock=clock) as bus:
         start(bus, f"hook webhook {http.url}/", limit=RateLimit(2, 600))
         for letter in "ABCDE":
             alert(bus, f"{letter}Error")
@@ -194,8 +193,7 @@ def test_over_the_limit_changes_are_held_and_summed_up_exactly_once(
         assert told(bus, "sent")[2]["count"] == 3
 
 
-def test_what_was_held_is_summed_up_after_a_restart_too(tmp_path: Path, http: HttpReceiver) -> None:
-    url = f"sqlite:///{tmp_path}/restart.db"
+def test_what_was_held_is_summed_up_after_a_restart_too(url: str, http: HttpReceiver) -> None:
     clock = FakeClock(datetime.now(UTC))
     with open_bus(url, clock=clock) as bus:
         start(bus, f"hook webhook {http.url}/", limit=RateLimit(1, 600))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +14,8 @@ from tests.helpers.bus import LONG_S
 
 
 @pytest.fixture
-def bus(tmp_path: Path) -> Iterator[EventBus]:
-    with EventBus.open(f"sqlite:///{tmp_path}/events.db") as bus:
+def bus(url: str) -> Iterator[EventBus]:
+    with EventBus.open(url) as bus:
         yield bus
 
 

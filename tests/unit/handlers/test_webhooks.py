@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,8 +30,8 @@ QUICK = RetryPolicy(max_attempts=5, base_delay_s=0.01, max_delay_s=0.05)
 
 
 @pytest.fixture
-def bus(tmp_path: Path) -> Iterator[EventBus]:
-    with open_bus(f"sqlite:///{tmp_path}/events.db", retry=QUICK) as bus:
+def bus(url: str) -> Iterator[EventBus]:
+    with open_bus(url, retry=QUICK) as bus:
         yield bus
 
 
@@ -169,10 +168,10 @@ def test_an_endpoint_that_is_gone_is_paused_and_that_is_said(
 
 
 def test_it_waits_as_long_as_the_endpoint_asks_within_the_longest_wait(
-    tmp_path: Path, http: HttpReceiver
+    url: str, http: HttpReceiver
 ) -> None:
     policy = RetryPolicy(max_attempts=5, base_delay_s=0.01, max_delay_s=0.6)
-    with open_bus(f"sqlite:///{tmp_path}/slow.db", retry=policy) as bus:
+    with open_bus(url, retry=policy) as bus:
         http.answers = [(429, {"Retry-After": "3600"}, b"")]
         create(start(bus), http.url)
         started = time.monotonic()
@@ -205,34 +204,33 @@ _PRIVATE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("url", _PRIVATE)
+@pytest.mark.parametrize("private", _PRIVATE)
 def test_a_private_address_is_refused_before_anything_is_sent(
-    tmp_path: Path, http: HttpReceiver, url: str
+    url: str, http: HttpReceiver, private: str
 ) -> None:
-    log = f"sqlite:///{tmp_path}/events.db"
-    with open_bus(log) as bus:
-        create(start(bus, AddressPolicy(is_any=True)), url.format(port=http.port))
-    with open_bus(log) as bus, pytest.raises(WebhookError, match="EVENTBUS_WEBHOOK_NETWORKS"):
+    with open_bus(url) as bus:
+        create(start(bus, AddressPolicy(is_any=True)), private.format(port=http.port))
+    with open_bus(url) as bus, pytest.raises(WebhookError, match="EVENTBUS_WEBHOOK_NETWORKS"):
         start(bus, AddressPolicy()).test("shop", "ana")
     assert http.taken == []
 
 
 @pytest.mark.parametrize(
-    "url",
+    "private",
     [
         *_PRIVATE, "http://169.254.169.254/latest", "http://2130706433/", "http://127.1/",
         "http://[fe80::1]/", "https://api.localhost./",
     ],
 )  # fmt: skip
-def test_an_address_that_may_not_be_sent_to_is_refused_at_once(bus: EventBus, url: str) -> None:
+def test_an_address_that_may_not_be_sent_to_is_refused_at_once(bus: EventBus, private: str) -> None:
     webhooks = start(bus, AddressPolicy())
     with pytest.raises(WebhookError, match="EVENTBUS_WEBHOOK_NETWORKS allows") as refused:
-        create(webhooks, url.format(port=80))
+        create(webhooks, private.format(port=80))
     assert "must lead to a public address" in str(refused.value)
     assert webhooks.all() == []
     create(webhooks, "https://shop.example.org/hooks")  # looked up for every delivery
     with pytest.raises(WebhookError, match="must lead to a public address"):
-        webhooks.change("shop", read_changes({"url": url.format(port=80)}), "ana")
+        webhooks.change("shop", read_changes({"url": private.format(port=80)}), "ana")
 
 
 @pytest.mark.parametrize(
@@ -317,10 +315,7 @@ def test_a_changed_pattern_holds_for_what_comes_and_what_waits_is_kept(
     assert sorted(json.loads(taken.body)["data"]["n"] for taken in http.taken) == [1, 3]
 
 
-def test_webhooks_and_what_waits_for_them_survive_a_restart(
-    tmp_path: Path, http: HttpReceiver
-) -> None:
-    url = f"sqlite:///{tmp_path}/events.db"
+def test_webhooks_and_what_waits_for_them_survive_a_restart(url: str, http: HttpReceiver) -> None:
     with open_bus(url, retry=QUICK) as bus:
         made = create(start(bus), http.url)
         bus.pauses.pause("webhook-shop", "ana")

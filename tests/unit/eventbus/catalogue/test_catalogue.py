@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,9 +42,9 @@ def errors_of(error: EventValidationError) -> dict[str, str]:
 
 
 @pytest.fixture
-def bus(tmp_path: Path) -> Iterator[EventBus]:
+def bus(url: str) -> Iterator[EventBus]:
     catalogue = Catalogue([declaration()])
-    with open_bus(f"sqlite:///{tmp_path}/e.db", catalogue=catalogue) as bus:
+    with open_bus(url, catalogue=catalogue) as bus:
         yield bus
 
 
@@ -98,18 +97,18 @@ def test_a_handler_that_publishes_a_wrong_event_fails_visibly(bus: EventBus) -> 
     assert recorded(bus) == ["cart.closed"]
 
 
-def test_a_type_that_is_only_reported_is_recorded_and_counted(tmp_path: Path) -> None:
+def test_a_type_that_is_only_reported_is_recorded_and_counted(url: str) -> None:
     catalogue = Catalogue([declaration(mode="report")])
-    with open_bus(f"sqlite:///{tmp_path}/e.db", catalogue=catalogue) as bus:
+    with open_bus(url, catalogue=catalogue) as bus:
         bus.publish("order.placed", {"order_id": "o-1"})
         tally = catalogue.tally.of("order.placed")
         assert (tally.refused, tally.reported) == (0, 1)
         assert tally.last is not None and tally.last.errors[0].pointer == "/data/total"
 
 
-def test_behind_the_log_the_same_is_counted(tmp_path: Path) -> None:
+def test_behind_the_log_the_same_is_counted(url: str) -> None:
     catalogue = Catalogue([declaration(mode="report")])
-    with open_bus(f"sqlite:///{tmp_path}/e.db", catalogue=catalogue) as bus:
+    with open_bus(url, catalogue=catalogue) as bus:
         reports = Reports(bus.log, catalogue)
         reports.start()
         try:
@@ -123,7 +122,7 @@ def test_behind_the_log_the_same_is_counted(tmp_path: Path) -> None:
         assert last is not None and last.sequence == 298
 
 
-def test_rules_say_more_than_declarations_and_the_first_one_holds(tmp_path: Path) -> None:
+def test_rules_say_more_than_declarations_and_the_first_one_holds(url: str) -> None:
     rules = ModeRules.parse("order.placed report; order.* off; # enforce")
     declared = [declaration(type) for type in ("order.placed", "order.paid", "other")]
     catalogue = Catalogue(declared, rules=rules)
@@ -151,11 +150,11 @@ def test_the_declaration_that_says_most_about_a_type_holds() -> None:
 
 @pytest.mark.parametrize("unknown", ["allow", "warn", "refuse"])
 def test_unknown_types_are_taken_unless_that_is_configured(
-    tmp_path: Path, unknown: Any, caplog: pytest.LogCaptureFixture
+    url: str, unknown: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     refused = unknown == "refuse"
     catalogue = Catalogue([declaration()], unknown=unknown)
-    with open_bus(f"sqlite:///{tmp_path}/e.db", catalogue=catalogue) as bus:
+    with open_bus(url, catalogue=catalogue) as bus:
         if refused:
             with pytest.raises(UndeclaredTypeError, match="/type: nobody has declared 'cart"):
                 bus.publish("cart.closed")
@@ -166,8 +165,7 @@ def test_unknown_types_are_taken_unless_that_is_configured(
     assert caplog.text.count("cart.closed") == (1 if unknown == "warn" else 0)
 
 
-def test_a_declaration_is_durable_and_takes_effect_with_its_event(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/e.db"
+def test_a_declaration_is_durable_and_takes_effect_with_its_event(url: str) -> None:
     with open_bus(url, catalogue=Catalogue()) as bus:
         bus.publish("order.placed", {})
         value = {"title": "An order", "schema": ORDER, "example": GOOD}
@@ -187,8 +185,7 @@ def test_a_declaration_is_durable_and_takes_effect_with_its_event(tmp_path: Path
         assert recorded(bus)[-2:] == ["bus.type.withdrawn", "order.placed"]
 
 
-def test_what_a_file_declares_is_read_only_and_holds(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/e.db"
+def test_what_a_file_declares_is_read_only_and_holds(url: str) -> None:
     with open_bus(url, catalogue=Catalogue()) as bus:
         bus.catalogue.declare(Declaration.read({"title": "by the API"}, type="order.placed"), "ann")  # type: ignore[union-attr]
     with open_bus(url, catalogue=Catalogue([declaration()])) as bus:
