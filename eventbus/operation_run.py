@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from eventbus.errors import OperationError
 from eventbus.log.values import Operation
 from eventbus.operation_steps import Steps
 
@@ -21,6 +22,14 @@ class Preview:
     subscriptions: dict[str, int]
     excluded: dict[str, int]
     skipped: int = 0
+
+
+def check_rate(rate: float | None) -> float | None:
+    """The same. Raises OperationError for what is no number a second above 0."""
+    is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if rate is not None and not (is_number and rate > 0):
+        raise OperationError(f"the rate must be events a second above 0, not {rate!r}")
+    return rate
 
 
 class Run:

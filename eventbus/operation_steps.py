@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Deliveries that one transaction changes: a few milliseconds under the commit lock.
+# What one transaction changes, or records: a few milliseconds under the commit lock.
 _CHUNK = 200
 _NO_ROOM_S = 0.02
 # That are pending at a subscription which another process serves: it has not more in memory.
@@ -40,6 +40,11 @@ class Steps(Protocol):
     def step(self) -> float | None:
         """Do some of it; returns in how many seconds to go on, None at the end."""
         ...
+
+
+def at_once(rate: float | None) -> int:
+    """How many one step may deal with, so that ``rate`` a second is kept to finely."""
+    return _CHUNK if rate is None else min(_CHUNK, max(1, int(rate * _RATE_STEP_S)))
 
 
 class DiscardSteps:
@@ -143,7 +148,7 @@ class ReplaySteps:
         room = self._return.room(own.id)
         if room == 0:
             return _NO_ROOM_S
-        limit = room if self._rate is None else min(room, max(1, int(self._rate * _RATE_STEP_S)))
+        limit = min(room, at_once(self._rate))
         events, position = self._bus.log.replay_reader.next(
             self._replayed, own.pattern, self._position, self._last, limit
         )

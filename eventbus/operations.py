@@ -6,21 +6,21 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from eventbus.actor import check_actor, signed
+from eventbus.actor import check_actor
 from eventbus.errors import BusClosedError, LogWriteError, OperationError
-from eventbus.event import Event
-from eventbus.hurrying import MOST_NAMED, hurry
+from eventbus.hurrying import hurry
 from eventbus.ids import new_id
 from eventbus.log import head
 from eventbus.log import operations as stored
 from eventbus.log.replays import Stretch
-from eventbus.log.selections import Replayed, Selection
+from eventbus.log.selections import Chosen, Replayed, Selection
 from eventbus.log.subscribers import Subscriber
 from eventbus.log.unit import Unit
 from eventbus.log.values import (
+    DELIVERY_KINDS,
     DeliveryPage,
     DeliveryState,
     Operation,
@@ -29,8 +29,10 @@ from eventbus.log.values import (
     OperationState,
 )
 from eventbus.loop import refuse_on
-from eventbus.operation_run import Preview, Run
+from eventbus.operation_events import told
+from eventbus.operation_run import Preview, Run, check_rate
 from eventbus.operation_steps import DiscardSteps, RedriveSteps, ReplaySteps, Steps
+from eventbus.publishing_steps import NextPart, PublishingSteps
 from eventbus.serving import OPERATIONS
 from eventbus.timestamps import to_microseconds
 
@@ -63,6 +65,8 @@ class Operations:
         self._lock = threading.Lock()  # guards _runs, _newest_id and _thread
         self._runs: dict[int, Run] = {}
         self.refused_replays: dict[str, str] = {}
+        # What those of a kind publish; None for the kinds that change deliveries.
+        self._kinds: dict[OperationKind, NextPart | None] = dict.fromkeys(DELIVERY_KINDS)
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -76,6 +80,8 @@ class Operations:
         with self._lock:
             for operation, position in left:
                 run = self._runs.get(operation.id)
+                if operation.kind not in self._kinds:
+                    continue  # until somebody defines it
                 if run is None:
                     run = Run(operation, self._steps(operation, position))
                     self._add(run)
@@ -96,6 +102,26 @@ class Operations:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(_CLOSE_WITHIN_S)
+
+    def define(self, kinds: Mapping[OperationKind, NextPart]) -> None:
+        """Have operations of these kinds, which the bus itself knows nothing about, publish what is
+        given; those that were left running go on.
+        """
+        self._kinds = {**self._kinds, **kinds}
+        if self._bus.serving.does(OPERATIONS):
+            self.start()
+
+    def begin(
+        self, kind: OperationKind, selection: Chosen, by: str, reason: str | None, total: int,
+        rate: float | None = None,
+    ) -> Operation:  # fmt: skip
+        """Begin one of a defined kind, about ``total``, of ``rate`` a second at most.
+
+        Raises OperationError, LogWriteError.
+        """
+        if self._kinds.get(kind) is None:
+            raise OperationError(f"nobody has defined operations of the kind {kind!r}")
+        return self._begin(kind, selection, by, reason, total, 0, check_rate(rate))
 
     # -- dead letters ------------------------------------------------------------------------
 
@@ -155,9 +181,7 @@ class Operations:
         What is pending or retrying is skipped, and what was discarded. Raises OperationError for
         a subscription that is unknown or keeps state, LogWriteError.
         """
-        is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
-        if rate is not None and not (is_number and rate > 0):
-            raise OperationError(f"the rate must be events a second above 0, not {rate!r}")
+        rate = check_rate(rate)
         own = self._replayable(replayed.subscription)
         stretch = self._stretch(replayed)
         total, _ = self._log.replay_reader.count(replayed, own.pattern, own.id, stretch)
@@ -256,7 +280,7 @@ class Operations:
     # -- life of an operation ----------------------------------------------------------------
 
     def _begin(
-        self, kind: OperationKind, selection: Selection | Replayed, by: str, reason: str | None,
+        self, kind: OperationKind, selection: Chosen, by: str, reason: str | None,
         total: int, position: int, rate: float | None = None,
     ) -> Operation:  # fmt: skip
         check_actor(by)
@@ -276,7 +300,7 @@ class Operations:
                 self._bus.now(), None, None, None, new_id(),
             )  # fmt: skip
             self._log.commit(Unit(
-                [self._event(operation, "started", operation.event_id)],
+                [told(operation, "started", self._bus.now(), operation.event_id)],
                 call=lambda conn: stored.create(conn, operation, now_us, position),
                 topic=OPERATIONS,
             ))  # fmt: skip
@@ -295,6 +319,9 @@ class Operations:
         self._wake.set()
 
     def _steps(self, operation: Operation, position: int) -> Steps:
+        next_part = self._kinds[operation.kind]
+        if next_part is not None:
+            return PublishingSteps(self._bus, operation, next_part, position)
         if operation.kind == "replay":
             replayed = Replayed.from_dict(operation.selection)
             return ReplaySteps(self._bus, operation, replayed, position, self._closing)
@@ -347,8 +374,8 @@ class Operations:
             now = stored.get(conn, id) or run.operation
         # Nobody else changes its counts, so the event can tell them as the row will have them.
         skipped = now.skipped if state != "finished" else max(now.skipped, now.total - now.done)
-        event = self._event(
-            now, state, done=now.done, skipped=skipped, stopped_by=by, error=error,
+        event = told(
+            now, state, self._bus.now(), done=now.done, skipped=skipped, stopped_by=by, error=error,
             total=max(now.total, now.done + skipped),
         )  # fmt: skip
         finished_us = self._now_us()
@@ -358,24 +385,6 @@ class Operations:
         with self._lock:
             self._runs.pop(id, None)
         run.ended.set()
-
-    def _event(
-        self, operation: Operation, what: str, id: str | None = None, **more: object
-    ) -> Event:
-        selection = operation.selection
-        if len(named := selection.get("deliveries", ())) > MOST_NAMED:
-            selection = {"deliveries": named[:MOST_NAMED], "more": len(named) - MOST_NAMED}
-        data = {
-            "operation": operation.id, **signed(operation.by), "reason": operation.reason,
-            "selection": selection, "rate": operation.rate, "total": operation.total, **more,
-        }  # fmt: skip
-        begun = None if id is not None else operation.event_id
-        return Event.create(
-            f"bus.{operation.kind}.{what}",
-            {name: value for name, value in data.items() if value is not None},
-            id=id, subject=f"operation-{operation.id}", time=self._bus.now(),
-            correlationid=begun, causationid=begun,
-        )  # fmt: skip
 
     def _now_us(self) -> int:
         return to_microseconds(self._bus.now())

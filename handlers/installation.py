@@ -10,7 +10,7 @@ from eventbus.log import EventLog
 from eventbus.replay import ReplayBus
 from handlers import counters
 from handlers.alert import AlertHandler, Alerts
-from handlers.evaluation import EvaluationHandler, Evaluations, Inbox
+from handlers.evaluation import Decisions, EvaluationHandler, Evaluations, Inbox
 from handlers.monitoring import Metrics, MonitoringHandler
 from handlers.mutes import MuteWatch
 from handlers.queue import QueueHandler, Queues
@@ -51,6 +51,7 @@ class Handlers:
         self._log = bus.log
         self.evaluations = Evaluations(bus.log)
         self.inbox = Inbox(bus.log)
+        self.decisions = Decisions(bus, self.evaluations, self.inbox)
         self.queues = Queues(bus.log)
         self.metrics = Metrics(bus.log)
         self.files = Files(bus.log)
@@ -84,7 +85,10 @@ def install(bus: EventBus, settings: HandlerSettings | None = None) -> Handlers:
     settings = settings or HandlerSettings()
     for kind in KINDS:
         ensure(bus, kind, settings)
-    return Handlers(bus, settings)
+    handlers = Handlers(bus, settings)
+    if isinstance(bus, EventBus):  # a bus for replays has no operations
+        handlers.decisions.start()
+    return handlers
 
 
 def replay(log: EventLog, settings: HandlerSettings | None = None) -> dict[str, int]:

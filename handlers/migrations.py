@@ -189,6 +189,15 @@ def _add_inbox_error_class(conn: Connection) -> None:
     )
 
 
+def _add_inbox_operation(conn: Connection) -> None:
+    ddl.run(conn, "ALTER TABLE evaluation_inbox ADD COLUMN operation BIGINT")
+    ddl.run(
+        conn,
+        """CREATE INDEX ix_evaluation_inbox_operation ON evaluation_inbox (operation, sequence)
+            WHERE operation IS NOT NULL""",
+    )
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create_read_models,
     _add_retry_at,
@@ -200,4 +209,5 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _add_evaluation_steps,
     _index_quiet_alerts,
     _add_inbox_error_class,
+    _add_inbox_operation,
 )

@@ -72,6 +72,12 @@ def count(event: Event, name: str, lowest: int = 0, highest: int = _MAX_INTEGER)
     return value
 
 
+def operation(event: Event) -> int | None:
+    """The number of the operation that the event was part of; None for none, and for nonsense."""
+    value = event.data.get("operation")
+    return value if type(value) is int and 0 < value <= _MAX_INTEGER else None
+
+
 def number(event: Event, name: str) -> float:
     """A number; raises MalformedEventError."""
     value = event.data.get(name)

@@ -1,19 +1,22 @@
-"""What a person decides about evaluations out of retries: the question, and doing it."""
+"""What a person decides about evaluations out of retries: the question, and doing it.
+
+A few that were picked are decided about at once; all that match by an operation, which is followed.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from app.api.selections import MAX_RATE
 from app.pages.filters import plural
 from app.pages.frame import back_to, is_htmx, with_query
-from app.pages.retries import inbox, page_of, wrong
+from app.pages.replay_form import parse_rate
+from app.pages.retries import PAGE_SIZE, inbox, page_of, wrong
 from app.pages.who import who
 from app.runtime import runtime
 from eventbus.actor import signed
@@ -23,11 +26,9 @@ from handlers.evaluation import InboxSelection
 from handlers.evaluation.inbox_table import DISMISSED, MAX_REASON_CHARS
 from handlers.evaluation.requests import retry_many, why_not_retry
 
-MOST_AT_ONCE = 5_000
+_MOST_AT_ONCE = PAGE_SIZE  # no page shows more to pick from
 _MOST_PICKED = 500
 _MAX_ID_CHARS = 1_024
-_STEP = 200
-_DECIDED_WITHIN_S = 8.0  # no browser should wait longer for its answer
 _HANDLED_WITHIN_S = 3.0
 _PATH = "/retries/evaluations"
 
@@ -79,6 +80,11 @@ class Asked:
         """Whether it is about a retry, for which some may have no room."""
         return self.action == "retry"
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it is done step by step, on a page that shows how far it is."""
+        return not 1 <= len(self.selection.eval_ids) <= _MOST_AT_ONCE
+
     def count(self) -> int:
         """How many can be decided about in this way now."""
         return runtime().handlers.inbox.count(self.selection, can_be_retried=self.is_retry)
@@ -98,35 +104,52 @@ class Asked:
 @blueprint.route(f"{_PATH}/confirm", methods=["GET", "POST"])
 def confirm() -> str:
     """The question: how many would be retried or dismissed, which are left out, and why."""
-    return _question(Asked.read().fixed(), request.values.get("reason", "")[:MAX_REASON_CHARS])
+    return _question(Asked.read().fixed(), {})
 
 
 @blueprint.post(_PATH)
 def decide() -> str | Response | tuple[str, int]:
-    """Retry or dismiss the evaluations; ``do`` says which, a dismissal has a ``reason``."""
+    """Retry or dismiss the evaluations; ``do`` says which, a dismissal has a ``reason``.
+
+    What takes longer begins an operation and leads to its page; a retry may have a ``rate`` then.
+    """
     asked = Asked.read()
+    errors: dict[str, str] = {}
     reason = request.form.get("reason", "").strip()
-    if not asked.is_retry and not 1 <= len(reason) <= MAX_REASON_CHARS:
-        if is_htmx() or asked.selection.eval_ids:
-            raise wrong("reason", f"must be 1 to {MAX_REASON_CHARS} characters that say why")
-        return _question(asked, reason, is_wrong=True), 422
+    if len(reason) > MAX_REASON_CHARS or not (reason or asked.is_retry):
+        errors["reason"] = f"must be 1 to {MAX_REASON_CHARS} characters that say why"
+    rate = _rate(errors)
+    if asked.is_long:
+        if errors or not asked.count():
+            return _question(asked, errors), 422
+        return _begin(asked, reason, rate)
+    for name, detail in errors.items():
+        raise wrong(name, detail)
     said = _decide(asked, reason)
     if is_htmx():
         return render_template("retries/_inbox.html", said=said, **inbox())
     return back_to(with_query("/retries", error_class=asked.selection.error_class))
 
 
-def _question(asked: Asked, reason: str = "", *, is_wrong: bool = False) -> str:
-    box = runtime().handlers.inbox
+def _rate(errors: dict[str, str]) -> float | None:
+    text = request.form.get("rate", "").strip()
+    try:
+        return parse_rate(text) if text else None
+    except ValueError:
+        errors["rate"] = f"must be a number a second above 0 and up to {MAX_RATE:g}"
+        return None
+
+
+def _question(asked: Asked, errors: dict[str, str]) -> str:
     chosen = asked.selection
     total = asked.count()
     context: dict[str, Any] = {
         "asked": asked,
         "total": total,
-        "left_out": box.count(chosen) - total,
-        "now": min(total, MOST_AT_ONCE),
-        "reason": reason,
-        "is_wrong": is_wrong,
+        "left_out": runtime().handlers.inbox.count(chosen) - total,
+        "reason": request.values.get("reason", "")[:MAX_REASON_CHARS],
+        "rate": request.values.get("rate", "")[:40],
+        "errors": errors,
         "most_chars": MAX_REASON_CHARS,
         "back": with_query("/retries", error_class=chosen.error_class),
     }
@@ -135,53 +158,36 @@ def _question(asked: Asked, reason: str = "", *, is_wrong: bool = False) -> str:
     return page_of("inbox", "retries/_confirm_inbox.html", None, **context)
 
 
+def _begin(asked: Asked, reason: str, rate: float | None) -> Response:
+    decisions = runtime().handlers.decisions
+    if asked.is_retry:
+        operation = decisions.retry(asked.selection, who(), reason or None, rate)
+    else:
+        operation = decisions.dismiss(asked.selection, who(), reason)
+    return redirect(f"/retries/operations/{operation.id}", 303)
+
+
 def _decide(asked: Asked, reason: str) -> str:
-    """Step by step, so that no transaction is long; what was done, in words."""
-    total = len(asked.selection.eval_ids) or asked.count()
-    done = 0
-    receipt: BatchReceipt | None = None
-    for ids in _steps(asked):
-        step, count = _retry(ids) if asked.is_retry else _dismiss(ids, reason)
-        receipt, done = step or receipt, done + count
+    """At once; what was done, in words."""
+    ids = asked.selection.eval_ids
+    receipt, done = _retry(ids) if asked.is_retry else _dismiss(ids, reason)
     if receipt is not None:
         with suppress(ReceiptTimeoutError):  # it is recorded, and the page follows
             receipt.deliveries(_HANDLED_WITHIN_S, until="attempted")
-    return _said(asked, done, total)
-
-
-def _steps(asked: Asked) -> Iterator[list[str]]:
-    chosen, box = asked.selection, runtime().handlers.inbox
-    if chosen.eval_ids:  # also of the list of what is retried, where none needs a person
-        yield list(chosen.eval_ids)
-        return
-    seen, after, began = 0, 0, time.monotonic()
-    while seen < MOST_AT_ONCE and time.monotonic() - began < _DECIDED_WITHIN_S:
-        size = min(_STEP, MOST_AT_ONCE - seen)
-        some = box.select(chosen, size, after, can_be_retried=asked.is_retry)
-        if not some:
-            return
-        seen, after = seen + len(some), some[-1][0]
-        yield [eval_id for _, eval_id in some]
-
-
-def _said(asked: Asked, done: int, total: int) -> str:
     number = plural(done, "evaluation")
     said = f"A retry of {number} is asked for" if asked.is_retry else f"{number} dismissed"
-    if done >= total:
-        return said
-    if asked.selection.eval_ids:
-        return f"{said}; {total - done} could not be retried"
-    return f"{said}, of {plural(total, 'evaluation')}: do it again for the rest"
+    rest = len(ids) - done
+    return f"{said}; {rest} could not be retried" if rest else said
 
 
-def _retry(ids: list[str]) -> tuple[BatchReceipt | None, int]:
+def _retry(ids: tuple[str, ...]) -> tuple[BatchReceipt | None, int]:
     parts = runtime()
     found = (parts.handlers.evaluations.get(eval_id) for eval_id in ids)
     asked = [each for each in found if each is not None and why_not_retry(each) is None]
     return (retry_many(parts.bus, asked, who()) if asked else None), len(asked)
 
 
-def _dismiss(ids: list[str], reason: str) -> tuple[BatchReceipt, int]:
+def _dismiss(ids: tuple[str, ...], reason: str) -> tuple[BatchReceipt, int]:
     receipt = runtime().bus.publish_many(
         {"type": DISMISSED, "data": {"eval_id": id, **signed(who()), "reason": reason}}
         for id in ids

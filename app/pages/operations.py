@@ -21,6 +21,9 @@ _STATES: tuple[DeliveryState, ...] = (
 )  # fmt: skip
 # While one runs, it is counted what became of so many of its deliveries at most.
 _MOST_COUNTED = 5_000
+_MOST_COUNTED_AFTER = 100_000
+# States of an evaluation in which nothing more comes of its retry.
+_ENDED = frozenset({"completed", "exhausted", "cancelled"})
 
 blueprint = Blueprint("operations_page", __name__)
 
@@ -41,6 +44,16 @@ def operations() -> str:
 def operation(operation_id: int) -> str:
     """One operation: how far it is, how fast, what became of its deliveries, and which they are."""
     found = _found(operation_id)
+    did = _delivered(found) if found.is_of_deliveries else _decided(found)
+    return page_of(
+        "operations", "retries/_operation.html",
+        1 if found.state == "running" else did["moving_s"],
+        operation=found, **did, **_pace(found),
+    )  # fmt: skip
+
+
+def _delivered(found: Operation) -> dict[str, Any]:
+    """One page of the deliveries that it did something to, and what became of all."""
     path = f"/retries/operations/{found.id}"
     state = next((each for each in _STATES if each == request.args.get("state")), None)
     cursor = request.args.get("cursor")
@@ -49,18 +62,40 @@ def operation(operation_id: int) -> str:
     outcomes = found.outcomes
     if found.state == "running":
         outcomes = of.outcomes(found.id, _MOST_COUNTED)
-    return page_of(
-        "operations", "retries/_operation.html", operation=found, outcomes=outcomes,
-        most_counted=_MOST_COUNTED, state=state, letters=page.deliveries,
-        chips=[
-            (each, outcomes[each], with_query(path, state=None if each == state else each))
-            for each in _STATES if outcomes and outcomes.get(each)
+    counts = outcomes or {}
+    return {
+        "outcomes": outcomes,
+        "state": state,
+        "letters": page.deliveries,
+        "chips": [
+            (each, counts[each], with_query(path, state=None if each == state else each))
+            for each in _STATES if counts.get(each)
         ],
-        next_href=with_query(path, state=state, cursor=page.next) if page.next else None,
-        first_href=with_query(path, state=state) if cursor else None,
-        refresh_s=1 if found.state == "running" else 2 if _is_moving(outcomes) else None,
-        **_pace(found),
-    )  # fmt: skip
+        "next_href": with_query(path, state=state, cursor=page.next) if page.next else None,
+        "first_href": with_query(path, state=state) if cursor else None,
+        # While something that was redriven is not handled yet.
+        "moving_s": 2 if any(counts.get(each) for each in ("pending", "retrying")) else None,
+    }  # fmt: skip
+
+
+def _decided(found: Operation) -> dict[str, Any]:
+    """One page of the evaluations that it decided about, and what became of all."""
+    path = f"/retries/operations/{found.id}"
+    cursor = request.args.get("cursor")
+    box = runtime().handlers.inbox
+    page = box.decided(found.id, PAGE_SIZE, cursor)
+    most = _MOST_COUNTED if found.state == "running" else _MOST_COUNTED_AFTER
+    outcomes = box.outcomes(found.id) if found.done <= most else None
+    # The inbox hears of it a moment later, and of what becomes of a retry when that has ended.
+    is_told = outcomes is not None and sum(outcomes.values()) >= found.done
+    is_over = is_told and (found.kind == "dismissal" or _ENDED.issuperset(outcomes or ()))
+    return {
+        "outcomes": outcomes,
+        "items": page.items,
+        "next_href": with_query(path, cursor=page.next) if page.next else None,
+        "first_href": path if cursor else None,
+        "moving_s": None if is_over else 3,
+    }
 
 
 @blueprint.post("/retries/operations/<int:operation_id>/stop")
@@ -78,11 +113,6 @@ def _found(operation_id: int) -> Operation:
         shown = str(operation_id)[:40]
         raise ProblemError(404, "No such operation", f"there is no operation {shown}")
     return found
-
-
-def _is_moving(outcomes: dict[str, int] | None) -> bool:
-    """Whether something that was redriven is not handled yet."""
-    return any((outcomes or {}).get(state) for state in ("pending", "retrying"))
 
 
 def _pace(operation: Operation) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class ReplayForm:
         first, last = form._read("first", _sequence), form._read("last", _sequence)
         since, until = form._read("since", parse_moment), form._read("until", parse_moment)
         pattern = form._read("type", Pattern)
-        form.rate = form._read("rate", _rate)
+        form.rate = form._read("rate", parse_rate)
         if first is not None and last is not None and first > last:
             form.errors["last"] = f"must not be before the first, {first}"
         if since is not None and until is not None and since >= until:
@@ -75,7 +75,8 @@ def _sequence(text: str) -> int:
     return number
 
 
-def _rate(text: str) -> float:
+def parse_rate(text: str) -> float:
+    """Events a second. Raises ValueError, which says what it must be."""
     try:
         number = float(text)
     except ValueError:

@@ -226,7 +226,7 @@ def _closed(limit: int) -> list[Closed]:
             each.id, _MOST_COUNTED
         ))
         for each in parts.bus.operations.list(limit).operations
-        if each.kind != "replay" and each.finished_at is not None and each.done
+        if each.kind in ("redrive", "discard") and each.finished_at is not None and each.done
     )  # fmt: skip
     return sorted(chain(items, operations), key=lambda each: each.at, reverse=True)[:limit]
 

@@ -23,6 +23,8 @@ _KINDS = {
     "redrive": "dead letters were handed to their handlers again",
     "discard": "dead letters were given up for good",
     "replay": "recorded events were delivered to a handler again",
+    "retry": "failures that need a person were tried once more",
+    "dismissal": "failures were taken out of the inbox",
 }
 _STATES = {"finished": "It is done.", "stopped": "A person stopped it.", "failed": "It failed."}
 _OPERATION = record(
@@ -30,7 +32,7 @@ _OPERATION = record(
     operation=whole("its number", 1), by=WHO, reason=text("why"),
     selection={"type": "object", "description": "what was chosen"},
     rate={"type": ["number", "null"], "description": "how many a second at most"},
-    total=whole("how many deliveries it is about"), done=whole("how many were dealt with"),
+    total=whole("how many it is about"), done=whole("how many were dealt with"),
     skipped=whole("how many had changed meanwhile"), stopped_by=text("who stopped it"),
     error=text("why it failed"),
 )  # fmt: skip

@@ -25,6 +25,7 @@ from eventbus.log.deliveries import joined, values_of
 from eventbus.log.flow import reopen
 from eventbus.log.upsert import larger
 from eventbus.log.values import (
+    DELIVERY_KINDS,
     DeliveryPage,
     DeliveryState,
     Operation,
@@ -292,7 +293,8 @@ def _intervention(operation: int, at_us: int, subscription: int, sequences: Sequ
 
 
 def _outcomes(conn: Connection, row: Row[Any]) -> dict[str, int] | None:
-    return None if row.done > _MOST_OUTCOMES else _outcomes_of(conn, row.id)
+    is_counted = row.kind in DELIVERY_KINDS and row.done <= _MOST_OUTCOMES
+    return _outcomes_of(conn, row.id) if is_counted else None
 
 
 def _outcomes_of(conn: Connection, id: int) -> dict[str, int]:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from eventbus.errors import OperationError
 from eventbus.patterns import Pattern
 from eventbus.timestamps import format_time, parse_time
+
+
+class Chosen(Protocol):
+    """What an operation is about."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is kept and told, in JSON."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

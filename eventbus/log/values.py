@@ -12,7 +12,9 @@ from eventbus.patterns import Pattern
 DeliveryState = Literal[
     "pending", "running", "succeeded", "retrying", "dead", "discarded", "cancelled"
 ]
-OperationKind = Literal["redrive", "discard", "replay"]
+OperationKind = Literal["redrive", "discard", "replay", "retry", "dismissal"]
+DELIVERY_KINDS: tuple[OperationKind, ...] = ("redrive", "discard", "replay")
+"""Those that change deliveries; the others publish events."""
 OperationState = Literal["running", "finished", "stopped", "failed"]
 AttemptOutcome = Literal["succeeded", "failed", "timeout", "crashed"]
 
@@ -163,12 +165,14 @@ class DeliveryPage:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a person does to many deliveries: redrive, discard or replay.
+    """What a person does to many deliveries: redrive, discard or replay; or to many failures of
+    what handlers keep, such as evaluations: retry or dismissal.
 
-    ``total`` were selected at its start. ``done`` of them are dealt with: made pending again, or
-    discarded; ``skipped`` are not, because they were not any more what they had been, or, in a
-    replay, were to be done anyway. ``selection`` is as the API writes it; ``rate`` (events a
-    second) is a replay's; ``outcomes`` counts by state what has become of the done ones.
+    ``total`` were selected at its start. ``done`` of them are dealt with: made pending again,
+    discarded, asked for once more or dismissed; ``skipped`` are not, because they were not any more
+    what they had been, or, in a replay, were to be done anyway. ``selection`` is as the API writes
+    it; ``rate`` (events a second) is a replay's or retry's; ``outcomes`` counts the done deliveries
+    by what has become of them.
     """
 
     id: int
@@ -187,6 +191,11 @@ class Operation:
     error: str | None
     event_id: str
     outcomes: dict[str, int] | None = None
+
+    @property
+    def is_of_deliveries(self) -> bool:
+        """Whether it changes deliveries."""
+        return self.kind in DELIVERY_KINDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ class Facts:
     ``attempt`` counts from 1 and is None when the event does not tell; ``time`` is in
     microseconds since the epoch, as is ``at``, when a scheduled retry is due; ``timestamp`` is the
     event's time as its publisher wrote it; ``result`` is JSON text, None when there is none;
-    ``error`` is what the event carries, an object or text.
+    ``error`` is what the event carries, an object or text; ``operation`` is the one that a retry
+    was part of.
     """
 
     kind: Kind
@@ -53,6 +54,7 @@ class Facts:
     result: str | None = None
     timestamp: Any = None
     at: int | None = None
+    operation: int | None = None
 
 
 def read(event: Event) -> Facts | None:
@@ -80,6 +82,7 @@ def read(event: Event) -> Facts | None:
         result=_result(data) if kind == "completed" else None,
         timestamp=(data.get("timestamp") or format_time(event.time)) if kind == "started" else None,
         at=payload.time(event, "at") if kind == "retry_scheduled" else None,
+        operation=payload.operation(event) if kind == "retry" else None,
     )
 
 

@@ -88,6 +88,22 @@ class InboxSelection:
             terms.append(items.c.sequence <= self.until)
         return and_(*terms)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As an operation keeps and tells it, without what is not given."""
+        if self.eval_ids:
+            return {"evaluations": list(self.eval_ids), "last": self.until}
+        return {
+            name: value
+            for name, value in (("error_class", self.error_class), ("last", self.until))
+            if value is not None
+        }
+
+    @classmethod
+    def from_dict(cls, given: dict[str, Any]) -> InboxSelection:
+        """What ``to_dict`` gave."""
+        ids = tuple(given.get("evaluations", ()))
+        return cls(ids, given.get("error_class"), given.get("last"))
+
 
 class Inbox:
     """Questions about it; any thread may ask."""
@@ -176,6 +192,35 @@ class Inbox:
         found = [_item(row) for row in rows[:limit]]
         more = len(rows) > limit
         return Page(found, encode_cursor(found[-1].closed_sequence or 0) if more else None)
+
+    def decided(
+        self, operation: int, limit: int = 50, cursor: str | None = None
+    ) -> Page[InboxItem]:
+        """Those that an operation has decided about, and none later, newest first.
+
+        Raises CursorError.
+        """
+        limit = max(1, min(limit, _MAX_PAGE))
+        query = _with_state.where(items.c.operation == operation)
+        if cursor is not None:  # ix_evaluation_inbox_operation
+            (before,) = decode_cursor(cursor, 1)
+            query = query.where(items.c.sequence < before)
+        with self._log.reading() as conn:
+            rows = conn.execute(query.order_by(items.c.sequence.desc()).limit(limit + 1)).all()
+        found = [_item(row) for row in rows[:limit]]
+        more = len(rows) > limit
+        return Page(found, encode_cursor(found[-1].sequence) if more else None)
+
+    def outcomes(self, operation: int) -> dict[State, int]:
+        """The states that the evaluations are in now which ``decided`` lists, with how many."""
+        query = (
+            select(evaluations.c.state, func.count())
+            .join_from(items, evaluations, evaluations.c.eval_id == items.c.eval_id)
+            .where(items.c.operation == operation)  # ix_evaluation_inbox_operation
+            .group_by(evaluations.c.state)
+        )
+        with self._log.reading() as conn:
+            return {row[0]: row[1] for row in conn.execute(query)}
 
 
 def _item(row: Row[Any]) -> InboxItem:

@@ -50,6 +50,7 @@ items = Table(
     Column("closed_by", Text),
     Column("reason", Text),
     Column("error_class", Text),
+    Column("operation", BigInteger),  # the last one that decided about it with others
 )
 is_open = items.c.closed_sequence.is_(None)
 ix_evaluation_inbox_open = Index(
@@ -63,6 +64,11 @@ ix_evaluation_inbox_class = Index(
     sqlite_where=is_open, postgresql_where=is_open,
 )  # fmt: skip
 ix_evaluation_inbox_closed = Index("ix_evaluation_inbox_closed", items.c.closed_sequence)
+_is_decided = items.c.operation.is_not(None)
+ix_evaluation_inbox_operation = Index(
+    "ix_evaluation_inbox_operation", items.c.operation, items.c.sequence,
+    sqlite_where=_is_decided, postgresql_where=_is_decided,
+)  # fmt: skip
 
 _open_of = select(items.c.sequence).where(  # ix_evaluation_inbox_eval
     items.c.eval_id == bindparam("wanted"), is_open
@@ -78,6 +84,7 @@ class Dismissal:
     time: int
     by: str | None
     reason: str | None
+    operation: int | None = None
 
     @classmethod
     def read(cls, event: Event) -> Dismissal:
@@ -88,6 +95,7 @@ class Dismissal:
             to_microseconds(event.time),
             payload.label(event.data.get("by")),
             payload.label(event.data.get("reason"), MAX_REASON_CHARS),
+            payload.operation(event),
         )
 
 
@@ -111,10 +119,17 @@ def follow(conn: Connection, steps: Iterable[tuple[Facts, EvaluationRow] | Dismi
         if isinstance(step, Dismissal):
             known = conn.scalar(_open_of, {"wanted": step.eval_id})
             if known is not None:
-                _close(conn, known, step.time, step.sequence, DISMISSED, step.by, step.reason)
+                _close(
+                    conn, known, step.time, step.sequence, DISMISSED, step.by, step.reason,
+                    step.operation,
+                )  # fmt: skip
             continue
         facts, row = step
         known = conn.scalar(_open_of, {"wanted": row.eval_id})
+        if facts.operation is not None:  # a retry with others: it stays open
+            decided = update(items).where(items.c.sequence == known)
+            conn.execute(decided.values(operation=facts.operation))
+            continue
         if row.state != "exhausted":
             if known is not None:
                 _close(conn, known, facts.time, facts.sequence, f"evaluation.{facts.kind}")
@@ -133,15 +148,15 @@ def follow(conn: Connection, steps: Iterable[tuple[Facts, EvaluationRow] | Dismi
 
 def _close(
     conn: Connection, item: int, time: int, sequence: int, type: str,
-    by: str | None = None, reason: str | None = None,
+    by: str | None = None, reason: str | None = None, operation: int | None = None,
 ) -> None:  # fmt: skip
-    conn.execute(
-        update(items)
-        .where(items.c.sequence == item)
-        .values(
-            closed_at=time, closed_sequence=sequence, closed_type=type, closed_by=by, reason=reason
-        )
-    )
+    closed = {
+        "closed_at": time, "closed_sequence": sequence, "closed_type": type, "closed_by": by,
+        "reason": reason,
+    }  # fmt: skip
+    if operation is not None:  # else it tells still which one had it retried
+        closed["operation"] = operation
+    conn.execute(update(items).where(items.c.sequence == item).values(closed))
 
 
 def error_class(error: str | None) -> str:

@@ -56,10 +56,11 @@ def retry_now(bus: EventBus, evaluation: Evaluation, by: str) -> Receipt:
 
 def retry_many(bus: EventBus, evaluations: Iterable[Evaluation], by: str) -> BatchReceipt:
     """As ``retry_now`` for several, which are asked for together. Blocks for the commit."""
-    return bus.publish_many([_retry(bus, each, by) for each in evaluations])
+    return bus.publish_many([asked_again(bus, each, by) for each in evaluations])
 
 
-def _retry(bus: EventBus, evaluation: Evaluation, by: str) -> dict[str, Any]:
+def asked_again(bus: EventBus, evaluation: Evaluation, by: str) -> dict[str, Any]:
+    """The event that asks for its next attempt, to be published."""
     count = _retry_count(evaluation)
     id = retry_id(evaluation.first_sequence, evaluation.eval_id, count)
     asked: dict[str, Any] = {

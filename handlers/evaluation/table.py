@@ -195,7 +195,7 @@ class EvaluationTable:
             outcome = self._outcome(change, row)
             if outcome.row is None or outcome.row is row:
                 continue
-            if inbox_table.concerns(row, outcome.row):
+            if facts.operation is not None or inbox_table.concerns(row, outcome.row):
                 inbox_steps.append((facts, outcome.row))
             now[facts.eval_id] = outcome.row
             if _is_step(row, outcome, facts):

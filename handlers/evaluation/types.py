@@ -30,6 +30,7 @@ ERROR: Schema = {
         "traceback": {"description": "where it was raised"},
     },
 }
+OPERATION = anything("the number of the operation that it was part of")
 _MOST = 2**53
 _COMMON = {
     "eval_id": EVAL_ID,
@@ -86,7 +87,7 @@ TYPES = (
     declared(
         "evaluation.retry", "Another attempt is asked for",
         "Whoever runs evaluations begins the attempt; retry_count says which.",
-        _of("eval_id", "eval_id", "retry_count", by=BY),
+        _of("eval_id", "eval_id", "retry_count", by=BY, operation=OPERATION),
         {"eval_id": "eval-42", "retry_count": 1},
         OWNER,
     ),
@@ -121,7 +122,7 @@ TYPES = (
     declared(
         "evaluation.dismissed", "Somebody took it out of the inbox",
         "It stays exhausted, and asks for nobody any more.",
-        record("eval_id", eval_id=EVAL_ID, by=BY, reason=anything("why")),
+        record("eval_id", eval_id=EVAL_ID, by=BY, reason=anything("why"), operation=OPERATION),
         {"eval_id": "eval-42", "by": "ann", "reason": "known flake"},
         OWNER,
     ),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.helpers.pages import Visit, fail
+from tests.helpers.pages import Visit, check, fail
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
 
@@ -137,29 +137,88 @@ def test_all_of_one_class_of_error_are_retried_after_a_question_and_the_focus_st
         == []
     ), "nothing is done before the question is answered"
 
-    bar.get_by_label("all 4 that match").check()
+    page.get_by_label("Pick RateLimitError-0").check()
+    page.get_by_label("Pick RateLimitError-1").check()
     bar.get_by_role("button", name="Retry…").click()
-    expect(question).to_contain_text("Retry 4 evaluations?")
-    expect(question).to_contain_text("all out of retries with RateLimitError")
-    question.get_by_role("button", name="Retry 4").click()
-    expect(page.get_by_role("status")).to_contain_text("A retry of 4 evaluations is asked for")
+    question.get_by_role("button", name="Retry 2").click()
+    expect(page.get_by_role("status")).to_contain_text("A retry of 2 evaluations is asked for")
     expect(question).to_have_count(0)
     expect(needs.locator(".need .pick").first).to_be_focused()
-    expect(needs.get_by_text("is under way")).to_have_count(4)
-    expect(needs.get_by_role("button", name="Retry all…")).to_be_disabled()
+    expect(needs.get_by_text("is under way")).to_have_count(2)
 
+    page.get_by_label("Pick RateLimitError-0").check()
+    bar.get_by_label("all 4 that match").check()
+    bar.get_by_role("button", name="Retry…").click()
+    expect(question).to_contain_text("Retry 2 evaluations?")
+    expect(question).to_contain_text("all out of retries with RateLimitError")
+    expect(question).to_contain_text("2 left out")
+    question.get_by_role("button", name="Retry 2").click()
+    expect(page.get_by_role("heading", name=re.compile("^Retry [0-9]+$"))).to_be_visible()
+    expect(page.get_by_text("2 of 2 asked for once more")).to_be_visible()
+    did = page.get_by_role("region", name=re.compile("^What it did"))
+    expect(did.locator(".need")).to_have_count(2)
+
+    page.goto("/retries?error_class=RateLimitError")
+    expect(needs.get_by_role("button", name="Retry all…")).to_be_disabled()
     chips.get_by_role("link", name="KeyError").click()
     page.wait_for_url("**/retries?error_class=KeyError")
-    needs.get_by_role("link", name="Dismiss all 2…").click()
+    page.get_by_label("Pick KeyError-0").check()
+    page.get_by_label("Pick KeyError-1").check()
+    expect(bar).to_contain_text("2 of 2 picked")
+    bar.get_by_role("button", name="Dismiss…").click()
     question.get_by_label("Why will nobody miss them?").fill("left by a test")
     question.get_by_role("button", name="Dismiss 2").click()
     expect(needs).to_contain_text("None with KeyError needs a person any more")
     assert page.evaluate("document.activeElement !== document.body")
+    dismiss_all(page, 4)
+
+
+def dismiss_all(page: Page, count: int) -> None:
     page.goto("/retries")
-    needs.get_by_role("link", name="Dismiss all 4…").click()
-    question.get_by_label("Why will nobody miss them?").fill("left by a test")
-    question.get_by_role("button", name="Dismiss 4").click()
-    expect(needs).to_have_count(0)
+    page.get_by_role("link", name=f"Dismiss all {count}…").click()
+    page.get_by_label("Why will nobody miss them?").fill("the next test")
+    page.get_by_role("button", name=f"Dismiss {count}", exact=True).click()
+    expect(page.get_by_text(f"{count} of {count} dismissed")).to_be_visible()
+    page.goto("/retries")
+    expect(page.get_by_role("region", name="Evaluations out of retries")).to_have_count(0)
+
+
+def test_a_retry_of_all_is_followed_and_stopped_half_way(
+    troubled: ServerProcess, visit: Visit
+) -> None:
+    for number in range(3):
+        fail(troubled, f"w-{number}", retries=0)
+    page = visit(troubled, "/retries")
+    page.get_by_role("link", name="Retry all 3…").click()
+    expect(page.get_by_role("heading", name="Retry 3 evaluations?")).to_be_visible()
+    page.get_by_label("Why? (goes into the log)").fill("the runner is back")
+    # One, and then for hours none.
+    page.get_by_label("How many a second at most").fill("0.0001")
+    page.get_by_role("button", name="Retry 3", exact=True).click()
+    expect(page.get_by_text("1 of 3 asked for once more")).to_be_visible()
+    did = page.get_by_role("region", name=re.compile("^What it did"))
+    expect(did.locator(".need")).to_have_count(1)
+    expect(did.get_by_role("link", name="w-0")).to_be_visible()
+    expect(page.get_by_text("dashboard: the runner is back")).to_be_visible()
+    check(page)
+
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text(", stopped by dashboard")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop")).to_be_disabled()
+    expect(page.get_by_text("1 of 3 asked for once more")).to_be_visible()
+    troubled.new_api().publish("evaluation.completed", {"eval_id": "w-0", "retry_count": 1})
+    expect(page.locator(".facts li", has_text="Completed")).to_contain_text("1")
+
+    page.goto("/retries/operations")
+    expect(page.get_by_role("row", name=re.compile("the runner is back"))).to_contain_text(
+        "stopped all out of retries"
+    )
+    page.goto("/retries")
+    needs = page.get_by_role("region", name="Evaluations out of retries")
+    expect(needs.locator(".need")).to_have_count(2)
+    expect(needs.get_by_text("is under way")).to_have_count(0)
+    expect(page.get_by_role("link", name="Retry all 2…")).to_be_visible()
+    dismiss_all(page, 2)
 
 
 def test_dead_letters_are_picked_by_range_and_redriven_after_a_question(

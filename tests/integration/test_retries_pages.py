@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -96,18 +97,36 @@ def test_wrong_forms_are_answered_with_what_is_wrong(
     assert "must be" in text
 
 
-def test_all_evaluations_of_a_class_of_error_are_retried_also_more_than_fit_one_form(
-    api: Api,
-) -> None:
-    def exhausted(error: str, numbers: range) -> None:
-        api.post("/api/events", [
-            {"type": "evaluation.exhausted", "data": {"eval_id": f"{error}-{n}", "error": error}}
-            for n in numbers
-        ])  # fmt: skip
+def exhausted(api: Api, error: str, numbers: range) -> None:
+    api.post("/api/events", [
+        {"type": "evaluation.exhausted", "data": {"eval_id": f"{error}-{n}", "error": error}}
+        for n in numbers
+    ])  # fmt: skip
 
+
+def begun(api: Api, **fields: object) -> str:
+    """Where the operation is in the API that a form has begun."""
+    body = urlencode({"all": "yes", **fields})
+    answer = api.request("POST", "/retries/evaluations", body, FORM)
+    assert answer.status == 303, answer.text
+    path = answer.headers["location"]
+    assert path.startswith("/retries/operations/")
+    assert api.request("GET", path, None, PAGE).status == 200
+    return path.replace("/retries/", "/api/")
+
+
+def finished(api: Api, operation: str) -> dict[str, Any]:
+    def has_ended() -> bool:
+        return bool(api.get(operation).json["state"] != "running")
+
+    wait_until(has_ended, "it has ended", 60.0)
+    return dict(api.get(operation).json)
+
+
+def test_all_evaluations_of_a_class_of_error_are_retried_by_an_operation(api: Api) -> None:
     for start in range(0, 600, 200):
-        exhausted("RateLimitError", range(start, start + 200))
-    exhausted("KeyError", range(2))
+        exhausted(api, "RateLimitError", range(start, start + 200))
+    exhausted(api, "KeyError", range(2))
     wait_until(
         lambda: "602" in api.request("GET", "/retries", None, PAGE).text, "all are in the inbox"
     )
@@ -115,11 +134,13 @@ def test_all_evaluations_of_a_class_of_error_are_retried_also_more_than_fit_one_
     question = api.request("GET", path, None, PAGE).text
     assert "Retry 600 evaluations?" in question
     (until,) = re.findall(r'name="until" value="(\d+)"', question)
-    exhausted("RateLimitError", range(600, 601))
-    fields = {"do": "retry", "all": "yes", "error_class": "RateLimitError", "until": until}
-    body = urlencode(fields)
-    answer = api.request("POST", "/retries/evaluations", body, {**FORM, "HX-Request": "true"})
-    assert "A retry of 600 evaluations is asked for" in answer.text
+    exhausted(api, "RateLimitError", range(600, 601))
+    ended = finished(
+        api, begun(api, do="retry", error_class="RateLimitError", until=until, reason="more room")
+    )
+    assert (ended["state"], ended["total"], ended["done"]) == ("finished", 600, 600)
+    assert (ended["by"], ended["reason"]) == ("dashboard", "more room")
+    assert ended["selection"] == {"error_class": "RateLimitError", "last": int(until)}
 
     def left() -> str:
         text = api.request("GET", "/retries/evaluations/confirm?do=retry&all=yes", None, PAGE).text
@@ -127,13 +148,65 @@ def test_all_evaluations_of_a_class_of_error_are_retried_also_more_than_fit_one_
 
     wait_until(lambda: left() == "Retry 3 evaluations?600 left out", "600 are retried, 3 are not")
     status, text = form(api, "/retries/evaluations", do="dismiss", all="yes", reason=" ")
-    assert (status, "a dismissal needs a reason" in text) == (422, True)
-    status, _ = form(api, "/retries/evaluations", do="dismiss", all="yes", reason="of a test")
-    assert status == 303
+    assert (status, "characters that say why" in text) == (422, True)
+    dismissal = begun(api, do="dismiss", reason="of a test")
+    assert finished(api, dismissal)["done"] == 603
     wait_until(
         lambda: "Evaluations out of" not in api.request("GET", "/retries", None, PAGE).text,
         "none needs a person any more",
     )
+    page = api.request("GET", dismissal.replace("/api/", "/retries/"), None, PAGE).text
+    assert "of 603 dismissed" in page
+    assert "RateLimitError-600" in page and "closed by dashboard: of a test" in page
+
+
+def test_a_retry_at_a_rate_is_stopped_by_the_api_and_leaves_the_rest(api: Api) -> None:
+    exhausted(api, "Slow", range(3))
+    wait_until(
+        lambda: "Slow-2" in api.request("GET", "/retries", None, PAGE).text, "they are in the inbox"
+    )
+    for rate in ("0", "-1", "nan", "soon", "1e9"):
+        status, text = form(api, "/retries/evaluations", do="retry", all="yes", rate=rate)
+        assert (status, "a number a second above 0" in text) == (422, True), rate
+    operation = begun(api, do="retry", error_class="Slow", rate="0.0001")
+    wait_until(lambda: api.get(operation).json["done"] == 1, "the first is retried")
+    stopped = api.post(f"{operation}/stop", {"by": "bob"}).json
+    assert (stopped["state"], stopped["stopped_by"], stopped["done"]) == ("stopped", "bob", 1)
+    path = "/retries/evaluations/confirm?do=retry&all=yes&error_class=Slow"
+    wait_until(
+        lambda: "Retry 2 evaluations?" in api.request("GET", path, None, PAGE).text, "two are left"
+    )
+    (asked,) = [
+        event for event in api.get("/api/events", type="evaluation.retry").json["events"]
+        if event["data"]["eval_id"].startswith("Slow-")
+    ]  # fmt: skip
+    assert asked["data"]["eval_id"] == "Slow-0"
+    finished(api, begun(api, do="dismiss", reason="the next test"))
+
+
+def test_so_many_picked_ones_that_it_takes_a_while_are_an_operation(api: Api) -> None:
+    exhausted(api, "Picked", range(60))
+    wait_until(
+        lambda: "Picked-59" in api.request("GET", "/retries", None, PAGE).text,
+        "they are in the inbox",
+    )
+    ids = [f"Picked-{n}" for n in range(55)]
+    body = urlencode({"do": "dismiss", "evaluation": ids, "reason": "known"}, doseq=True)
+    answer = api.request("POST", "/retries/evaluations", body, FORM)
+    operation = answer.headers["location"].replace("/retries/", "/api/")
+    assert finished(api, operation)["done"] == 55
+    page = api.request("GET", answer.headers["location"], None, PAGE).text
+    assert "55 picked evaluations" in page
+    (began,) = api.get(
+        "/api/events", type="bus.dismissal.started", subject=f"operation-{operation[16:]}"
+    ).json["events"]
+    assert began["data"]["selection"]["evaluations"] == ids
+    nobody = {"do": "dismiss", "evaluation": [f"x{n}" for n in range(51)], "reason": "known"}
+    status, text = form(api, "/retries/evaluations", **nobody)
+    assert (status, "Nothing to dismiss" in text) == (422, True)
+    status, _ = form(api, "/retries/evaluations", do="dismiss", reason="x",
+                     evaluation=[f"Picked-{n}" for n in range(55, 60)])  # fmt: skip
+    assert status == 303
 
 
 @pytest.mark.parametrize(

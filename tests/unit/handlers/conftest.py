@@ -15,7 +15,8 @@ from tests.helpers.databases import on_both, url_for
 # Those about the read models' SQL: each runs on both databases.
 READ_MODELS = {
     "test_alert_handler", "test_alert_history", "test_clients", "test_committed", "test_dryrun",
-    "test_evaluation_handler", "test_evaluation_inbox", "test_evaluation_requests",
+    "test_evaluation_decisions", "test_evaluation_handler", "test_evaluation_inbox",
+    "test_evaluation_requests",
     "test_monitoring_handler", "test_notify", "test_queue_handler", "test_rebuild", "test_replay",
     "test_retention", "test_retry_delays", "test_stalled", "test_storage_handler", "test_tables",
     "test_travel", "test_view_handler", "test_webhooks",
