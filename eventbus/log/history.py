@@ -31,6 +31,8 @@ _MOST_SCANNED = 200_000
 _MOST_S = 0.12
 # Where an index leads to the rows and only times are tried, a step is cheap.
 _WIDE_STEP = 1_000_000
+# Where words are looked for in a chain or about a subject, only those rows cost something.
+_LED_STEP = 200_000
 # Rows that are given to the matcher at once, with all their text.
 _MATCHER_ROWS = 500
 _CANDIDATES = 2_000
@@ -215,6 +217,9 @@ def _scan(
 ) -> bool:  # fmt: skip
     """Look at rows one after the other; whether the walk is over."""
     step = _WIDE_STEP if wanted.is_indexed and words is None else _STEP
+    is_led = words is not None and (wanted.correlation is not None or wanted.subject is not None)
+    if is_led:
+        step = _LED_STEP
     tried = wanted if words is None else wanted.containing(words)
     for start, end in _windows(segment.low, segment.high, order, step):
         edge = None
@@ -224,13 +229,15 @@ def _scan(
             edge = _match(conn, tried, words, found, start, end, order)
         if found.is_full():
             return True
-        found.scanned += end - start - 1
+        if not is_led:
+            found.scanned += end - start - 1
         if edge is None:
             edge = start + 1 if order == "desc" else end - 1
             is_end = edge <= segment.low + 1 if order == "desc" else edge >= segment.high - 1
             if is_end and is_last:
                 return False
         if found.is_spent:
+            found.scanned = max(found.scanned, 1)
             found.edge = edge
             return True
     return False

@@ -143,6 +143,7 @@ class LogModel(RuleBasedStateMachine):
         self.patch.setattr(reader_module, "_STEP", step)
         self.patch.setattr(history, "_STEP", step)
         self.patch.setattr(history, "_WIDE_STEP", 2 * step)
+        self.patch.setattr(history, "_LED_STEP", 3 * step)
         self.patch.setattr(history, "_MOST_SCANNED", most)
         self.patch.setattr(history, "_MATCHER_ROWS", most)
         self.patch.setattr(event_filter, "MOST_TYPES", most)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from eventbus import EventBus, Pattern
-from eventbus.log import EventLog, EventQuery, removals
+from eventbus.log import EventLog, EventQuery, history, removals
 from eventbus.log.removals import Candidate
 from eventbus.log.search import Index, index_file, source
 from eventbus.log.search import index as index_module
@@ -127,6 +127,21 @@ def test_a_damaged_index_is_made_afresh(bus: EventBus) -> None:
     bus.log.path.with_name(bus.log.path.name + index_file.SUFFIX).write_bytes(b"not SQLite" * 999)
     with indexed(bus.log) as index:
         assert candidates(index, "needle1")[0] == 1
+
+
+@pytest.mark.parametrize("by", ["correlation", "subject"])
+def test_words_in_a_chain_are_found_in_one_page_however_old_it_is(
+    bus: EventBus, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr(history, "_STEP", 5)
+    monkeypatch.setattr(history, "_MOST_SCANNED", 10)
+    monkeypatch.setattr(history, "_MOST_S", 60.0)
+    first = bus.publish("shop.paid", {"word": "needle"}, subject="old").event
+    fill(bus)
+    key = {"correlation": first.correlationid, "subject": "old"}[by]
+    page = bus.log.query(EventQuery(text="needle", **{by: key}))
+    assert [event.id for event in page.events] == [first.id]
+    assert page.next is None
 
 
 def test_without_fts5_words_are_looked_for_in_the_rows(
