@@ -25,7 +25,8 @@ help:
 	@echo "make crash   kill the server at random instructions, ROUNDS=500 times; check what is left;"
 	@echo "             ARGS=--postgresql: processes that share a log there"
 	@echo "make fuzz    100,000 random requests and 20,000 hostile WebSocket frames; ARGS=\"--requests 5000\" for less"
-	@echo "make services       start PostgreSQL, RabbitMQ and Kafka for tests and development (services-stop)"
+	@echo "make services       start PostgreSQL, RabbitMQ and Kafka for tests and development (services-stop);"
+	@echo "             in containers where Docker runs; ARGS=--native: as processes"
 	@echo "make clean   remove the environment and what tests and tools left (not var/)"
 
 # A stamp is newer than the requirements that it was made from, so a changed pin is installed by

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ _SERVED = {"rabbitmq", "rabbit", "kafka", "stage", "server", "node"}  # fixtures
 
 def running_rabbitmq() -> RabbitMq:
     """The server that `make services` has started; skips the test when there is none."""
-    server = RabbitMq(Path(os.environ.get("EVENTBUS_TEST_SERVICES", ROOT)) / RabbitMq.name)
+    server = RabbitMq(ROOT / RabbitMq.name)
     if not server.is_running:
         pytest.skip("RabbitMQ does not run here; `make services` starts it")
     return server
@@ -27,7 +26,7 @@ def running_rabbitmq() -> RabbitMq:
 
 def running_kafka() -> Kafka:
     """The same of Kafka."""
-    server = Kafka(Path(os.environ.get("EVENTBUS_TEST_SERVICES", ROOT)) / Kafka.name)
+    server = Kafka(ROOT / Kafka.name)
     if not server.is_running:
         pytest.skip("Kafka does not run here; `make services` starts it")
     return server

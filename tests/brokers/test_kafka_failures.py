@@ -16,6 +16,7 @@ from tests.brokers.conftest import running_kafka
 from tests.brokers.load import Load
 from tests.brokers.stages import KafkaStage, opened, receive
 from tests.brokers.survival import goes_on, kill_app_sending_out, kill_app_taking_in, survive
+from tests.helpers.databases import skip_in_container
 from tests.helpers.proxy import Proxy
 from tests.services import Kafka
 from tests.services.service import kept_ports
@@ -27,6 +28,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kafka, Prox
     root = tmp_path_factory.mktemp("kafka")
     with Proxy(kept_ports(root, "client", "controller")["client"]) as proxy:
         server = Kafka(root, advertised=proxy.port)
+        skip_in_container(server)
         server.start()
         try:
             yield server, proxy

@@ -21,6 +21,7 @@ from tests.brokers.survival import (
     kill_app_taking_in,
     survive,
 )
+from tests.helpers.databases import skip_in_container
 from tests.helpers.proxy import Proxy
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
@@ -31,6 +32,7 @@ from tests.services import RabbitMq
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
     running_rabbitmq()  # where the shared one runs, this one can
     server = RabbitMq(tmp_path_factory.mktemp("rabbitmq"))
+    skip_in_container(server)
     server.start()
     try:
         yield server

@@ -11,7 +11,6 @@ are then kept in a folder of ``var/crash/``.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
 import sys
@@ -72,7 +71,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, default=ROOT / "var" / "crash")
     parser.add_argument("--postgresql", action="store_true")
     options = parser.parse_args()
-    server = Postgresql(Path(os.environ.get("EVENTBUS_TEST_SERVICES", SERVICES)) / Postgresql.name)
+    server = Postgresql(SERVICES / Postgresql.name)
     if options.postgresql and not server.is_running:
         parser.error("PostgreSQL does not run here; `make services` starts it")
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed

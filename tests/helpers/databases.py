@@ -21,7 +21,7 @@ from eventbus.log import EventLog, eventlog
 from eventbus.log.database import Database
 from handlers.migrations import MIGRATIONS
 from handlers.subscriptions import COMPONENT
-from tests.services import ROOT, Postgresql
+from tests.services import ROOT, Postgresql, Service
 
 ON_POSTGRESQL = os.environ.get("EVENTBUS_TEST_DATABASE") == "postgresql"
 # A test that did not close its log may leave locks; then its schema is not used again.
@@ -33,11 +33,19 @@ _UNSYNCHRONISED = "-csynchronous_commit=off"
 
 def running_postgresql() -> Postgresql:
     """The server that `make services` has started; skips the test when there is none."""
-    root = Path(os.environ.get("EVENTBUS_TEST_SERVICES", ROOT))
-    server = Postgresql(root / Postgresql.name)
+    server = Postgresql(ROOT / Postgresql.name)
     if not server.is_running:
         pytest.skip("PostgreSQL does not run here; `make services` starts it")
     return server
+
+
+def skip_in_container(own: Service) -> None:
+    """Skip a test that stops and kills a server of its own where there are containers alone."""
+    if not own.is_installed:
+        pytest.skip(
+            f"{own.name} runs in a container here, and the test kills one of its own: "
+            "`make services-stop`, `make services ARGS=--native`"
+        )
 
 
 @contextmanager
@@ -45,6 +53,7 @@ def own_postgresql(folder: Path, also_at: str | None = None) -> Iterator[Postgre
     """A server that a test may stop and kill; skips it where the shared one does not run."""
     running_postgresql()  # where it runs, this one can
     server = Postgresql(folder, also_at)
+    skip_in_container(server)
     server.start()
     try:
         yield server

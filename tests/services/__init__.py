@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from tests.services.postgresql import Postgresql
 from tests.services.rabbitmq import RabbitMq
 from tests.services.service import Service, ServiceError
 
-ROOT = Path(__file__).resolve().parent.parent.parent / "var" / "services"
+_HERE = Path(__file__).resolve().parent.parent.parent / "var" / "services"
+ROOT = Path(os.environ.get("EVENTBUS_TEST_SERVICES", _HERE))
 SERVICES: dict[str, Callable[[Path], Service]] = {
     Postgresql.name: Postgresql,
     RabbitMq.name: RabbitMq,

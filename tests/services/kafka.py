@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from tests.services.certificates import Certificates
+from tests.services.container import Container
 from tests.services.service import Process, ServiceError, can_connect, kept_ports
 
 VERSION = "4.1.2"
@@ -71,6 +72,7 @@ class Kafka:
         self.root = root.resolve()
         self._advertised = advertised
         self._process = Process(self.root, self.name)
+        self.container = Container(self.root, self.name)
 
     @property
     def port(self) -> int:
@@ -93,7 +95,12 @@ class Kafka:
 
     @property
     def is_running(self) -> bool:
-        return self._process.pid is not None and can_connect(self.port)
+        is_started = self.container.is_used or self._process.pid is not None
+        return is_started and can_connect(self.port)
+
+    @property
+    def is_installed(self) -> bool:
+        return LIBS.exists()
 
     def install(self) -> None:
         """Get the jars when they are not there, with checked checksums. Raises ServiceError."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
+from tests.services.container import Container
 from tests.services.service import Process, ServiceError, apt_install, can_connect, kept_ports
 
 _USER = "eventbus"
@@ -42,6 +43,7 @@ class Postgresql:
         self.root = root.resolve()
         self._addresses = ["127.0.0.1"] + ([also_at] if also_at else [])
         self._process = Process(self.root, self.name)
+        self.container = Container(self.root, self.name)
 
     @property
     def port(self) -> int:
@@ -77,7 +79,12 @@ class Postgresql:
 
     @property
     def is_running(self) -> bool:
-        return self._process.pid is not None and can_connect(self.port)
+        is_started = self.container.is_used or self._process.pid is not None
+        return is_started and can_connect(self.port)
+
+    @property
+    def is_installed(self) -> bool:
+        return _programs() is not None
 
     def install(self) -> None:
         """Install Debian's package when it is not there. Raises ServiceError."""
@@ -125,12 +132,12 @@ class Postgresql:
 
     def sql(self, statement: str, database: str = _DATABASE) -> str:
         """What ``psql`` prints for a statement. Raises ServiceError."""
+        asked = ["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement]
+        if self.container.is_used:
+            return self.container.run("psql", "-U", _USER, "-d", database, *asked)
         programs = _programs()
         assert programs is not None, "it is installed"
-        return self._run(
-            programs / "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1",
-            "-d", self.url_of(database), "-c", statement,
-        )  # fmt: skip
+        return self._run(programs / "psql", "-d", self.url_of(database), *asked)
 
     def _server_pid(self) -> int | None:
         file = self._data / "postmaster.pid"

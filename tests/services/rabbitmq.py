@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from tests.services.certificates import Certificates
+from tests.services.container import Container
 from tests.services.service import Process, ServiceError, apt_install, can_connect, kept_ports
 
 _BIN = Path("/usr/lib/rabbitmq/bin")
@@ -36,6 +37,7 @@ class RabbitMq:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self._process = Process(self.root, self.name)
+        self.container = Container(self.root, self.name)
 
     @property
     def port(self) -> int:
@@ -61,7 +63,12 @@ class RabbitMq:
 
     @property
     def is_running(self) -> bool:
-        return self._process.pid is not None and can_connect(self.port)
+        is_started = self.container.is_used or self._process.pid is not None
+        return is_started and can_connect(self.port)
+
+    @property
+    def is_installed(self) -> bool:
+        return (_BIN / "rabbitmq-server").exists()
 
     def install(self) -> None:
         """Install Debian's package when it is not there. Raises ServiceError."""
@@ -96,6 +103,8 @@ class RabbitMq:
 
     def ctl(self, *command: str) -> str:
         """What ``rabbitmqctl`` says to a command. Raises ServiceError."""
+        if self.container.is_used:
+            return self.container.run("rabbitmqctl", "--quiet", *command)
         done = subprocess.run(
             [str(_BIN / "rabbitmqctl"), "-n", self._node, "--quiet", *command],
             env=self._env(), capture_output=True, text=True, timeout=60, check=False,

@@ -11,7 +11,10 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from tests.services.container import Container
 
 _START_TIMEOUT_S = 180.0
 _STOP_TIMEOUT_S = 20.0
@@ -31,6 +34,12 @@ class Service(Protocol):
 
     name: str
     root: Path
+    container: Container
+    """In which it may run instead."""
+
+    @property
+    def port(self) -> int:
+        """Where its clients connect."""
 
     @property
     def url(self) -> str:
@@ -38,6 +47,10 @@ class Service(Protocol):
 
     @property
     def is_running(self) -> bool: ...
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether ``start`` can start it as a process."""
 
     def install(self) -> None:
         """Get what it needs onto this machine. Raises ServiceError."""
