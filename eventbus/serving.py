@@ -84,6 +84,9 @@ class Serving:
         self.begin_listeners: list[Callable[[str], None]] = []
         """Called with the name of a subscription that another process may have served, before this
         one serves it."""
+        self.end_listeners: list[Callable[[str], None]] = []
+        """Called with the name of a subscription that another process has ended for good; they must
+        only hand over."""
         self.leases: Leases | None = log.leases
         if self.leases is not None:
             log.change_listeners.append(self._changed)
@@ -330,6 +333,8 @@ class Serving:
             with self._lock:
                 self.forget(name)
                 self._put(name, None)
+            for listener in self.end_listeners:
+                listener(name)
         for name in list(self._active):
             call_soon(self._dispatcher.loop, self._dispatcher.look_again, name)
 

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
@@ -68,6 +69,7 @@ class ConsumerGroups:
         self._lost: dict[Seat, float] = {}  # until when to wait for their return
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="eventbus-consumers", daemon=True)
+        bus.serving.end_listeners.append(self._ended_elsewhere)
 
     def start(self) -> None:
         """Begin to look after those who go."""
@@ -185,14 +187,32 @@ class ConsumerGroups:
                 )
             self._bus.unsubscribe(name)
             if group is not None:
-                del self._groups[name]
-                self._lost = {s: t for s, t in self._lost.items() if s.group is not group}
-                for seat in self._seats:
-                    if seat.group is group:
-                        seat.outlet.end(GONE, "the subscription was ended")
-                self._on_loop(_give_back_all, group)
+                self._send_away(group)
         data = {"name": name, **signed(by)}
         return self._bus.publish("subscription.ended", data, subject=name)
+
+    def _ended_elsewhere(self, name: str) -> None:
+        """Another process has ended it; not to be waited for by who follows the log."""
+        if name in self._groups:
+            start_thread(threading.Thread(
+                target=self._end, args=(name,), name="eventbus-consumers-end", daemon=True
+            ))  # fmt: skip
+
+    def _end(self, name: str) -> None:
+        with self._changed:
+            group = self._groups.get(name)
+            if group is not None and not self._is_closed and name not in self._bus.served():
+                with suppress(BusClosedError):  # the loop is blocked; they are told
+                    self._send_away(group)
+
+    def _send_away(self, group: ConsumerGroup) -> None:
+        """Its subscription is there no more."""
+        del self._groups[group.terms.name]
+        self._lost = {s: t for s, t in self._lost.items() if s.group is not group}
+        for seat in self._seats:
+            if seat.group is group:
+                seat.outlet.end(GONE, "the subscription was ended")
+        self._on_loop(_give_back_all, group)
 
     # -- the thread --------------------------------------------------------------------------
 

@@ -336,13 +336,17 @@ def test_what_consumers_at_another_process_serve_is_ended_by_force_alone(
     worker: ServerProcess, other: ServerProcess
 ) -> None:
     path = "/api/subscriptions/there"
-    with ConsumerSocket(worker, "there", "there.*"):
+    with ConsumerSocket(worker, "there", "there.*") as consumer:
         wait_until(lambda: subscription(worker, "there")["is_active"], "it is served", SOON_S)
         refused = other.api.request("DELETE", path)
         assert refused.status == 409
         assert "served by another process of the bus now" in refused.json["detail"]
         assert other.api.request("DELETE", f"{path}?force=true").status == 200
-        in_step(worker, other)
+        assert consumer.wait_closed() == 4410, "who served it there is told"
+    with ConsumerSocket(worker, "there", "there.*") as consumer:
+        other.api.publish("there.again", {})
+        consumer.ack(consumer.receive())
+    assert other.api.request("DELETE", f"{path}?force=true").status == 200
 
 
 def task(id: str) -> dict[str, Any]:
