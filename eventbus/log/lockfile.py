@@ -12,6 +12,10 @@ from eventbus.errors import LogLockedError
 
 State = Literal["running", "restoring", "damaged"]
 
+_OPEN_HERE: dict[Path, int] = {}
+"""The process that holds each lock taken here: in a forked child not the child itself. (A pid in
+the file tells less: containers that share a volume may have the same ones.)"""
+
 
 class LockFile:
     """Held by whoever may write the database; the kernel lets go of it when a process dies.
@@ -22,14 +26,21 @@ class LockFile:
 
     def __init__(self, path: Path, state: State = "running") -> None:
         """``path`` is the database's. Raises LogLockedError, OSError."""
+        self._path = path
         self._file = path.with_name(path.name + "-lock").open("a+")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.found = self._read()
             self.mark(state)
+            _OPEN_HERE[path] = os.getpid()
         except BlockingIOError:
             holder = self._read().partition(" ")[0] or "unknown"
             self._file.close()
+            if _OPEN_HERE.get(path) == os.getpid():
+                raise LogLockedError(
+                    f"{path} is open in this process already: one embedded database has one bus; "
+                    "use that one everywhere, or close it first"
+                ) from None
             raise LogLockedError(
                 f"{path} is open for writing in another process (pid {holder}): one embedded "
                 "database has one bus; stop that process or use another EVENTBUS_DATABASE_URL"
@@ -55,6 +66,7 @@ class LockFile:
         if is_clean:
             with suppress(OSError):  # then the next start looks more closely, which is no harm
                 self._write("")
+        _OPEN_HERE.pop(self._path, None)
         self._file.close()
 
     def _read(self) -> str:

@@ -197,7 +197,7 @@ def test_a_full_disk_refuses_clearly_and_leaves_nothing_half_written(log: EventL
 
 @pytest.mark.sqlite
 def test_a_second_opener_is_refused_with_a_clear_error(log: EventLog, url: str) -> None:
-    with pytest.raises(LogLockedError, match="open for writing in another process"):
+    with pytest.raises(LogLockedError, match="is open in this process already"):
         EventLog(url)
     assert append(log, event())[0].sequence == 1
 
