@@ -83,7 +83,8 @@ def _show(found: dict[str, Any]) -> None:
     growth, free = found["growth_bytes_per_day"], found["disk_free_bytes"]
     room = "" if free is None else f"; {size(free)} free on the disk"
     click.echo(
-        f"{found['path']}: {size(found['file_bytes'])}, {found['events']:,} events since "
+        f"{found['path']}: {size(found['file_bytes'] + found['wal_bytes'])}, "
+        f"{found['events']:,} events since "
         f"{found['oldest_at'] or 'never'}\n"
         f"grows by {'an unknown amount' if growth is None else size(growth)} a day{room}"
     )

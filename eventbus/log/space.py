@@ -29,6 +29,17 @@ def pages(conn: Connection) -> Pages:
     return Pages(size, count, free)
 
 
+def empty_bytes(conn: Connection) -> int:
+    """About what the log takes before its first event; not told of one on a server.
+
+    A table or index takes a page (SQLite's file format, 1.6), and the schema some.
+    """
+    if conn.dialect.name == "postgresql":
+        return 0
+    roots = conn.exec_driver_sql("SELECT count(*) FROM sqlite_schema WHERE rootpage > 0").scalar()
+    return int(roots or 0) * int(conn.exec_driver_sql("PRAGMA page_size").scalar() or 0)
+
+
 def gives_back(conn: Connection) -> bool:
     """Whether free pages can be cut off; PostgreSQL's autovacuum keeps its own for what comes."""
     return conn.dialect.name != "postgresql"

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from eventbus.clock import SYSTEM_CLOCK, Clock
-from eventbus.errors import DeliveryTakenError, EffectError, LogWriteError
+from eventbus.errors import DeliveryTakenError, EffectError, EventBusError, LogWriteError
 from eventbus.event import Event
 from eventbus.log import head, schema
 from eventbus.log.database import Database
@@ -124,7 +124,10 @@ class Writer:
                 for unit in batch
                 if unit.has_only_successes
             ]
-            logger.error("nothing of %d units was recorded: %s", len(batch), failure or error)
+            # What one of our own rules refuses is its caller's to tell.
+            is_ours = failure is None and isinstance(error, EventBusError)
+            level = logging.INFO if is_ours else logging.ERROR
+            logger.log(level, "nothing of %d units was recorded: %s", len(batch), failure or error)
             recorded = []
         self._after_commit(recorded, batch)
 

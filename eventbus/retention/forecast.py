@@ -52,6 +52,7 @@ def measure(log: EventLog, limit_bytes: int, now: datetime | None = None) -> Spa
     last = log.last_sequence
     with log.reading() as conn:
         pages = space.pages(conn)
+        empty = space.empty_bytes(conn)
         oldest = space.oldest_recorded(conn)
         gone, emptied = removals.removed_counts(conn)
         start = max(now - _DAY, from_microseconds(oldest[1])) if oldest else now
@@ -59,7 +60,9 @@ def measure(log: EventLog, limit_bytes: int, now: datetime | None = None) -> Spa
     count = max(0, last - gone)  # sequences have no holes but those of retention
     growth = None
     if count and now - start >= _LEAST:
-        growth = int((last - before) * (pages.used_bytes / count) * (_DAY / (now - start)))
+        # Of a young log most is what it had from the beginning.
+        each = max(0, pages.used_bytes - empty) / count
+        growth = int((last - before) * each * (_DAY / (now - start)))
     is_on_server = log.storage.is_on_server
     free = None if is_on_server else space.disk_free_bytes(log.path)
     to_limit = limit_bytes - pages.used_bytes if limit_bytes else None
