@@ -35,7 +35,7 @@ def asked() -> Iterator[tuple[Handlers | PastHandlers, Place | None]]:
     if moment is None:
         yield parts.handlers, None
         return
-    with parts.travels.at(moment.position) as past:
+    with parts.travels.at(moment.position, moment.at) as past:
         yield past, moment
 
 

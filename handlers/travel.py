@@ -41,11 +41,16 @@ PATTERNS = tuple(Pattern(kind.pattern) for kind in KINDS)
 
 
 class PastHandlers:
-    """The same questions as ``Handlers`` answers, about one moment of the past."""
+    """The same questions as ``Handlers`` answers, about one moment of the past.
 
-    def __init__(self, past: Past) -> None:
+    ``at`` is that moment, aware, where only the clock tells what was then; None when unknown.
+    """
+
+    def __init__(self, past: Past, present: EventLog, at: datetime | None) -> None:
         log = cast(EventLog, past)  # of it they use ``reading``
         self._past = past
+        self._present = present
+        self._at = at
         self.position = past.position
         self.evaluations = Evaluations(log)
         self.queues = Queues(log)
@@ -53,10 +58,13 @@ class PastHandlers:
         self.alerts = Alerts(log)
 
     def counters(self) -> dict[str, int | None]:
-        """As the header shows them; dead letters are None: the log does not tell them."""
+        """As the header shows them; dead letters are None when it cannot be told how many."""
         with self._past.reading() as conn:
             values = counters.read(conn)
-        return {**{name: values[stored] for name, stored in SHOWN.items()}, "dead_letters": None}
+        dead = None
+        if self._at is not None:
+            dead = self._present.dead_letters.total_at(to_microseconds(self._at))
+        return {**{name: values[stored] for name, stored in SHOWN.items()}, "dead_letters": dead}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +157,13 @@ class Travels:
         )
 
     @contextmanager
-    def at(self, position: int) -> Iterator[PastHandlers]:
-        """The read models when the log ended at ``position``. Raises TravelError."""
+    def at(self, position: int, moment: datetime | None = None) -> Iterator[PastHandlers]:
+        """The read models when the log ended at ``position``, at that aware ``moment``.
+
+        Raises TravelError.
+        """
         with self.travel.at(position) as past:
-            yield PastHandlers(past)
+            yield PastHandlers(past, self._log, moment)
 
 
 def _time(event: Recorded | None) -> datetime | None:

@@ -22,7 +22,8 @@ blueprint = Blueprint("stats", __name__)
 def stats() -> Response:
     """Position of the log, events per second, and what the handlers count; now or ``at`` a time.
 
-    Of the past, dead letters are null: the log does not tell when they were some.
+    Of the past, dead letters are null where retention has removed what operations did since, or
+    where these changed more than 100,000.
     """
     parts = runtime()
     with asked() as (handlers, moment):

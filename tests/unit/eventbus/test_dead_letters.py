@@ -11,7 +11,8 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.engine import Engine
 
 from eventbus import Event, EventBus, Pattern
-from eventbus.log import EventLog, Selection, migrations
+from eventbus.log import EventLog, Operation, Selection, migrations, schema
+from eventbus.timestamps import to_microseconds
 from tests.helpers.bus import LONG_S, Failing, open_bus
 from tests.helpers.waiting import wait_until
 
@@ -60,6 +61,48 @@ def test_the_counts_follow_deaths_redrives_discards_and_unsubscribing(url: str) 
     with open_bus(url) as bus:  # they are in the database
         assert kept(bus.log) == counted(bus.log)
         assert bus.log.delivery_counts()["dead"] == 12
+
+
+def test_it_can_be_told_how_many_there_were_at_any_time(bus: EventBus) -> None:
+    is_broken = {"a.x": True, "a.y": True}
+    told: list[tuple[int, int]] = []
+
+    def handle(event: Event) -> None:
+        if is_broken[event.type]:
+            raise ValueError("broken")
+
+    def remember(count: int) -> None:
+        assert bus.drain(LONG_S)
+        assert bus.log.dead_letters.total() == count
+        told.append((to_microseconds(bus.now()), count))
+
+    def done(operation: Operation) -> None:
+        assert bus.operations.wait(operation.id, LONG_S)
+
+    remember(0)
+    bus.subscribe("a.*", handle, name="one", max_attempts=1)
+    bus.publish_many({"type": ["a.x", "a.y"][number % 2]} for number in range(12))
+    remember(12)
+    is_broken["a.x"] = False
+    done(bus.operations.redrive(Selection(), "ann"))  # half of them die again
+    remember(6)
+    some = Selection(deliveries=((2, "one"), (4, "one")))
+    done(bus.operations.discard(some, "ann", "not needed"))
+    remember(4)
+    is_broken["a.y"] = False
+    last = bus.operations.redrive(Selection(deliveries=((6, "one"),)), "ann")
+    done(last)
+    bus.unsubscribe("one")
+    remember(3)
+    assert [bus.log.dead_letters.total_at(at_us) for at_us, _ in told] == [n for _, n in told]
+
+    def forget(conn: Connection) -> None:  # as retention does with an event
+        gone = schema.interventions
+        conn.execute(gone.delete().where(gone.c.sequence == 6, gone.c.operation == last.id))
+
+    bus.log.between_commits(forget)
+    counts = [bus.log.dead_letters.total_at(at_us) for at_us, _ in told]
+    assert counts == [None, None, None, None, 3]
 
 
 def test_a_database_of_before_the_counts_gets_them_from_its_dead_letters(url: str) -> None:

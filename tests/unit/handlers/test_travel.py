@@ -288,13 +288,17 @@ def test_a_delivery_that_succeeds_late_is_in_every_state_from_its_event_on(
         with travelling(bus) as travels:
             make_snapshots(travels)
             assert past(travels, late + 3) == fresh(bus.log, late + 3)
+            moment = bus.now()
             is_broken = False
             bus.operations.redrive(Selection(), by="ana")
             wait_until(lambda: not bus.log.delivery_counts()["dead"], "it has succeeded")
             assert bus.drain(LONG_S)
             make_snapshots(travels)
-            with travels.at(late) as handlers:
+            with travels.at(late, moment) as handlers:
                 assert handlers.evaluations.get("late") is not None
+                assert handlers.counters()["dead_letters"] == 1
+            with travels.at(bus.log.last_sequence, bus.now()) as handlers:
+                assert handlers.counters()["dead_letters"] == 0
             for position in (late - 1, late, late + 3, bus.log.last_sequence):
                 assert past(travels, position) == fresh(bus.log, position), position
 
