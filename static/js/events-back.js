@@ -13,8 +13,8 @@ function remember({ target }) {
 
 // Whoever loads a page again wants what is there now.
 function placeToFind() {
-  const [{ type }] = performance.getEntriesByType("navigation");
-  if (type === "reload") return null;
+  const [page] = performance.getEntriesByType("navigation");
+  if (page?.type === "reload") return null;
   const [, top] = location.hash.match(/^#e(\d{1,18})$/) ?? [];
   return history.state?.place ?? (top && { id: `e${top}`, top });
 }
