@@ -6,6 +6,7 @@ from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
 from app.pages.events_histogram import columns
+from app.pages.found_words import FoundWords
 from app.pages.frame import example_command, render, with_query
 from app.pages.history_form import HistoryForm
 from app.pages.look import tone
@@ -14,6 +15,7 @@ from eventbus.errors import CursorError
 from eventbus.lens import lens
 from eventbus.log.search import histogram
 from eventbus.log.values import EventPage, EventQuery
+from eventbus.log.words import Words
 
 _BARS = 80
 # A page says that the index is behind once searching the rest row by row can be felt.
@@ -57,6 +59,7 @@ def events() -> str | Response | tuple[str, int]:
         "events",
         form=form,
         events=page.events,
+        found_words=FoundWords(Words.parse(query.text)) if query.text else None,
         scanned=page.scanned,
         next_href=form.href(cursor=page.next) if page.next else None,
         previous_href=form.href(cursor=page.previous) if page.previous else None,

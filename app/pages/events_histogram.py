@@ -122,4 +122,6 @@ def _ticks(found: Histogram, each: timedelta) -> list[Tick]:
         form = "day"
     elif span > timedelta(hours=20):
         form = "hour"
+    elif span < timedelta(seconds=_TICKS):
+        form = "millisecond"
     return [Tick(found.start + span * (n / _TICKS), form) for n in range(_TICKS + 1)]

@@ -3,19 +3,21 @@
 
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 const two = (n) => String(n).padStart(2, "0");
+const three = (n) => String(n).padStart(3, "0");
 
 function short(moment, form) {
   const day = `${MONTHS[moment.getMonth()]} ${two(moment.getDate())}`;
   const time = `${two(moment.getHours())}:${two(moment.getMinutes())}`;
   if (form === "day") return day;
   if (form === "hour") return `${day} ${time}`;
-  return form === "second" ? `${time}:${two(moment.getSeconds())}` : time;
+  if (form === "minute") return time;
+  const second = `${time}:${two(moment.getSeconds())}`;
+  return form === "second" ? second : `${second}.${three(moment.getMilliseconds())}`;
 }
 
 function exact(text) {
   const moment = new Date(text);
-  const rest = moment.getMilliseconds() ? `.${String(moment.getMilliseconds()).padStart(3, "0")}` : "";
-  return `${short(moment, "day")} ${short(moment, "second")}${rest}`;
+  return `${short(moment, "day")} ${short(moment, moment.getMilliseconds() ? "millisecond" : "second")}`;
 }
 
 class Histogram {

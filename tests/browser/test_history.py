@@ -52,6 +52,10 @@ def test_pages_lead_back_as_they_led_on(history: ServerProcess, visit: Visit) ->
     first = _sequences(page)
     _follow(page, "Next page")
     second = _sequences(page)
+    _follow(page, "Newer")
+    assert _sequences(page) == first
+    _follow(page, "Older")
+    assert _sequences(page) == second
     _follow(page, "Previous page")
     assert _sequences(page) == first
     assert "cursor" not in page.url, "the beginning has what came meanwhile"
@@ -166,6 +170,9 @@ def test_text_in_the_payload_is_found(history: ServerProcess, visit: Visit) -> N
     page.get_by_role("button", name="Search").click()
     page.wait_for_url("**q=needle")
     assert _sequences(page) == [77]
+    expect(page.locator(".row-summary mark")).to_have_text("needle")
+    ticks = page.locator("[data-tick]").all_text_contents()
+    assert len(set(ticks)) == len(ticks), "moments close together are told apart"
 
 
 def test_a_chain_is_found_by_its_correlation_id(history: ServerProcess, visit: Visit) -> None:
