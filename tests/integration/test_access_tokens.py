@@ -72,8 +72,9 @@ def test_a_pattern_bounds_what_may_be_cancelled(
             bus.cancel("c-2")
         assert bus.cancel("c-1", source="/a")
     assert producer.request("DELETE", "/api/scheduled/c-3").status == 404
-    left = [(each["id"], each["source"]) for each in admin.get("/api/scheduled").json["scheduled"]]
-    assert left == [("c-1", "/b"), ("c-2", "/a")]
+    for path in ("c-1?source=/b", "c-2"):  # which are there still
+        assert admin.request("DELETE", f"/api/scheduled/{path}").status == 200
+    assert admin.get("/api/scheduled/c-1").status == 404
 
 
 def test_a_token_is_told_once_and_kept_as_a_digest(
