@@ -14,7 +14,6 @@ from eventbus.errors import (
     DeliveryTakenError,
     LogWriteError,
     RejectError,
-    RetryLaterError,
 )
 from eventbus.failed_attempt import kind_of, log_failure
 from eventbus.failures import describe
@@ -336,9 +335,7 @@ class Dispatcher:
         error_class, message, trace = describe(error)
         now_us = self._clock.time_ns() // 1_000
         is_dead = number >= policy.max_attempts or isinstance(error, RejectError)
-        delay_s = policy.delay_s(number)
-        if isinstance(error, RetryLaterError):
-            delay_s = max(delay_s, min(error.retry_after_s, policy.max_delay_s))
+        delay_s = policy.delay_after_s(number, error)
         due_us = None if is_dead else now_us + int(delay_s * 1e6)
         lane.failures += 1
         lane.died += is_dead

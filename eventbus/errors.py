@@ -222,10 +222,13 @@ class RetryLaterError(EventBusError):
     """Raised by a handler, itself or a subclass: another attempt, but not before some time.
 
     ``retry_after_s`` is in seconds, bounded by the longest wait of the subscription's policy.
+    Raises TypeError for what is no number, as the text of a header.
     """
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
+        if not isinstance(retry_after_s, int | float):
+            raise TypeError(f"retry_after_s must be a number of seconds, not {retry_after_s!r}")
         self.retry_after_s = retry_after_s
 
 
@@ -235,6 +238,18 @@ class EventLoopError(RejectError):
 
 class RemoteRejectError(RemoteHandlerError, RejectError):
     """A handler in another process has rejected the event for good."""
+
+
+class RemoteRetryLaterError(RemoteHandlerError, RetryLaterError):
+    """A handler in another process has failed, and says when to try again at the earliest."""
+
+    def __init__(
+        self, error_class: str, message: str, traceback: str, retry_after_s: float
+    ) -> None:
+        RetryLaterError.__init__(self, message, retry_after_s)
+        self.error_class = error_class
+        self.message = message
+        self.traceback = traceback
 
 
 class TooManyEffectsError(RejectError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, TypeVar
 
-from eventbus.errors import SubscriptionError
+from eventbus.errors import RetryLaterError, SubscriptionError
 from eventbus.event import Event
 from eventbus.patterns import Pattern
 
@@ -59,6 +59,15 @@ class RetryPolicy:
         # Bounded before the power: 2.0 ** 5000 would overflow.
         doubled = self.base_delay_s * 2.0 ** min(attempt - 1, 60)
         return min(self.max_delay_s, doubled) * (1.0 + random.random() * _JITTER)
+
+    def delay_after_s(self, attempt: int, error: BaseException) -> float:
+        """The same after it has failed with ``error``, which may ask for more."""
+        delay_s = self.delay_s(attempt)
+        # Of a subclass that does not call ours it may be missing, or anything.
+        asked_s = getattr(error, "retry_after_s", 0.0)
+        if isinstance(error, RetryLaterError) and isinstance(asked_s, int | float):
+            return max(delay_s, min(asked_s, self.max_delay_s))
+        return delay_s
 
 
 @dataclass(frozen=True, slots=True, eq=False)

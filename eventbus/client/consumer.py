@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +18,12 @@ from eventbus.client.effects import RemoteEffects
 from eventbus.client.handling import Handling
 from eventbus.client.link import Link, LinkSettings
 from eventbus.client.websocket import NORMAL, WebSocket
-from eventbus.errors import HandshakeRefusedError, RejectError, SocketClosedError
+from eventbus.errors import (
+    HandshakeRefusedError,
+    RejectError,
+    RetryLaterError,
+    SocketClosedError,
+)
 from eventbus.event import Event
 from eventbus.extensions import RESERVED, check_extensions
 from eventbus.failures import describe
@@ -226,5 +232,8 @@ def _effects(effects: RemoteEffects) -> str:
 def _failure(error: Exception) -> str:
     kind, message, trace = describe(error)
     told = encode_json({"class": kind, "message": message, "traceback": trace})
-    is_final = ',"reject":true' if isinstance(error, RejectError) else ""
-    return f',"error":{told}{is_final}'
+    more = ',"reject":true' if isinstance(error, RejectError) else ""
+    after_s = getattr(error, "retry_after_s", None) if isinstance(error, RetryLaterError) else None
+    if isinstance(after_s, int | float) and math.isfinite(after_s):
+        more += f',"retry_after":{max(0.0, float(after_s)):g}'
+    return f',"error":{told}{more}'

@@ -174,7 +174,7 @@ class RemoteStream:
             )  # fmt: skip
             if is_last or self.link.is_closing:
                 return
-            await asyncio.sleep(policy.delay_s(number))
+            await asyncio.sleep(policy.delay_after_s(number, error))
 
     async def _do(self, effects: RemoteEffects) -> None:
         bus = cast("RemoteEventBus", self._owner)

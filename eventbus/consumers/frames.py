@@ -15,6 +15,7 @@ from eventbus.errors import (
     FieldError,
     RemoteHandlerError,
     RemoteRejectError,
+    RemoteRetryLaterError,
 )
 from eventbus.event import Event
 from eventbus.scheduled import read_event
@@ -143,4 +144,12 @@ def _error(message: Mapping[str, Any]) -> Exception:
     is_final = message.get("reject", False)
     if not isinstance(is_final, bool):
         raise ConsumerProtocolError(f"reject must be true or false, not {shown(is_final)}")
-    return (RemoteRejectError if is_final else RemoteHandlerError)(*texts)
+    if is_final:
+        return RemoteRejectError(*texts)
+    after_s = message.get("retry_after")
+    if after_s is None:
+        return RemoteHandlerError(*texts)
+    if not isinstance(after_s, int | float) or isinstance(after_s, bool) or not after_s >= 0:
+        raise ConsumerProtocolError(f"retry_after must be seconds from 0, not {shown(after_s)}")
+    kind, said, trace = texts
+    return RemoteRetryLaterError(kind, said, trace, after_s)

@@ -278,7 +278,9 @@ def test_a_consumer_that_does_not_read_slows_nobody_else(server, name) -> None:
 @pytest.mark.parametrize(
     "message",
     ["nonsense", "[]", "{}", '{"ack":"1"}', '{"ack":true}', '{"nack":1}', '{"ack":1,"events":{}}',
-     '{"nack":1,"error":{"class":5}}', '{"nack":1,"error":{},"reject":1}', '{"leave":false}'],
+     '{"nack":1,"error":{"class":5}}', '{"nack":1,"error":{},"reject":1}',
+     '{"nack":1,"error":{},"retry_after":"60"}',
+     '{"nack":1,"error":{},"retry_after":NaN}', '{"leave":false}'],
 )  # fmt: skip
 def test_a_wrong_message_ends_the_connection_with_the_reason(server, name, message) -> None:
     with ConsumerSocket(server, name, f"{name}.*") as consumer:
