@@ -128,12 +128,12 @@ class DeadLetterCount:
 
 
 def _changed_since(conn: Connection, time_us: int) -> int | None:
-    """How many were dead letters at a time and are others now, or died anew; None: unknown."""
+    """How many were dead letters at a time that operations changed later; None when unknown."""
     o, i = schema.operations.c, schema.interventions.c
-    running_then = or_(o.finished_us.is_(None), o.finished_us > time_us)
+    has_worked_since = or_(o.finished_us.is_(None), o.finished_us > time_us)
     did = conn.execute(
         select(o.id, o.done)
-        .where(o.kind.in_(DELIVERY_KINDS), o.done > 0, running_then)
+        .where(o.kind.in_(DELIVERY_KINDS), o.done > 0, has_worked_since)
         .limit(_MOST_OPERATIONS + 1)
     ).all()
     done = sum(row.done for row in did)

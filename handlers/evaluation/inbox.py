@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, func, not_, or_, select
 
 from eventbus.log import EventLog
 from eventbus.log.cursor import decode_cursor, encode_cursor
@@ -166,32 +166,14 @@ class Inbox:
 
         Raises CursorError.
         """
-        limit = max(1, min(limit, _MAX_PAGE))
         chosen = InboxSelection(error_class=error_class)
-        query = _with_state.where(chosen.where()).order_by(items.c.sequence.desc())
-        if cursor is not None:
-            (before,) = decode_cursor(cursor, 1)
-            query = query.where(items.c.sequence < before)
-        with self._log.reading() as conn:
-            rows = conn.execute(query.limit(limit + 1)).all()
-        found = [_item(row) for row in rows[:limit]]
-        more = len(rows) > limit
-        return Page(found, encode_cursor(found[-1].sequence) if more else None)
+        return self._page(_with_state.where(chosen.where()), items.c.sequence, limit, cursor)
 
     def closed(self, limit: int = 50, cursor: str | None = None) -> Page[InboxItem]:
         """Those that were closed, the last one first. Raises CursorError."""
-        limit = max(1, min(limit, _MAX_PAGE))
-        query = _with_state.where(items.c.closed_sequence.is_not(None))
-        if cursor is not None:  # ix_evaluation_inbox_closed
-            (before,) = decode_cursor(cursor, 1)
-            query = query.where(items.c.closed_sequence < before)
-        with self._log.reading() as conn:
-            rows = conn.execute(
-                query.order_by(items.c.closed_sequence.desc()).limit(limit + 1)
-            ).all()
-        found = [_item(row) for row in rows[:limit]]
-        more = len(rows) > limit
-        return Page(found, encode_cursor(found[-1].closed_sequence or 0) if more else None)
+        closed = _with_state.where(items.c.closed_sequence.is_not(None))
+        # ix_evaluation_inbox_closed
+        return self._page(closed, items.c.closed_sequence, limit, cursor)
 
     def decided(
         self, operation: int, limit: int = 50, cursor: str | None = None
@@ -200,16 +182,8 @@ class Inbox:
 
         Raises CursorError.
         """
-        limit = max(1, min(limit, _MAX_PAGE))
-        query = _with_state.where(items.c.operation == operation)
-        if cursor is not None:  # ix_evaluation_inbox_operation
-            (before,) = decode_cursor(cursor, 1)
-            query = query.where(items.c.sequence < before)
-        with self._log.reading() as conn:
-            rows = conn.execute(query.order_by(items.c.sequence.desc()).limit(limit + 1)).all()
-        found = [_item(row) for row in rows[:limit]]
-        more = len(rows) > limit
-        return Page(found, encode_cursor(found[-1].sequence) if more else None)
+        decided = _with_state.where(items.c.operation == operation)  # ix_evaluation_inbox_operation
+        return self._page(decided, items.c.sequence, limit, cursor)
 
     def outcomes(self, operation: int) -> dict[State, int]:
         """The states that the evaluations are in now which ``decided`` lists, with how many."""
@@ -221,6 +195,20 @@ class Inbox:
         )
         with self._log.reading() as conn:
             return {row[0]: row[1] for row in conn.execute(query)}
+
+    def _page(
+        self, query: Select[Any], place: ColumnElement[int], limit: int, cursor: str | None
+    ) -> Page[InboxItem]:
+        """One page of what the query finds, by ``place`` downwards. Raises CursorError."""
+        limit = max(1, min(limit, _MAX_PAGE))
+        if cursor is not None:
+            (before,) = decode_cursor(cursor, 1)
+            query = query.where(place < before)
+        with self._log.reading() as conn:
+            rows = conn.execute(query.order_by(place.desc()).limit(limit + 1)).all()
+        has_more = len(rows) > limit
+        last = encode_cursor(rows[limit - 1]._mapping[place]) if has_more else None
+        return Page([_item(row) for row in rows[:limit]], last)
 
 
 def _item(row: Row[Any]) -> InboxItem:
