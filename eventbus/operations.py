@@ -339,8 +339,8 @@ class Operations:
                     self._step(run)
             with self._lock:
                 next_due = min((run.due for run in self._runs.values()), default=None)
-            pause_s = _IDLE_S if next_due is None else max(0.0, next_due - time.monotonic())
-            self._wake.wait(pause_s)
+            pause_s = math.inf if next_due is None else max(0.0, next_due - time.monotonic())
+            self._wake.wait(min(pause_s, _IDLE_S))  # of a very slow rate no clock can wait the rest
 
     def _step(self, run: Run) -> None:
         try:

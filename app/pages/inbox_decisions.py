@@ -136,7 +136,7 @@ def _rate(errors: dict[str, str]) -> float | None:
     try:
         return parse_rate(text) if text else None
     except ValueError:
-        errors["rate"] = f"must be a number a second above 0 and up to {MAX_RATE:g}"
+        errors["rate"] = f"must be a number above 0 and up to {MAX_RATE:g}"
         return None
 
 

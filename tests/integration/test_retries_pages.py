@@ -167,7 +167,7 @@ def test_a_retry_at_a_rate_is_stopped_by_the_api_and_leaves_the_rest(api: Api) -
     )
     for rate in ("0", "-1", "nan", "soon", "1e9"):
         status, text = form(api, "/retries/evaluations", do="retry", all="yes", rate=rate)
-        assert (status, "a number a second above 0" in text) == (422, True), rate
+        assert (status, "must be a number above 0" in text) == (422, True), rate
     operation = begun(api, do="retry", error_class="Slow", rate="0.0001")
     wait_until(lambda: api.get(operation).json["done"] == 1, "the first is retried")
     stopped = api.post(f"{operation}/stop", {"by": "bob"}).json

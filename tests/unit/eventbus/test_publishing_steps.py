@@ -41,6 +41,17 @@ def test_one_of_a_kind_that_nobody_has_defined_waits_until_somebody_does(url: st
         assert published(bus) == [1, 2]
 
 
+def test_the_slowest_rate_there_is_holds_up_no_other(url: str) -> None:
+    with open_bus(url) as bus:
+        bus.operations.define({"retry": next_part, "dismissal": next_part})
+        slow = bus.operations.begin("retry", ALL, "ann", None, 3, rate=5e-324)
+        wait_until(lambda: published(bus) == [1], "it has begun", LONG_S)
+        other = bus.operations.begin("dismissal", ALL, "ann", None, 3)
+        assert bus.operations.wait(other.id, LONG_S)
+        stopped = bus.operations.stop(slow.id, "ann")
+        assert stopped is not None and (stopped.state, stopped.done) == ("stopped", 1)
+
+
 def test_what_the_log_refuses_ends_it_and_says_why(url: str) -> None:
     with open_bus(url) as bus:
         bus.operations.define({"dismissal": lambda *_: Part([{"type": "no type!"}], 1)})
