@@ -58,8 +58,11 @@ class Chart:
     all_href: str | None
 
 
-def columns(found: Histogram, form: HistoryForm) -> Chart:
-    """The chart of a histogram of the form's events."""
+def columns(found: Histogram, form: HistoryForm) -> Chart | None:
+    """The chart of a histogram of the form's events; None where one event would be one block."""
+    is_bounded = "since" in form.values or "until" in form.values
+    if found.total == 1 and not is_bounded and not found.uncounted:
+        return None
     most = max(bar.count for bar in found.bars)
     drawn = []
     for place, bar in enumerate(found.bars):
@@ -81,7 +84,6 @@ def columns(found: Histogram, form: HistoryForm) -> Chart:
         )
     span = found.end - found.start
     each = found.bars[0].end - found.bars[0].start
-    is_bounded = "since" in form.values or "until" in form.values
     return Chart(
         columns=drawn,
         ticks=_ticks(found, each),

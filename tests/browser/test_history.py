@@ -171,6 +171,8 @@ def test_text_in_the_payload_is_found(history: ServerProcess, visit: Visit) -> N
     page.wait_for_url("**q=needle")
     assert _sequences(page) == [77]
     expect(page.locator(".row-summary mark")).to_have_text("needle")
+    expect(page.locator("[data-histogram]")).to_have_count(0)
+    page.goto("/events?since=2026-01-01T00:01:00Z&until=2026-01-01T00:01:03Z")
     ticks = page.locator("[data-tick]").all_text_contents()
     assert len(set(ticks)) == len(ticks), "moments close together are told apart"
 
