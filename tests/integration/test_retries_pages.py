@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -104,6 +104,13 @@ def exhausted(api: Api, error: str, numbers: range) -> None:
     ])  # fmt: skip
 
 
+def in_inbox(api: Api, error: str, count: int) -> None:
+    """Wait until so many of a class of error are there; they may come in any order."""
+    path = f"/retries/evaluations/confirm?do=dismiss&all=yes&error_class={error}"
+    said = f"Dismiss {count} evaluations?"
+    wait_until(lambda: said in api.request("GET", path, None, PAGE).text, "all are in the inbox")
+
+
 def begun(api: Api, **fields: object) -> str:
     """Where the operation is in the API that a form has begun."""
     body = urlencode({"all": "yes", **fields})
@@ -127,9 +134,8 @@ def test_all_evaluations_of_a_class_of_error_are_retried_by_an_operation(api: Ap
     for start in range(0, 600, 200):
         exhausted(api, "RateLimitError", range(start, start + 200))
     exhausted(api, "KeyError", range(2))
-    wait_until(
-        lambda: "602" in api.request("GET", "/retries", None, PAGE).text, "all are in the inbox"
-    )
+    in_inbox(api, "RateLimitError", 600)
+    in_inbox(api, "KeyError", 2)
     path = "/retries/evaluations/confirm?do=retry&all=yes&error_class=RateLimitError"
     question = api.request("GET", path, None, PAGE).text
     assert "Retry 600 evaluations?" in question
@@ -162,15 +168,14 @@ def test_all_evaluations_of_a_class_of_error_are_retried_by_an_operation(api: Ap
 
 def test_a_retry_at_a_rate_is_stopped_by_the_api_and_leaves_the_rest(api: Api) -> None:
     exhausted(api, "Slow", range(3))
-    wait_until(
-        lambda: "Slow-2" in api.request("GET", "/retries", None, PAGE).text, "they are in the inbox"
-    )
+    in_inbox(api, "Slow", 3)
     for rate in ("0", "-1", "nan", "soon", "1e9"):
         status, text = form(api, "/retries/evaluations", do="retry", all="yes", rate=rate)
         assert (status, "must be a number above 0" in text) == (422, True), rate
     operation = begun(api, do="retry", error_class="Slow", rate="0.0001")
     wait_until(lambda: api.get(operation).json["done"] == 1, "the first is retried")
-    stopped = api.post(f"{operation}/stop", {"by": "bob"}).json
+    api.post(f"{operation}/stop", {"by": "bob"})
+    stopped = finished(api, operation)
     assert (stopped["state"], stopped["stopped_by"], stopped["done"]) == ("stopped", "bob", 1)
     path = "/retries/evaluations/confirm?do=retry&all=yes&error_class=Slow"
     wait_until(
@@ -184,12 +189,24 @@ def test_a_retry_at_a_rate_is_stopped_by_the_api_and_leaves_the_rest(api: Api) -
     finished(api, begun(api, do="dismiss", reason="the next test"))
 
 
+def test_a_retry_of_all_goes_on_after_the_server_was_killed(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server()
+    exhausted(server.api, "Killed", range(3))
+    in_inbox(server.api, "Killed", 3)
+    operation = begun(server.api, do="retry", rate="0.0001")
+    wait_until(lambda: server.api.get(operation).json["done"] == 1, "the first is retried")
+    server.kill9()
+    server.start()
+    wait_until(lambda: server.api.get(operation).json["done"] == 2, "it goes on with the second")
+    asked = server.api.get("/api/events", type="evaluation.retry").json["events"]
+    assert sorted(event["data"]["eval_id"] for event in asked) == ["Killed-0", "Killed-1"]
+
+
 def test_so_many_picked_ones_that_it_takes_a_while_are_an_operation(api: Api) -> None:
     exhausted(api, "Picked", range(60))
-    wait_until(
-        lambda: "Picked-59" in api.request("GET", "/retries", None, PAGE).text,
-        "they are in the inbox",
-    )
+    in_inbox(api, "Picked", 60)
     ids = [f"Picked-{n}" for n in range(55)]
     body = urlencode({"do": "dismiss", "evaluation": ids, "reason": "known"}, doseq=True)
     answer = api.request("POST", "/retries/evaluations", body, FORM)

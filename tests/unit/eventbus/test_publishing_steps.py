@@ -24,6 +24,14 @@ def published(bus: EventBus) -> list[int]:
     return [event.data["n"] for event in bus.log.read(0, 100, Pattern("a")).events]
 
 
+def stop(bus: EventBus, operation: Operation) -> Operation:
+    bus.operations.stop(operation.id, "ann")
+    assert bus.operations.wait(operation.id, LONG_S)
+    stopped = bus.operations.get(operation.id)
+    assert stopped is not None
+    return stopped
+
+
 def test_one_of_a_kind_that_nobody_has_defined_waits_until_somebody_does(url: str) -> None:
     with open_bus(url) as bus:
         with pytest.raises(OperationError, match="nobody has defined"):
@@ -36,8 +44,8 @@ def test_one_of_a_kind_that_nobody_has_defined_waits_until_somebody_does(url: st
         assert left is not None and (left.state, left.done) == ("running", 1)
         bus.operations.define({"retry": next_part})
         wait_until(lambda: published(bus) == [1, 2], "it goes on", LONG_S)
-        stopped = bus.operations.stop(operation.id, "ann")
-        assert stopped is not None and (stopped.done, stopped.outcomes) == (2, None)
+        stopped = stop(bus, operation)
+        assert (stopped.state, stopped.done, stopped.outcomes) == ("stopped", 2, None)
         assert published(bus) == [1, 2]
 
 
@@ -48,8 +56,8 @@ def test_the_slowest_rate_there_is_holds_up_no_other(url: str) -> None:
         wait_until(lambda: published(bus) == [1], "it has begun", LONG_S)
         other = bus.operations.begin("dismissal", ALL, "ann", None, 3)
         assert bus.operations.wait(other.id, LONG_S)
-        stopped = bus.operations.stop(slow.id, "ann")
-        assert stopped is not None and (stopped.state, stopped.done) == ("stopped", 1)
+        stopped = stop(bus, slow)
+        assert (stopped.state, stopped.done) == ("stopped", 1)
 
 
 def test_what_the_log_refuses_ends_it_and_says_why(url: str) -> None:
