@@ -44,7 +44,7 @@ class Handling:
                 await self._run()
 
     async def _run(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._call())
+        self._task = asyncio.get_running_loop().create_task(self._contained())
         if self.is_stopped:
             self._task.cancel()
         try:
@@ -57,7 +57,9 @@ class Handling:
         finally:
             self.effects.is_open = False
         if self._task.cancelled():
-            raise TimeoutError("the handler was stopped")
+            if self.is_stopped:
+                raise TimeoutError("the handler was stopped")
+            raise RuntimeError("the handler raised CancelledError()")
         self._task.result()
 
     def stop(self) -> None:
@@ -66,6 +68,17 @@ class Handling:
         self.effects.is_open = False
         if self._task is not None and not self._is_in_thread:
             self._task.cancel()
+
+    async def _contained(self) -> None:
+        """What is no Exception would end the loop, or its task without an answer to the bus."""
+        try:
+            await self._call()
+        except (Exception, asyncio.CancelledError):
+            raise
+        except BaseException as raised:
+            if asyncio._get_running_loop() is None:
+                raise  # nobody runs it any more: it is taken down
+            raise RuntimeError(f"the handler raised {raised!r}") from raised
 
     async def _call(self) -> None:
         set_effects(self.effects)  # in this task's own context

@@ -155,6 +155,25 @@ def test_a_rejected_event_is_a_dead_letter_at_once(setup, family) -> None:
     assert settled(setup, event, family, "dead")["outcomes"] == ["failed"]
 
 
+def test_whatever_a_handler_raises_is_a_failed_attempt_and_the_next_event_is_handled(
+    setup, family
+) -> None:
+    raised: list[type[BaseException] | None] = [
+        SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, None
+    ]  # fmt: skip
+
+    async def handle(event: Event) -> None:
+        await asyncio.sleep(0)
+        if (error := raised[event["n"]]) is not None:
+            raise error("odd")
+
+    setup.bus.subscribe(f"{family}.*", handle, name=family, max_attempts=1)
+    for n, error in enumerate(raised):
+        event = setup.bus.publish(f"{family}.a", {"n": n}).wait(LONG_S)
+        found = settled(setup, event, family, "succeeded" if error is None else "dead")
+        assert found["outcomes"] == ["succeeded" if error is None else "failed"]
+
+
 def test_an_attempt_that_takes_too_long_is_stopped_and_tried_again(setup, family) -> None:
     stopped = threading.Event()
     calls = itertools.count()
