@@ -300,6 +300,10 @@ class BrokerAwayError(BrokerError):
     """The broker cannot be reached, or the connection to it was lost; nothing is lost by it."""
 
 
+class BrokerDeniedError(BrokerAwayError):
+    """The broker is there, and its login may not do what is needed; the message says what."""
+
+
 class BrokerBusyError(BrokerAwayError):
     """The broker is there and does not take events now; the first ``confirmed`` it has."""
 

@@ -19,7 +19,13 @@ from eventbus.brokers.intake import Intake
 from eventbus.brokers.opening import open_broker
 from eventbus.brokers.relay import MOST_AT_ONCE, RELAY_NAME, Relay, by_event
 from eventbus.bus import EventBus
-from eventbus.errors import BrokerAwayError, BusClosedError, EventBusError, PatternError
+from eventbus.errors import (
+    BrokerAwayError,
+    BrokerDeniedError,
+    BusClosedError,
+    EventBusError,
+    PatternError,
+)
 from eventbus.log.commit import call_soon
 from eventbus.patterns import Pattern
 from eventbus.threads import is_process_ending, start_thread
@@ -97,6 +103,7 @@ class Bridge:
         self._main: asyncio.Task[None] | None = None
         self._is_closing = False
         self._state: State = "connecting"
+        self._is_denied = False  # it is there, and away only for this login
         self._since = datetime.now(UTC)
         self._reason: str | None = None
         self._has_link = threading.Event()
@@ -215,7 +222,7 @@ class Bridge:
         if self._relay is not None:
             count = self._waiting
             waits = f"; {count:,} event{'' if count == 1 else 's'} wait to be sent"
-        detail = f"the broker {self._broker.shown} is away: {self._reason}{waits}"
+        detail = f"the broker {self._broker.shown} {self._how_away}: {self._reason}{waits}"
         return [Trouble("broker", detail, self._since, "warning")]
 
     # -- the thread --------------------------------------------------------------------------
@@ -261,7 +268,7 @@ class Bridge:
                 except BrokerAwayError as error:
                     if is_process_ending():
                         return  # nobody has closed the bridge, and nobody is to be told
-                    self._away(str(error))
+                    self._away(str(error), isinstance(error, BrokerDeniedError))
                 except BusClosedError:
                     return
                 except Exception as error:
@@ -296,14 +303,18 @@ class Bridge:
 
     # -- how it does -------------------------------------------------------------------------
 
-    def _away(self, reason: str) -> None:
-        self._reason = reason
+    def _away(self, reason: str, is_denied: bool = False) -> None:
+        self._reason, self._is_denied = reason, is_denied
         if self._state == "away":
             return
         self._counted_at = 0.0
         self._has_link.clear()
         self._state, self._since = "away", datetime.now(UTC)
-        logger.warning("the broker %s is away: %s", self._broker.shown, reason)
+        logger.warning("the broker %s %s: %s", self._broker.shown, self._how_away, reason)
+
+    @property
+    def _how_away(self) -> str:
+        return "refuses what is needed" if self._is_denied else "is away"
 
     def _connected(self) -> None:
         self._state, self._since, self._reason = "connected", datetime.now(UTC), None

@@ -15,18 +15,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from confluent_kafka import (
-    OFFSET_INVALID,
     Consumer,
     KafkaError,
     KafkaException,
+    Message,
     TopicPartition,
 )
 
 from eventbus.brokers.address import BrokerAddress
 from eventbus.brokers.broker import Incoming
-from eventbus.brokers.kafka_client import FINAL, client_conf, reason_of
+from eventbus.brokers.kafka_beginning import begin_now
+from eventbus.brokers.kafka_client import FINAL, PASSING, SHARED_ANEW, client_conf, reason_of
 from eventbus.brokers.kafka_message import incoming
 from eventbus.brokers.kafka_producer import KafkaProducer
+from eventbus.brokers.kafka_rights import MAY_NOT_READ, denied, is_of_topic
 from eventbus.brokers.kafka_topics import ReadTopics
 from eventbus.errors import BrokerAddressError, BrokerAwayError
 from eventbus.event import Event
@@ -36,19 +38,6 @@ from eventbus.patterns import Pattern
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 3.0
 _POLL_S = 0.1
-
-# A commit that comes after the group was shared out anew: who has the partition now gets the
-# messages again, and knows them by their ids.
-_SHARED_ANEW = frozenset({
-    KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS,
-    KafkaError.STALE_MEMBER_EPOCH, KafkaError._NO_OFFSET, KafkaError._ASSIGNMENT_LOST,
-})  # fmt: skip
-# What goes away by itself: a partition that has no leader, yet or for the moment.
-_PASSING = frozenset({
-    KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.REPLICA_NOT_AVAILABLE, KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.FENCED_LEADER_EPOCH, KafkaError._TRANSPORT, KafkaError._TIMED_OUT,
-})  # fmt: skip
 
 T = TypeVar("T")
 _Place = tuple[str, int]
@@ -118,8 +107,8 @@ class KafkaLink:
             self._away,
         )
         self._consumer: Consumer | None = None
-        self._topics = ReadTopics(broker.read)
-        self._lost: str | None = None
+        self._topics = ReadTopics(broker.read, broker.common())
+        self._lost: BrokerAwayError | None = None
         self._reason: str | None = None
         self._is_closed = threading.Event()
         self._arrived: list[Any] = []
@@ -185,7 +174,7 @@ class KafkaLink:
         if self._is_closed.is_set():
             return
         self._is_closed.set()
-        self._lost = self._lost or "it was closed"
+        self._lost = self._lost or BrokerAwayError("it was closed")
         self._room.set()
         with contextlib.suppress(RuntimeError):  # the process ends, and its threads have
             ending = [
@@ -222,7 +211,12 @@ class KafkaLink:
             if name in known
             for partition in known[name].partitions
         ]
-        is_new = not broker.is_from_beginning and _begin_now(consumer, places)
+        try:
+            is_new = not broker.is_from_beginning and begin_now(consumer, places)
+        except KafkaException as error:
+            if (told := denied(error.args[0], broker.group, broker.topic, MAY_NOT_READ)) is None:
+                raise
+            raise told from None
         joined = threading.Event()
         consumer.subscribe(
             topics, on_assign=lambda *_: joined.set(),
@@ -242,7 +236,8 @@ class KafkaLink:
         consumer = self._consumer
         if consumer is None or self._is_closed.is_set():
             return []
-        self._topics.look_again(consumer)
+        if (allowed := self._topics.look_again(consumer)) is not None:
+            raise self._away(f"connecting again, for the login may read the topic {allowed} now")
         first = consumer.poll(_POLL_S)
         if first is None:
             return []
@@ -255,8 +250,9 @@ class KafkaLink:
             error = message.error()
             if error is None:
                 messages.append(message)
-            elif error.code() not in _PASSING and not self._is_borne(error.code(), message.topic()):
-                raise self._away(error.str())
+            elif error.code() not in PASSING and not self._is_borne(error, message):
+                told = denied(error, self._broker.group, message.topic() or "?", MAY_NOT_READ)
+                raise self._away(told or error.str())
         with self._lock:
             for message in messages:
                 place = (message.topic(), message.partition())
@@ -264,22 +260,29 @@ class KafkaLink:
                 self._next[place] = message.offset() + 1
         return messages
 
-    def _is_borne(self, code: int, topic: str | None) -> bool:
-        """A topic of others that is not there keeps nobody from sending, nor from the others."""
-        if code != KafkaError.UNKNOWN_TOPIC_OR_PART or topic is None:
+    def _is_borne(self, error: KafkaError, message: Message) -> bool:
+        """A topic that cannot be read keeps nobody from sending, nor from the others.
+
+        One of others may be missing; any may be denied to the login.
+        """
+        topic, partition = message.topic(), message.partition()
+        if topic is None or self._consumer is None:
             return False
-        return self._topics.is_missing(topic)
+        if is_of_topic(error):
+            self._topics.deny(self._consumer, topic, -1 if partition is None else partition)
+            return True
+        return error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and self._topics.is_missing(topic)
 
     def _commit(self, offsets: list[TopicPartition]) -> None:
         if self._consumer is None:
-            raise BrokerAwayError(self._lost or "it was closed")
+            raise BrokerAwayError(str(self._lost or "it was closed"))
         try:
             done = self._consumer.commit(offsets=offsets, asynchronous=False) or []
             errors = [place.error for place in done if place.error is not None]
         except KafkaException as error:
             errors = [error.args[0]]
         for problem in errors:
-            if problem.code() not in _SHARED_ANEW:
+            if problem.code() not in SHARED_ANEW:
                 raise self._away(problem.str())
 
     def _seek_back(self, messages: Sequence[Incoming]) -> None:
@@ -288,7 +291,7 @@ class KafkaLink:
             place, offset = message.token
             first[place] = min(offset, first.get(place, offset))
         if self._consumer is None:
-            raise BrokerAwayError(self._lost or "it was closed")
+            raise BrokerAwayError(str(self._lost or "it was closed"))
         for place, offset in first.items():
             with self._lock:
                 unsettled = self._unsettled.get(place)
@@ -320,7 +323,7 @@ class KafkaLink:
         try:
             return await self._loop.run_in_executor(executor, function)
         except RuntimeError as error:  # the executor, or the consumer, was closed meanwhile
-            raise BrokerAwayError(self._lost or str(error)) from None
+            raise BrokerAwayError(str(self._lost or error)) from None
 
     def _unsettled_count(self) -> int:
         with self._lock:
@@ -336,51 +339,14 @@ class KafkaLink:
 
     def _check(self) -> None:
         if self._lost is not None:
-            raise BrokerAwayError(self._lost)
+            raise type(self._lost)(str(self._lost))
 
-    def _away(self, reason: str) -> BrokerAwayError:
-        self._lost = self._lost or " ".join(reason.split())[:300]
+    def _away(self, reason: str | BrokerAwayError) -> BrokerAwayError:
+        if isinstance(reason, str):
+            reason = BrokerAwayError(" ".join(reason.split())[:300])
+        self._lost = self._lost or reason
         call_soon(self._loop, self._room.set)
-        return BrokerAwayError(self._lost)
-
-
-def _begin_now(consumer: Consumer, places: list[TopicPartition]) -> bool:
-    """A group that is new begins with what comes from now on, like any subscription.
-
-    Without a position it would begin with whatever the topics still have; were it to begin
-    with the newest message by itself, what comes before it is there would be lost.
-    Returns whether some of it was new.
-    """
-    new = [
-        place
-        for place in consumer.committed(places, timeout=CONNECT_TIMEOUT_S)
-        if place.offset == OFFSET_INVALID
-    ]
-    deadline = time.monotonic() + CONNECT_TIMEOUT_S
-    for place in new:
-        place.offset = _end(consumer, place, deadline)
-    if new:
-        try:
-            consumer.commit(offsets=new, asynchronous=False)
-        except KafkaException as error:
-            if error.args[0].code() not in _SHARED_ANEW:  # others of the group were quicker
-                raise
-    return bool(new)
-
-
-def _end(consumer: Consumer, place: TopicPartition, deadline: float) -> int:
-    """The offset behind the newest message; a topic that was just made has no leader yet."""
-    while True:
-        try:
-            _, end = consumer.get_watermark_offsets(place, timeout=CONNECT_TIMEOUT_S)
-        except KafkaException as error:
-            code = error.args[0].code()
-            is_passing = code in _PASSING or code == KafkaError.UNKNOWN_TOPIC_OR_PART
-            if not is_passing or time.monotonic() > deadline:
-                raise
-            time.sleep(_POLL_S)
-        else:
-            return int(end)
+        return self._lost
 
 
 def describe(error: BaseException) -> str:

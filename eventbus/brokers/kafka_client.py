@@ -13,6 +13,18 @@ from eventbus.brokers.encryption import tls_context, untrusted
 _WHEN = re.compile(r" \(after [0-9]+ms in state [A-Z_0-9]+(, [^)]*)?\)")
 # What will not be otherwise a moment later.
 FINAL = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
+# A commit that comes after the group was shared out anew: who has the partition now gets the
+# messages again, and knows them by their ids.
+SHARED_ANEW = frozenset({
+    KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.STALE_MEMBER_EPOCH, KafkaError._NO_OFFSET, KafkaError._ASSIGNMENT_LOST,
+})  # fmt: skip
+# What goes away by itself: a partition that has no leader, yet or for the moment.
+PASSING = frozenset({
+    KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.REPLICA_NOT_AVAILABLE, KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.FENCED_LEADER_EPOCH, KafkaError._TRANSPORT, KafkaError._TIMED_OUT,
+})  # fmt: skip
 
 
 def client_conf(address: BrokerAddress, group: str) -> dict[str, Any]:

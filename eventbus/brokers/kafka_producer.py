@@ -12,6 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from eventbus.brokers.kafka_client import FINAL
 from eventbus.brokers.kafka_message import headers_of
+from eventbus.brokers.kafka_rights import MAY_NOT_MAKE, MAY_NOT_WRITE, denied
 from eventbus.errors import BrokerAwayError
 from eventbus.event import Event
 
@@ -37,7 +38,7 @@ class KafkaProducer:
         topic: tuple[str, int],
         on_error: Callable[[KafkaError], None],
         check: Callable[[], None],
-        away: Callable[[str], BrokerAwayError],
+        away: Callable[[str | BrokerAwayError], BrokerAwayError],
     ) -> None:
         """``topic`` is its name, and how many partitions it gets when it is made.
 
@@ -53,7 +54,7 @@ class KafkaProducer:
     def open(self) -> None:
         """Connect, and make the topic when it is not there.
 
-        Raises KafkaException, BrokerAwayError.
+        Raises KafkaException, BrokerAwayError, BrokerDeniedError.
         """
         told: list[KafkaError] = []
         conf: dict[str, Any] = {**self._conf, "error_cb": told.append}
@@ -63,6 +64,7 @@ class KafkaProducer:
             try:
                 admin.create_topics([topic])[self._topic].result(CONNECT_TIMEOUT_S)
             except KafkaException as error:
+                self._deny(error.args[0], MAY_NOT_MAKE)
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
         self._producer = Producer({
@@ -111,8 +113,14 @@ class KafkaProducer:
         refused = {i: error.str() for i, error in failed.items() if error.code() in _REFUSED}
         for index, error in failed.items():
             if index not in refused:
+                self._deny(error, MAY_NOT_WRITE)
                 raise self._away(error.str())
         return refused
+
+    def _deny(self, error: KafkaError, problem: str) -> None:
+        """Raise BrokerDeniedError when it is the login that is wrong."""
+        if (told := denied(error, "", self._topic, problem)) is not None:
+            raise self._away(told)
 
     def _wait_for(self, producer: Producer, deadline: float) -> None:
         producer.poll(_POLL_S)

@@ -55,6 +55,10 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=3
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+# Who comes without a login may do everything; others what is not kept for somebody.
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 log.cleaner.dedupe.buffer.size=4194304
 """
 _PORTS = ("client", "controller", "login", "secure", "mutual")
