@@ -289,6 +289,7 @@ class Leases:
             each.leaving = None
             if leaving.cancelled() or leaving.exception() or not leaving.result():
                 each.stays_until = time.monotonic() + _STAYS_S
+                logger.info("the lease %r stays here: what runs under it does not end", name)
                 continue
             self._tell_lost(name, each)
             with self._lock:

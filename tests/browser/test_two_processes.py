@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import VIEWPORT
 from tests.helpers.databases import schemas
-from tests.helpers.nginx import IS_THERE, Nginx, free_port
+from tests.helpers.nginx import IS_THERE, Nginx
+from tests.helpers.ports import free_port
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until
 

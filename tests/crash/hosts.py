@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.crash.ledger import MOST_ATTEMPTS
 from tests.crash.place import Place, is_alive
 from tests.crash.wsgi_names import PLACE_VARIABLE, SEED_VARIABLE
 from tests.crash.zygote import Zygote
+from tests.helpers.ports import free_port
 from tests.helpers.server import ServerProcess
 
 _POLL_S = 0.003
@@ -87,7 +87,7 @@ class ServerHost:
             EVENTBUS_MAX_SOCKETS="4",
             **{PLACE_VARIABLE: str(place.directory), SEED_VARIABLE: str(seed)},
         )
-        self._server.port = _free_port()
+        self._server.port = free_port()
         place.port.write_text(str(self._server.port))
 
     def start(self) -> None:
@@ -156,10 +156,3 @@ def _group_of(pid: int) -> int:
         return os.getpgid(pid)
     except ProcessLookupError:
         return 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.helpers.ports import free_port
 from tests.helpers.waiting import wait_until
 from tests.services.service import ServiceError, apt_install
 
@@ -38,14 +39,6 @@ http {{
     {own}
 }}
 """
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Nginx:

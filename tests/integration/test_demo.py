@@ -16,6 +16,7 @@ from app.demo.simulation import Inbox, Outcome, Simulation
 from app.demo.verdicts import Verdicts
 from eventbus.client import RemoteEventBus
 from tests.helpers.api import Api
+from tests.helpers.ports import free_port
 from tests.helpers.server import ServerProcess, clean_environment
 from tests.helpers.waiting import wait_until
 from tests.helpers.zygote import Forked, zygote
@@ -45,13 +46,6 @@ def launch_demo(directory: Path, *options: str, **variables: str) -> Forked:
 
 def output(directory: Path) -> str:
     return (directory / "demo.log").read_text()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until_publishing(directory: Path, demo: Forked) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from inspect_ai.log import EvalLog
 
 from tests.helpers.api import Api
 from tests.helpers.inspect_run import QUICKSTART, InspectProcess, InspectResult, samples
+from tests.helpers.ports import free_port
 from tests.helpers.recording_bus import RecordingBus
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until, within
@@ -177,17 +177,9 @@ def test_the_events_of_a_task_hang_together(watched) -> None:
     }
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
-def test_an_evaluation_runs_as_ever_while_the_bus_is_away(tmp_path, free_port) -> None:
+def test_an_evaluation_runs_as_ever_while_the_bus_is_away(tmp_path) -> None:
     results = {}
-    for name, url in (("without", None), ("away", f"http://127.0.0.1:{free_port}")):
+    for name, url in (("without", None), ("away", f"http://127.0.0.1:{free_port()}")):
         (tmp_path / name).mkdir()
         results[name] = InspectProcess(
             tmp_path / name, url, QUICKSTART, "--seconds", SECONDS
@@ -202,9 +194,9 @@ def test_an_evaluation_runs_as_ever_while_the_bus_is_away(tmp_path, free_port) -
     assert "eventbus" not in without.output
 
 
-def test_a_bus_that_comes_back_gets_everything_that_happened_meanwhile(tmp_path, free_port) -> None:
+def test_a_bus_that_comes_back_gets_everything_that_happened_meanwhile(tmp_path) -> None:
     server = ServerProcess(tmp_path)
-    server.port = free_port
+    server.port = free_port()
     (tmp_path / "logs").mkdir()
     run = InspectProcess(tmp_path / "logs", server.url, QUICKSTART, "--seconds", "8")
     wait_until(lambda: "is away" in run.output, "it says that the bus is away", 30)

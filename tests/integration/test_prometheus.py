@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.helpers.api import Api
-from tests.helpers.nginx import free_port
+from tests.helpers.ports import free_port
 from tests.helpers.prometheus import ROOT, RULES, SCRAPE, program
 from tests.helpers.server import ServerProcess
 from tests.helpers.waiting import wait_until

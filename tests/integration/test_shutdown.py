@@ -17,6 +17,7 @@ from simple_websocket import ConnectionClosed
 
 import handlers
 from eventbus.log import EventLog
+from tests.helpers.ports import free_port
 from tests.helpers.server import ROOT, ServerProcess, clean_environment
 from tests.helpers.waiting import wait_until, within
 
@@ -190,9 +191,7 @@ def test_a_delivery_that_the_end_cut_off_is_tried_again_at_the_next_start(
 
 
 def test_make_run_starts_at_the_port_it_is_told_and_stops_in_time(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = clean_environment(
         PORT=str(port), EVENTBUS_DATABASE_URL=f"sqlite:///{tmp_path / 'events.db'}"
     )

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tests.helpers.ports import free_port
+
 if TYPE_CHECKING:
     from tests.services.container import Container
 
@@ -139,11 +141,7 @@ def kept_ports(root: Path, *names: str) -> dict[str, int]:
     missing = [name for name in names if name not in ports]
     if not missing:
         return ports
-    with contextlib.ExitStack() as held:  # all at once, so that no two are the same
-        for name in missing:
-            sock = held.enter_context(socket.socket())
-            sock.bind(("127.0.0.1", 0))
-            ports[name] = sock.getsockname()[1]
+    ports |= {name: free_port() for name in missing}
     part = file.with_suffix(f".{os.getpid()}")  # whole or not at all: others read it meanwhile
     part.write_text("".join(f"{name} {port}\n" for name, port in ports.items()))
     part.rename(file)
