@@ -78,7 +78,7 @@ def test_back_from_an_event_one_is_at_its_row_again(server: ServerProcess, visit
     row = page.evaluate("document.activeElement.getAttribute('href')")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{row}")
-    page.go_back()
+    page.go_back(wait_until="commit")  # it may lead on to where the row is
     page.wait_for_function(f"() => document.activeElement.getAttribute('href') === '{row}'")
     page.keyboard.press("k")
     expect(page.locator("#content .row-link").first).to_be_focused()
