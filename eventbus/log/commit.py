@@ -19,6 +19,7 @@ from eventbus.errors import (
     ReceiptTimeoutError,
 )
 from eventbus.lens import lens, looking_through
+from eventbus.log.at_exit import flush_at_exit
 from eventbus.log.interrupts import interrupts_held_back
 from eventbus.log.unit import Unit
 from eventbus.threads import start_thread
@@ -82,6 +83,7 @@ class GroupCommit:
     def start(self) -> None:
         """Begin to commit what is submitted. Raises NoThreadError."""
         start_thread(self._thread)
+        flush_at_exit(self)
 
     def submit(self, unit: Unit) -> None:
         """Queue the unit and return at once."""
@@ -173,6 +175,14 @@ class GroupCommit:
             self.hurry()
         else:
             _give(baton)
+
+    def flush(self, timeout_s: float) -> None:
+        """Block until what is queued, or being committed, is committed. Raises as ``wait``."""
+        if self.is_forked or self._is_closed or not (self._queue or self._lock.locked()):
+            return
+        unit = Unit()
+        self._enqueue(unit)
+        self.wait(unit, timeout_s)
 
     def exclusively(self, function: Callable[[], None]) -> None:
         """Run ``function`` between two commits."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import subprocess
+import sys
 import threading
 import time
 
@@ -33,6 +35,28 @@ def test_closing_with_a_hung_handler_is_quick_and_loses_nothing(url: str) -> Non
         (delivery,) = bus.log.deliveries(1)
         assert (delivery.state, delivery.attempt) == ("succeeded", 1)
     never.set()
+
+
+UNCLOSED = """
+import asyncio, sys
+from eventbus import EventBus
+
+bus = EventBus.open(sys.argv[1])
+
+async def main():
+    for n in range(500):
+        bus.publish("a.b", {"n": n})
+
+asyncio.run(main())
+"""
+
+
+def test_what_nobody_has_waited_for_is_recorded_by_a_process_that_closes_no_bus(url: str) -> None:
+    done = subprocess.run([sys.executable, "-c", UNCLOSED, url], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    with open_bus(url) as bus:
+        recorded = [event["n"] for event in bus.log.read(0, limit=1_000).events]
+    assert recorded == list(range(500))
 
 
 def test_closing_with_a_handler_that_blocks_the_loop_is_quick(url: str) -> None:
