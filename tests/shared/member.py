@@ -6,7 +6,7 @@ notes for every effect which process it was; it prints what it is asked for, a J
 
 An event's data say what handling it is like: ``fails`` (``true``, or the names of processes),
 ``slow_s`` (seconds by process), ``freezes`` (which stops once in the middle of the commit),
-``kills`` (the process, after so many seconds).
+``kills`` (the process, after so many seconds), ``until`` (of ``part.*``: until that file is there).
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ def main() -> None:
         async def handle_part(event: Event) -> None:
             runs.append(event.sequence or 0)
             await asyncio.sleep(event.get("slow_s", 0))
+            while event.get("until") and not Path(event["until"]).exists():
+                await asyncio.sleep(0.02)
             if event.get("fails"):
                 raise ValueError("as it was told to")
             bus.effect(_note_part, (name_of_part, event.subject, event.sequence, name))

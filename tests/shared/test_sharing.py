@@ -299,7 +299,7 @@ def test_consumers_whose_subscription_comes_over_are_sent_as_many_events_at_once
 
 
 def test_what_runs_in_another_process_is_known_here_until_it_ends(
-    member: Start, bus: EventBus
+    member: Start, bus: EventBus, tmp_path: Path
 ) -> None:
     one = member("sharer-one")
     one.ask("parts 2")
@@ -308,12 +308,14 @@ def test_what_runs_in_another_process_is_known_here_until_it_ends(
     def states(event: Event) -> list[str]:
         return [delivery.state for delivery in deliveries_of(bus, event)]
 
-    event = bus.publish("part.1", {"slow_s": 3.0}, subject="a").event
+    release = tmp_path / "release"
+    event = bus.publish("part.1", {"until": str(release)}, subject="a").event
     behind = bus.publish("part.1", subject="a").event
     wait_until(lambda: states(event) == ["running"], "it runs")
     assert states(behind) == ["pending"]
     (node,) = chain_of(bus, event).roots
     assert [delivery.state for delivery in node.deliveries] == ["running"]
+    release.touch()
     wait_until(lambda: states(behind) == ["succeeded"], "it has ended")
     assert states(event) == ["succeeded"]
 
