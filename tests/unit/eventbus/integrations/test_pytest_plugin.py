@@ -171,7 +171,8 @@ def test_it_is_found_by_its_entry_point_and_without_a_bus_nothing_happens(
         "    assert 'eventbus.integrations.pytest_run' not in sys.modules\n"
         "    assert threading.active_count() == 1\n"
     )
-    without = ("-p", "no:hypothesispytest", "-p", "no:anyio")
+    others = ("no:hypothesispytest", "no:anyio", "no:rerunfailures")  # which have threads
+    without = [each for other in others for each in ("-p", other)]
     code, output = run(installed, tmp_path, *without, PYTEST_DISABLE_PLUGIN_AUTOLOAD="")
     assert code == 0, output
     assert "eventbus:" not in output
