@@ -38,18 +38,18 @@ def test_second_time_lucky(number):
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "by a worker"])
 @pytest.mark.parametrize(
-    ("tests", "mark", "status", "closing"),
+    ("tests", "mark", "workers", "status", "closing"),
     [
-        (3, "", 0, "3 passed, 3 rerun"),
-        (4, "", 1, "4 passed, 4 rerun"),
-        (1, "@pytest.mark.crash", 1, "1 failed"),
+        (3, "", ("-n", "1"), 0, "3 passed, 3 rerun"),
+        (4, "", ("-n", "1"), 1, "4 passed, 4 rerun"),
+        (4, "", (), 1, "4 passed, 4 rerun"),
+        (1, "@pytest.mark.crash", ("-n", "1"), 1, "1 failed"),
     ],
-    ids=["few", "too many", "crash"],
+    ids=["few", "too many", "too many without workers", "crash"],
 )
 def test_who_may_fail_once(
-    tests: int, mark: str, status: int, closing: str, workers: tuple[str, ...], tmp_path: Path
+    tests: int, mark: str, workers: tuple[str, ...], status: int, closing: str, tmp_path: Path
 ) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(UNLUCKY.format(tests=tests, mark=mark))
