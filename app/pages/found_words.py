@@ -11,14 +11,14 @@ from markupsafe import Markup, escape
 
 from app.pages.summary import clip, summarize
 from eventbus.event import Event
-from eventbus.log.words import Term, Words
+from eventbus.log.words import SEAM, Term, Words
 
 _MOST_BYTES = 32_768  # as of a payload that is read for the sake of one line
 _MOST_VALUES = 2_000
 _BEFORE, _AFTER = 16, 90
 # As the search splits a text: letters and digits, apart also where camelCase is joined.
-_BEGIN = r"(?:(?<![^\W_])|(?-i:(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])))"
-_END = r"(?:(?![^\W_])|(?-i:(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])))"
+_BEGIN = rf"(?:(?<![^\W_])|(?-i:{SEAM.pattern}))"
+_END = rf"(?:(?![^\W_])|(?-i:{SEAM.pattern}))"
 
 
 class FoundWords:

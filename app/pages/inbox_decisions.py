@@ -19,12 +19,11 @@ from app.pages.replay_form import parse_rate
 from app.pages.retries import PAGE_SIZE, inbox, page_of, wrong
 from app.pages.who import who
 from app.runtime import runtime
-from eventbus.actor import signed
 from eventbus.errors import ReceiptTimeoutError
 from eventbus.receipt import BatchReceipt
 from handlers.evaluation import InboxSelection
-from handlers.evaluation.inbox_table import DISMISSED, MAX_REASON_CHARS
-from handlers.evaluation.requests import retry_many, why_not_retry
+from handlers.evaluation.inbox_table import MAX_REASON_CHARS
+from handlers.evaluation.requests import can_be_retried, dismissed, retry_many
 
 _MOST_AT_ONCE = PAGE_SIZE  # no page shows more to pick from
 _MOST_PICKED = 500
@@ -69,11 +68,9 @@ class Asked:
 
     def fixed(self) -> Asked:
         """The same, without what comes while the question is read."""
-        chosen = self.selection
-        if chosen.eval_ids or chosen.until is not None:
+        if self.selection.eval_ids:
             return self
-        until = runtime().handlers.inbox.last()
-        return Asked(self.action, InboxSelection((), chosen.error_class, until))
+        return Asked(self.action, runtime().handlers.inbox.fixed(self.selection))
 
     @property
     def is_retry(self) -> bool:
@@ -183,13 +180,11 @@ def _decide(asked: Asked, reason: str) -> str:
 def _retry(ids: tuple[str, ...]) -> tuple[BatchReceipt | None, int]:
     parts = runtime()
     found = (parts.handlers.evaluations.get(eval_id) for eval_id in ids)
-    asked = [each for each in found if each is not None and why_not_retry(each) is None]
+    asked = can_be_retried(found)
     return (retry_many(parts.bus, asked, who()) if asked else None), len(asked)
 
 
 def _dismiss(ids: tuple[str, ...], reason: str) -> tuple[BatchReceipt, int]:
-    receipt = runtime().bus.publish_many(
-        {"type": DISMISSED, "data": {"eval_id": id, **signed(who()), "reason": reason}}
-        for id in ids
-    )  # fmt: skip
+    by = who()
+    receipt = runtime().bus.publish_many(dismissed(id, by, reason) for id in ids)
     return receipt, len(ids)

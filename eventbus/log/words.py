@@ -21,7 +21,7 @@ _TERM = re.compile(r'"(?P<phrase>[^"]*)"(?P<star>\*?)|(?P<word>[^\s"]+)')
 _TOKEN = re.compile(r"[^\W_]+")
 # RateLimitError, HTTPError, maxRetries: what stands at a seam, and the seams of one word.
 _AT_SEAM = re.compile(r"[a-z0-9][A-Z]|[A-Z][A-Z][a-z]")
-_SEAM = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+SEAM = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # Longer ones are no words of people, and of so many nobody wants the parts: base64 and the like.
 _LONGEST_JOINED = 64
 _MOST_JOINED = 200
@@ -107,7 +107,7 @@ def parts(text: str) -> str:
         assert word is not None, "a seam is between letters"
         end = word.end()
         if end - start <= _LONGEST_JOINED:
-            found.append(_SEAM.sub(" ", word[0]))
+            found.append(SEAM.sub(" ", word[0]))
             if len(found) == _MOST_JOINED:
                 break
     return " ".join(found)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from eventbus import EventBus
-from eventbus.actor import signed
 from eventbus.errors import OperationError
 from eventbus.log import Operation
 from eventbus.publishing_steps import Part
 from handlers.evaluation.evaluations import Evaluations
 from handlers.evaluation.inbox import Inbox, InboxSelection
-from handlers.evaluation.inbox_table import DISMISSED
-from handlers.evaluation.requests import asked_again, why_not_retry
+from handlers.evaluation.requests import asked_again, can_be_retried, dismissed
 
 
 class Decisions:
@@ -39,7 +36,7 @@ class Decisions:
         ``rate`` is how many a second at most. What needs a person only from now on is not
         selected. Raises OperationError, LogWriteError.
         """
-        chosen = self._fixed(selection)
+        chosen = self._inbox.fixed(selection)
         total = self._inbox.count(chosen, can_be_retried=True)
         return self._bus.operations.begin("retry", chosen, by, reason, total, rate)
 
@@ -47,15 +44,10 @@ class Decisions:
         """Take all that are selected out of the inbox. Raises OperationError, LogWriteError."""
         if not reason.strip():
             raise OperationError("a dismissal needs a reason that says why nobody misses them")
-        chosen = self._fixed(selection)
+        chosen = self._inbox.fixed(selection)
         return self._bus.operations.begin(
             "dismissal", chosen, by, reason, self._inbox.count(chosen)
         )
-
-    def _fixed(self, selection: InboxSelection) -> InboxSelection:
-        if selection.until is not None:
-            return selection
-        return replace(selection, until=self._inbox.last())
 
     def _retried(self, operation: Operation, position: int, limit: int) -> Part | None:
         chosen = InboxSelection.from_dict(operation.selection)
@@ -63,7 +55,7 @@ class Decisions:
         if not some:
             return None
         found = (self._evaluations.get(eval_id) for _, eval_id in some)
-        possible = [each for each in found if each is not None and why_not_retry(each) is None]
+        possible = can_be_retried(found)
         events = [_part_of(operation, asked_again(self._bus, e, operation.by)) for e in possible]
         return Part(events, some[-1][0], len(some) - len(possible))
 
@@ -72,12 +64,9 @@ class Decisions:
         some = self._inbox.select(chosen, limit, position)
         if not some:
             return None
-        said = {**signed(operation.by), "reason": operation.reason}
-        caused = {"type": DISMISSED, "correlationid": operation.event_id}
-        events = [
-            _part_of(operation, {**caused, "data": {"eval_id": eval_id, **said}})
-            for _, eval_id in some
-        ]
+        said = (dismissed(eval_id, operation.by, operation.reason) for _, eval_id in some)
+        chain = {"correlationid": operation.event_id}
+        events = [_part_of(operation, {**chain, **event}) for event in said]
         return Part(events, some[-1][0])
 
 

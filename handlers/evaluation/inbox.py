@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -105,6 +105,15 @@ class InboxSelection:
         return cls(ids, given.get("error_class"), given.get("last"))
 
 
+def _selected(query: Select[Any], selection: InboxSelection, can_be_retried: bool) -> Select[Any]:
+    """Of the items that are queried those that are selected."""
+    query = query.where(selection.where())
+    if not can_be_retried:
+        return query
+    joined = query.join(evaluations, evaluations.c.eval_id == items.c.eval_id)
+    return joined.where(_can_be_retried)
+
+
 class Inbox:
     """Questions about it; any thread may ask."""
 
@@ -136,12 +145,13 @@ class Inbox:
         with self._log.reading() as conn:  # ix_evaluation_inbox_open
             return conn.scalar(select(func.max(items.c.sequence)).where(is_open)) or 0
 
+    def fixed(self, selection: InboxSelection) -> InboxSelection:
+        """The same, without what needs a person only from now on."""
+        return selection if selection.until is not None else replace(selection, until=self.last())
+
     def count(self, selection: InboxSelection, *, can_be_retried: bool = False) -> int:
         """How many are selected; with ``can_be_retried`` of those that can be now."""
-        query = select(func.count()).select_from(items).where(selection.where())
-        if can_be_retried:
-            query = query.join(evaluations, evaluations.c.eval_id == items.c.eval_id)
-            query = query.where(_can_be_retried)
+        query = _selected(select(func.count()).select_from(items), selection, can_be_retried)
         with self._log.reading() as conn:
             return conn.execute(query).scalar_one()
 
@@ -149,12 +159,8 @@ class Inbox:
         self, selection: InboxSelection, limit: int, after: int = 0, *, can_be_retried: bool = False
     ) -> list[tuple[int, str]]:
         """Sequence and id of those that are selected, the oldest first, from ``after`` on."""
-        query = select(items.c.sequence, items.c.eval_id).where(
-            selection.where(), items.c.sequence > after
-        )
-        if can_be_retried:
-            query = query.join(evaluations, evaluations.c.eval_id == items.c.eval_id)
-            query = query.where(_can_be_retried)
+        some = select(items.c.sequence, items.c.eval_id).where(items.c.sequence > after)
+        query = _selected(some, selection, can_be_retried)
         with self._log.reading() as conn:
             rows = conn.execute(query.order_by(items.c.sequence).limit(limit)).all()
         return [(row.sequence, row.eval_id) for row in rows]

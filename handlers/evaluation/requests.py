@@ -1,4 +1,4 @@
-"""What a person asks of one evaluation, retry it now or cancel it: events like everyone else's."""
+"""What people ask of evaluations, to retry, cancel or dismiss: events like everyone else's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from eventbus.event import SPECVERSION
 from eventbus.receipt import BatchReceipt
 from eventbus.tracing import TRACESTATE, tracestate_of
 from handlers.evaluation.evaluations import Evaluation
+from handlers.evaluation.inbox_table import DISMISSED
 from handlers.evaluation.retry import RETRY, RETRY_SOURCE, retry_id
 from handlers.settings import MAX_ATTEMPT
 
@@ -31,6 +32,11 @@ def why_not_retry(evaluation: Evaluation) -> str | None:
     if _retry_count(evaluation) >= MAX_ATTEMPT:
         return f"There are at most {MAX_ATTEMPT} attempts."
     return None
+
+
+def can_be_retried(found: Iterable[Evaluation | None]) -> list[Evaluation]:
+    """Those that are there and can be retried now."""
+    return [each for each in found if each is not None and why_not_retry(each) is None]
 
 
 def why_not_cancel(evaluation: Evaluation) -> str | None:
@@ -78,6 +84,11 @@ def asked_again(bus: EventBus, evaluation: Evaluation, by: str) -> dict[str, Any
             if (tracestate := tracestate_of(scheduled)) is not None:
                 asked |= {"specversion": SPECVERSION, TRACESTATE: tracestate}
     return asked
+
+
+def dismissed(eval_id: str, by: str, reason: str | None) -> dict[str, Any]:
+    """The event that takes it out of the inbox, to be published."""
+    return {"type": DISMISSED, "data": {"eval_id": eval_id, **signed(by), "reason": reason}}
 
 
 def cancel(bus: EventBus, evaluation: Evaluation, by: str) -> Receipt:
